@@ -1,0 +1,1 @@
+"""The command line: a lazy command table over the doors."""

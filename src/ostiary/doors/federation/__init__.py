@@ -1,0 +1,1 @@
+"""SAML sign-in from an Okta org to IAM roles, by role groups."""

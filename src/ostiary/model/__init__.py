@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses and pure rules over them, no I/O."""

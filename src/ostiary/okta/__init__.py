@@ -1,0 +1,1 @@
+"""The Okta adapter: one thin client and one file per resource kind."""

@@ -1,0 +1,1 @@
+"""The embedded Okta org and AWS: functions from Request to Response over one World."""

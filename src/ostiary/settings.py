@@ -1,0 +1,1 @@
+"""Settings from flags and environment, each with its origin, so that ``doctor`` can show where a value came from."""
