@@ -4,6 +4,7 @@
     ├── UsageError (2)        the command line is wrong
     ├── EstateError (3)       the estate file is wrong; carries every problem found
     ├── Denied (4)            Okta or AWS answered that this caller may not
+    │   └── AssertionRefused      a SAML response was not accepted; code is AWS's own
     ├── NotFound (5)
     ├── Conflict (6)          the world is not as expected
     │   ├── StalePlan             what the plan was made from has changed
@@ -70,6 +71,10 @@ class EstateError(OstiaryError):
 
 class Denied(OstiaryError):
     exit_code = 4
+
+
+class AssertionRefused(Denied):
+    pass
 
 
 class NotFound(OstiaryError):

@@ -7,7 +7,7 @@ them to clients.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -130,8 +130,8 @@ class Kind(Protocol):
 
     name: str
 
-    def read(self, scope: str, names: Collection[str]) -> Reading:
-        """Read all objects of this kind in ``scope`` that bear our mark, and those with the natural keys ``names``."""
+    def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
+        """Read all objects of this kind in ``scope`` that bear our mark, and those whose ``Key.name`` is in ``wanted``."""
         ...
 
     def look(self, key: Key) -> Found | None:
@@ -144,6 +144,12 @@ class Kind(Protocol):
 
     def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
         """Grade a change: ``action`` is create, update, delete or replace."""
+        ...
+
+    def detaches(
+        self, action: str, found: Found | None, wanted: Mapping[str, Value] | None
+    ) -> int:
+        """How many objects or accesses the change takes away (members removed, one for a deletion): the guard caps these."""
         ...
 
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found: ...

@@ -1,1 +1,0 @@
-"""Settings from flags and environment, each with its origin, so that ``doctor`` can show where a value came from."""
