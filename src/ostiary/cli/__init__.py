@@ -1,1 +1,95 @@
-"""The command line: a lazy command table over the doors."""
+"""The command line: a lazy command table over the doors.
+
+``COMMANDS`` maps a name to the module and function that make it, and the line shown by ``--help``; nothing
+of a command is imported before it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ostiary import __version__, term
+from ostiary.errors import Interrupted, OstiaryError, UsageError
+
+COMMANDS = {
+    "init": ("estate:init", "Write an estate file from what exists"),
+    "plan": ("estate:plan", "Show what would change; only reads"),
+    "apply": ("estate:apply", "Do what a plan says, then prove it"),
+    "drift": ("estate:drift", "Say where the world differs from the estate"),
+    "adopt": ("estate:adopt", "Take an existing object under management"),
+    "destroy": ("estate:destroy", "Remove everything that bears this estate's mark"),
+    "bootstrap": ("bootstrap:bootstrap", "Render or make the plan and apply roles"),
+    "runs": ("runs:runs", "List runs and what each one did"),
+    "restore": ("runs:restore", "Write back what a run changed"),
+    "doctor": ("doctor:doctor", "Test every permission and setting by harmless reads"),
+    "access": ("access:access", "Answer who can reach what"),
+    "groups": ("groups:groups", "Judge role groups, filters and patterns"),
+    "sandbox": ("sandbox:sandbox", "An offline Okta org and AWS that refuse what the real ones refuse"),
+    "demo": ("demo:demo", "The whole main job, offline, in a minute"),
+}
+
+
+class CommandTable(click.Group):
+    """Looks commands up in ``COMMANDS`` and imports them only to run them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(f"ostiary.cli.{module}"), function)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{function} is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ostiary", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.pass_context
+def root(context: click.Context, *, debug: bool) -> None:
+    """Keep the doors between an Okta org and AWS.
+
+    One estate file says who may enter which AWS accounts; plan, apply, and prove it by really signing in.
+    """
+    context.obj = {"debug": debug}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code and never raises."""
+    as_json = "--json" in arguments
+    try:
+        root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as wrong:
+        command = wrong.ctx.command_path if wrong.ctx else "ostiary"
+        term.error(
+            UsageError(
+                wrong.format_message().rstrip(".").lower(), fix=f"run: {command} --help"
+            ),
+            as_json=as_json,
+        )
+        return UsageError.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        term.say("ostiary: interrupted")
+        return Interrupted.exit_code
+    except OstiaryError as failure:
+        if "--debug" in arguments:
+            raise
+        term.error(failure, as_json=as_json)
+        return failure.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return 0

@@ -1,0 +1,84 @@
+"""The voice: results to stdout, talk to stderr, no colour off a terminal or with NO_COLOR.
+
+Errors are three lines: what failed on which object, why in the service's words, one runnable fix.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from ostiary.errors import EstateError, OstiaryError
+
+_CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+
+def wants_colour(stream: TextIO) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
+    """``text`` in the given styles where the stream (stdout) shows colour."""
+    if not styles or not wants_colour(stream or sys.stdout):
+        return text
+    return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
+
+
+def say(text: str) -> None:
+    """Talk: one line on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this module is where the program prints
+
+
+def result(text: str) -> None:
+    """The result: stdout."""
+    print(text, flush=True)  # noqa: T201
+
+
+def result_json(value: object) -> None:
+    result(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False))
+
+
+def error(failure: OstiaryError, *, as_json: bool = False) -> None:
+    """Print an error in the one form, or as one JSON object with the same keys."""
+    if as_json:
+        say(json.dumps(failure.as_json(), ensure_ascii=False))
+        return
+    say(f"{paint('ostiary: error:', 'red', stream=sys.stderr)} {failure.what}")
+    if isinstance(failure, EstateError):
+        for problem in failure.problems:
+            say(f"  {problem}")
+    if failure.why:
+        say(f"  why: {failure.why}")
+    if failure.fix:
+        say(f"  fix: {failure.fix}")
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns padded to their widest cell, headings dimmed; no trailing blanks."""
+    cells = [list(row) for row in rows]
+    widths = [
+        max([len(heading), *(len(row[index]) for row in cells)])
+        for index, heading in enumerate(headings)
+    ]
+    lines = [paint(_line(headings, widths), "dim")]
+    lines += [_line(row, widths) for row in cells]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def can_ask() -> bool:
+    """Whether a person is there to answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask(question: str, expected: str) -> bool:
+    """Ask on stderr; true when the answer is exactly ``expected``."""
+    sys.stderr.write(f"{question} ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == expected
