@@ -44,3 +44,10 @@ class World:
     okta: OktaOrg = field(init=False)
     aws: Cloud = field(init=False)
     calls: list[tuple[str, str, str]] = field(default_factory=list)  # (service, operation, account or org), in order
+
+    def begin_again(self) -> None:
+        """Forget everything that happened; a seed then fills the world as at its beginning."""
+        self.clock = Clock()
+        self.switches = Switches()
+        self.random = random.Random(60001)  # noqa: S311 - repeatable, no secret
+        self.calls = []

@@ -1,0 +1,120 @@
+"""What ``make test`` and ``make chaos`` run: checks, the fast layers, then the system layer.
+
+As root it first installs the Debian packages of ``requirements/debian.txt`` with service start denied.
+With CI=true, or as root, a missing piece fails; without root, tests that need it are counted as not run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"== {text}\n")
+    sys.stderr.flush()
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> int:
+    return subprocess.run([str(part) for part in command], cwd=TOP, env=env, check=False).returncode
+
+
+@contextmanager
+def service_start_denied():
+    """Debian's own way to install without starting: a policy-rc.d that answers 101."""
+    before = POLICY.read_bytes() if POLICY.exists() else None
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if before is None:
+            POLICY.unlink()
+        else:
+            POLICY.write_bytes(before)
+
+
+def debian_packages() -> int:
+    """Install what is missing; only root may, and only where dpkg exists."""
+    if os.geteuid() != 0 or not shutil.which("dpkg-query"):
+        return 0
+    lines = (TOP / "requirements/debian.txt").read_text().splitlines()
+    wanted = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *wanted],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    there = {line.split()[0] for line in query.stdout.splitlines() if line.endswith(" installed")}
+    missing = [name for name in wanted if name not in there]
+    if not missing:
+        return 0
+    say(f"installing {' '.join(missing)} (no service is started)")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with service_start_denied():
+        return run("apt-get", "-qq", "update", env=env) or run(
+            "apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing, env=env
+        )
+
+
+def client_environments() -> int:
+    """One environment for each foreign client, from its own lock, made again when the lock changes."""
+    for lock in sorted((TOP / "requirements/clients").glob("*.lock.txt")):
+        folder = TOP / ".envs" / lock.name.removesuffix(".lock.txt")
+        stamp = folder / "lock.txt"
+        if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
+            continue
+        say(f"installing {folder.name} into an environment of its own")
+        shutil.rmtree(folder, ignore_errors=True)
+        pip = folder / "bin/pip"
+        failed = run(sys.executable, "-m", "venv", folder) or run(
+            pip, "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", lock
+        )
+        if failed:
+            return failed
+        stamp.write_bytes(lock.read_bytes())
+    return 0
+
+
+def pytest(*arguments: str) -> int:
+    return run(sys.executable, "-m", "pytest", *arguments)
+
+
+def timed(name: str, step) -> None:
+    """Run one step; end with its exit code when it fails."""
+    say(name)
+    started = time.monotonic()
+    code = step()
+    say(f"{name}: {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - started:.1f} s")
+    if code:
+        sys.exit(code)
+
+
+def main() -> None:
+    if "--chaos" in sys.argv:
+        os.environ["OSTIARY_CHAOS"] = "full"
+        timed("chaos", lambda: pytest("-m", "chaos", "-n", "2", "tests"))
+        return
+    timed("packages", debian_packages)
+    timed("clients", client_environments)
+    timed("ruff", lambda: run(BIN / "ruff", "check", ".") or run(BIN / "ruff", "format", "--check", "."))
+    timed("mypy", lambda: run(BIN / "mypy"))
+    timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
+    timed("unit, contract, scripts", lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"))
+    timed("property", lambda: pytest("-n", "2", "tests/property"))
+    timed("system", lambda: pytest("-rs", "tests/system"))
+
+
+if __name__ == "__main__":
+    main()
