@@ -49,13 +49,11 @@ def parse_xml(data: bytes, *, comments: bool = False) -> etree._Element:
 
 
 def _refuse_extras(root: etree._Element, *, comments: bool) -> None:
-    beside = [*root.itersiblings(preceding=True), *root.itersiblings()]
-    for node in (*beside, *root.iter(etree.Comment, etree.ProcessingInstruction, etree.Entity)):
-        if isinstance(node, etree._Comment):
-            if not comments:
-                raise NotStrictXml("has a comment")
-        else:
-            raise NotStrictXml("has a processing instruction or an entity")
+    trees = [root, *root.itersiblings(preceding=True), *root.itersiblings()]
+    if any(True for tree in trees for _ in tree.iter(etree.ProcessingInstruction, etree.Entity)):
+        raise NotStrictXml("has a processing instruction or an entity")
+    if not comments and any(True for tree in trees for _ in tree.iter(etree.Comment)):
+        raise NotStrictXml("has a comment")
 
 
 def text_of(element: etree._Element) -> str:
