@@ -1,0 +1,62 @@
+"""botocore clients: one per service and region, made once, shared by every thread and every account."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from ostiary.aws.credentials import acting_session
+from ostiary.aws.translate import translate
+
+# Retries are ours: they know the account, and whether a call may have had an effect.
+CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 1},
+    max_pool_connections=32,
+    connect_timeout=10,
+    read_timeout=60,
+    user_agent_extra="ostiary",
+)
+
+
+class Clients:
+    """Makes and keeps clients. ``on_client`` sees each new one (tests join it to the sandbox in process).
+
+    The endpoint, the CA bundle, FIPS and proxies are botocore's: ``AWS_ENDPOINT_URL``, ``AWS_CA_BUNDLE``, profile.
+    """
+
+    def __init__(
+        self, profile: str | None, region: str, on_client: Callable[[Any], None] | None
+    ) -> None:
+        self.profile = profile
+        self.region = region
+        self._on_client = on_client
+        self._session: botocore.session.Session | None = None
+        self._made: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        key = (service, region or self.region)
+        made = self._made.get(key)
+        if made is not None:
+            return made
+        with self._lock:  # botocore cannot make two clients at once
+            if key not in self._made:
+                self._made[key] = self._new(*key)
+            return self._made[key]
+
+    def _new(self, service: str, region: str) -> Any:
+        try:
+            if self._session is None:
+                self._session = acting_session(self.profile)
+            make: Any = self._session.create_client  # overloaded per service by its stubs
+            client = make(service, region_name=region, config=CONFIG)
+        except BotoCoreError as error:
+            raise translate(error, f"cannot open a connection to {service}") from error
+        if self._on_client is not None:
+            self._on_client(client)
+        return client
