@@ -29,6 +29,7 @@ class Place:
 
 
 NOWHERE = Place("(no file)", 0)
+DEFAULT_STORE = "file:.ostiary/runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def resolve(value: Text, env: Mapping[str, str]) -> str:
 class RunsSettings:
     """Where journal, before-images and lease live: ``file:<folder>`` or ``s3://bucket/prefix``."""
 
-    store: Text = "file:.ostiary/runs"
+    store: Text = DEFAULT_STORE
     kms_key: Text | None = None
     place: Place = NOWHERE
 
