@@ -11,12 +11,12 @@ Source: IAM User Guide, "Policy evaluation logic", "Policy evaluation for reques
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from ostiary.model.policy_match import Context
 from ostiary.model.policy_principal import Caller, Grant
-from ostiary.model.policy_statement import Applies, applicable
+from ostiary.model.policy_statement import Applies, Ask, applicable
 
 Document: TypeAlias = Mapping[str, Any]
 
@@ -52,6 +52,8 @@ class Policies:
     None is "there is no such policy", an empty tuple of ``session`` documents allows nothing.
     ``scps`` has one tuple of documents per level (root, OUs, account); each level must allow. Give none for a
     management account or a service-linked role. ``resource_account`` "" is the caller's own.
+    ``resource_must_allow`` is for role trust policies and KMS keys, where the resource-based policy has to allow
+    even within the account.
     """
 
     identity: tuple[Document, ...] = ()
@@ -60,6 +62,7 @@ class Policies:
     resource: Document | None = None
     scps: tuple[tuple[Document, ...], ...] = ()
     resource_account: str = ""
+    resource_must_allow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ def _lacking(kind: str, action: str) -> Decision:
     return Decision(allowed=False, reason=f"no {kind} allows the {action} action")
 
 
+def _allowed(kind: str, by: Applies) -> Decision:
+    return Decision(allowed=True, reason=f"allowed by {_article(kind)}", sid=by.sid)
+
+
 def lowered(request: AuthRequest, resource_account: str = "") -> Context:
     """The request's context with lower-case keys and the keys that every request has."""
     context = {key.lower(): value for key, value in request.context.items()}
@@ -102,11 +109,9 @@ def lowered(request: AuthRequest, resource_account: str = "") -> Context:
     return context
 
 
-def _first(
-    documents: Iterable[Document], effect: str, request: AuthRequest, context: Context
-) -> Applies | None:
+def _first(documents: Iterable[Document], effect: str, ask: Ask) -> Applies | None:
     for document in documents:
-        found = applicable(document, effect, request.action, request.resource, context, None)
+        found = applicable(document, effect, ask)
         if found is not None:
             return found
     return None
@@ -115,67 +120,51 @@ def _first(
 def decide(request: AuthRequest, policies: Policies) -> Decision:
     """What AWS would answer. Never raises on a policy's content: what is malformed does not allow."""
     context = lowered(request, policies.resource_account)
-    caller = Caller.of(request.principal_arn, request.principal_account, context)
-    groups: tuple[tuple[str, tuple[Document, ...]], ...] = (
-        (SCP, tuple(document for level in policies.scps for document in level)),
-        (BOUNDARY, (policies.boundary,) if policies.boundary is not None else ()),
+    ask = Ask(request.action, request.resource, context)
+    for level in policies.scps:
+        if found := _first(level, "Deny", ask):
+            return _denied_by(SCP, found.sid)
+    for kind, documents in (
+        (BOUNDARY, () if policies.boundary is None else (policies.boundary,)),
         (SESSION, policies.session or ()),
         (IDENTITY, policies.identity),
-    )
-    for kind, documents in groups:
-        if documents and (found := _first(documents, "Deny", request, context)):
+    ):
+        if found := _first(documents, "Deny", ask):
             return _denied_by(kind, found.sid)
+    granted = None
     if policies.resource is not None:
-        found = applicable(
-            policies.resource, "Deny", request.action, request.resource, context, caller
-        )
-        if found:
+        caller = Caller.of(request.principal_arn, request.principal_account, context)
+        from_resource = replace(ask, caller=caller)
+        if found := applicable(policies.resource, "Deny", from_resource):
             return _denied_by(RESOURCE, found.sid)
-    for level in policies.scps:
-        if not _first(level, "Allow", request, context):
-            return _lacking(SCP, request.action)
-    return _granted(request, policies, context, caller)
+        granted = applicable(policies.resource, "Allow", from_resource)
+    if not all(_first(level, "Allow", ask) for level in policies.scps):
+        return _lacking(SCP, request.action)
+    return _granted(request, policies, ask, granted)
 
 
 def _granted(
-    request: AuthRequest, policies: Policies, context: Context, caller: Caller
+    request: AuthRequest, policies: Policies, ask: Ask, by_resource: Applies | None
 ) -> Decision:
     """The allow side: which of resource policy, boundary, session and identity must say yes."""
     same_account = policies.resource_account in ("", request.principal_account)
-    by_resource = None
-    if policies.resource is not None:
-        by_resource = applicable(
-            policies.resource, "Allow", request.action, request.resource, context, caller
-        )
-    if not same_account and by_resource is None:
+    if by_resource is None and (policies.resource_must_allow or not same_account):
         return _lacking(RESOURCE, request.action)
     grant = by_resource.grant if by_resource and same_account else Grant.NONE
     if (
-        grant is Grant.DIRECT and by_resource
+        by_resource and grant is Grant.DIRECT
     ):  # this very user or session: nothing implicit limits it
-        return Decision(
-            allowed=True, reason=f"allowed by {_article(RESOURCE)}", sid=by_resource.sid
-        )
-    return _by_identity(request, policies, context, by_resource if grant is Grant.ROLE else None)
-
-
-def _by_identity(
-    request: AuthRequest, policies: Policies, context: Context, by_role: Applies | None
-) -> Decision:
-    if policies.boundary is not None and not _first(
-        (policies.boundary,), "Allow", request, context
-    ):
+        return _allowed(RESOURCE, by_resource)
+    if policies.boundary is not None and not applicable(policies.boundary, "Allow", ask):
         return _lacking(BOUNDARY, request.action)
-    if policies.session is not None and not _first(policies.session, "Allow", request, context):
+    if policies.session is not None and not _first(policies.session, "Allow", ask):
         return _lacking(SESSION, request.action)
-    if by_role:
-        return Decision(allowed=True, reason=f"allowed by {_article(RESOURCE)}", sid=by_role.sid)
+    if by_resource and grant is Grant.ROLE:
+        return _allowed(RESOURCE, by_resource)
     if request.principal_arn.endswith(":root"):
         return Decision(allowed=True, reason="the account's root user")
-    found = _first(policies.identity, "Allow", request, context)
-    if found is None:
-        return _lacking(IDENTITY, request.action)
-    return Decision(allowed=True, reason=f"allowed by {_article(IDENTITY)}", sid=found.sid)
+    found = _first(policies.identity, "Allow", ask)
+    return _allowed(IDENTITY, found) if found else _lacking(IDENTITY, request.action)
 
 
 def trust_decision(
@@ -193,19 +182,33 @@ def trust_decision(
     names the user or role itself suffices within the account. Federated and service callers never delegate.
     """
     keys = {key.lower(): value for key, value in context.items()}
-    if caller.kind == "aws":
+    if caller.is_aws:
         keys.setdefault("aws:principalarn", caller.arn)
         keys.setdefault("aws:principalaccount", caller.account)
-    denied = applicable(trust, "Deny", action, "*", keys, caller)
-    if denied:
+    if caller.kind == "account-root" and action == "sts:AssumeRole":
+        return Decision(allowed=False, reason="roles may not be assumed by root accounts")
+    ask = Ask(action, "*", keys, caller)
+    if denied := applicable(trust, "Deny", ask):
         return _denied_by(TRUST, denied.sid)
-    allowed = applicable(trust, "Allow", action, "*", keys, caller)
+    allowed = applicable(trust, "Allow", ask)
     if allowed is None:
         return _lacking(TRUST, action)
-    foreign = caller.kind == "aws" and role_account not in ("", caller.account)
-    delegates = foreign or allowed.grant is Grant.ACCOUNT
-    return Decision(
-        allowed=True, reason=f"allowed by {_article(TRUST)}", sid=allowed.sid, delegates=delegates
+    foreign = caller.is_aws and role_account not in ("", caller.account)
+    return replace(_allowed(TRUST, allowed), delegates=foreign or allowed.grant is Grant.ACCOUNT)
+
+
+def assume_decision(request: AuthRequest, trust: Document, policies: Policies) -> Decision:
+    """Whether an AWS caller may ``sts:AssumeRole`` (or TagSession, SetSourceIdentity) on ``request.resource``, a role.
+
+    ``policies`` are the caller's; trust policy and caller's policies are weighed as AWS does it, within the account
+    or across.
+    """
+    if request.principal_arn.endswith(":root"):
+        return Decision(allowed=False, reason="roles may not be assumed by root accounts")
+    account = request.resource.split(":")[4] if request.resource.count(":") >= 5 else ""  # noqa: PLR2004 - an ARN's parts
+    return decide(
+        request,
+        replace(policies, resource=trust, resource_account=account, resource_must_allow=True),
     )
 
 
@@ -215,6 +218,7 @@ __all__ = [
     "Decision",
     "Document",
     "Policies",
+    "assume_decision",
     "decide",
     "trust_decision",
 ]

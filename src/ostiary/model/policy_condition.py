@@ -5,6 +5,8 @@ A key that the request lacks fails a plain operator, satisfies ``…IfExists`` a
 An operator that we do not know, or a value that cannot be parsed, is undecided: the statement that holds it
 never allows and, if it denies, denies (``condition_holds`` returns None).
 
+Policy variables count in string, ARN and boolean operators only.
+
 Source: IAM User Guide, "IAM JSON policy elements: Condition operators", "Single-valued vs. multivalued context
 keys" and "Multiple context keys or values".
 """
@@ -82,8 +84,8 @@ def _number(text: str) -> float:
 
 
 def _numeric(compare: Callable[[float, float], bool]) -> Test:
-    def test(wanted: str, actual: str, context: Context | None) -> bool:
-        return compare(_number(actual), _number(_text(wanted, context)))
+    def test(wanted: str, actual: str, _context: Context | None) -> bool:
+        return compare(_number(actual), _number(wanted))
 
     return test
 
@@ -104,8 +106,8 @@ def _moment(text: str) -> float:
 
 
 def _date(compare: Callable[[float, float], bool]) -> Test:
-    def test(wanted: str, actual: str, context: Context | None) -> bool:
-        return compare(_moment(actual), _moment(_text(wanted, context)))
+    def test(wanted: str, actual: str, _context: Context | None) -> bool:
+        return compare(_moment(actual), _moment(wanted))
 
     return test
 
@@ -132,12 +134,12 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         raise _Undecided(text) from None
 
 
-def _ip(wanted: str, actual: str, context: Context | None) -> bool:
+def _ip(wanted: str, actual: str, _context: Context | None) -> bool:
     try:
         address = ipaddress.ip_address(actual)
     except ValueError:
         return False
-    network = _network(_text(wanted, context))
+    network = _network(wanted)
     return address.version == network.version and address in network
 
 

@@ -17,8 +17,8 @@ class Grant(IntEnum):
     """How closely a Principal names the caller: what may still limit a grant within the account."""
 
     NONE = 0
-    ACCOUNT = 1  # the account or everybody: the caller's own policies decide
-    ROLE = 2  # the role of the session: boundary and session policies still limit
+    ACCOUNT = 1  # the account: the caller's own policies decide
+    ROLE = 2  # the role of the session, or everybody: boundary and session policies still limit
     DIRECT = 3  # this very user, session, provider or service
 
 
@@ -26,7 +26,7 @@ class Grant(IntEnum):
 class Caller:
     """Who asks.
 
-    ``kind`` is ``aws``, ``federated``, ``service`` or ``anonymous``. ``arn`` is the user's, role's or account
+    ``kind`` is ``aws``, ``account-root``, ``federated``, ``service`` or ``anonymous``. ``arn`` is the user's, role's or account
     root's ARN, the ARN of the SAML or OIDC provider (an issuer's host for the built-in ones), or the service
     (``ec2.amazonaws.com``). ``session_arn`` is the assumed-role session's ARN if there is one; ``unique_id`` the
     ``AIDA…``/``AROA…`` that a stored policy may name.
@@ -38,6 +38,10 @@ class Caller:
     session_arn: str = ""
     unique_id: str = ""
 
+    @property
+    def is_aws(self) -> bool:
+        return self.kind in ("aws", "account-root")
+
     @classmethod
     def of(cls, arn: str, account: str = "", context: Context | None = None) -> Caller:
         """The AWS caller with this ARN; a session's role is ``aws:principalarn`` or, failing that, one at path ``/``."""
@@ -47,7 +51,7 @@ class Caller:
         account = account or parts[4]
         kind, _, rest = parts[5].partition("/")
         if parts[2] != "sts" or kind != "assumed-role":
-            return cls("aws", arn, account)
+            return cls("account-root" if parts[5] == "root" else "aws", arn, account)
         named = (context or {}).get("aws:principalarn")
         role = f"arn:{parts[1]}:iam::{parts[4]}:role/{rest.partition('/')[0]}"
         return cls("aws", named if isinstance(named, str) else role, account, arn)
@@ -65,11 +69,11 @@ def _is_account(named: str, account: str) -> bool:
 
 
 def _aws_grant(named: str, caller: Caller) -> Grant:
-    if named == "*" or _is_account(named, caller.account):
+    if _is_account(named, caller.account):
         return Grant.ACCOUNT
     if caller.session_arn and named == caller.session_arn:
         return Grant.DIRECT
-    if named == caller.arn or (caller.unique_id and named == caller.unique_id):
+    if named in ("*", caller.arn) or (caller.unique_id and named == caller.unique_id):
         return Grant.ROLE if caller.session_arn or ":role/" in caller.arn else Grant.DIRECT
     return Grant.NONE
 
@@ -85,13 +89,13 @@ def principal_grant(principal: Any, caller: Caller) -> Grant:
         return Grant.DIRECT if caller.arn in named else Grant.NONE
     named = _listed(principal.get("AWS", []))
     if caller.kind == "anonymous":
-        return Grant.ACCOUNT if "*" in named else Grant.NONE
+        return Grant.DIRECT if "*" in named else Grant.NONE
     return max((_aws_grant(one, caller) for one in named), default=Grant.NONE)
 
 
 def _spared(not_principal: Any, caller: Caller) -> bool:
     """A Deny with NotPrincipal spares only who is listed with account, ARN and (for a session) session."""
-    if caller.kind != "aws":
+    if not caller.is_aws:
         return principal_grant(not_principal, caller) is not Grant.NONE
     named = _listed(not_principal.get("AWS", [])) if isinstance(not_principal, Mapping) else []
     if not_principal == "*" or "*" in named:
@@ -110,6 +114,6 @@ def names_caller(statement: Mapping[str, Any], caller: Caller, *, deny: bool) ->
     left_out = statement["NotPrincipal"]
     if deny:
         return Grant.NONE if _spared(left_out, caller) else Grant.ACCOUNT
-    if caller.kind != "aws" or principal_grant(left_out, caller) is not Grant.NONE:
+    if not caller.is_aws or principal_grant(left_out, caller) is not Grant.NONE:
         return Grant.NONE
     return Grant.ACCOUNT

@@ -60,30 +60,34 @@ def _resource_applies(
     return deny or None not in results  # a variable without a value: deny rather than allow
 
 
-def applicable(
-    document: Mapping[str, Any],
-    effect: str,
-    action: str,
-    resource: str,
-    context: Context,
-    caller: Caller | None,
-) -> Applies | None:
-    """The statement of ``effect`` that applies, or None; with a ``caller`` the one that names it most closely.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a statement is held against. ``context`` has lower-case keys.
 
     ``caller`` None is for policies without principals (identity-based, boundaries, SCPs).
     """
+
+    action: str
+    resource: str
+    context: Context
+    caller: Caller | None = None
+
+
+def applicable(document: Mapping[str, Any], effect: str, ask: Ask) -> Applies | None:
+    """The statement of ``effect`` that applies, or None; with a caller the one that names it most closely."""
     deny = effect == "Deny"
-    variables = context if document.get("Version") == CURRENT_VERSION else None
+    variables = ask.context if document.get("Version") == CURRENT_VERSION else None
     best: Applies | None = None
     for statement in statements(document):
-        if statement.get("Effect") != effect or not _action_applies(statement, action):
+        if statement.get("Effect") != effect or not _action_applies(statement, ask.action):
             continue
+        caller = ask.caller
         grant = Grant.DIRECT if caller is None else names_caller(statement, caller, deny=deny)
         if grant is Grant.NONE or (best is not None and best.grant >= grant):
             continue
-        if not _resource_applies(statement, resource, variables, deny=deny):
+        if not _resource_applies(statement, ask.resource, variables, deny=deny):
             continue
-        holds = condition_holds(statement.get("Condition"), context, variables)
+        holds = condition_holds(statement.get("Condition"), ask.context, variables)
         if holds or (holds is None and deny):
             best = Applies(str(statement.get("Sid", "")), grant)
             if grant is Grant.DIRECT or deny:
