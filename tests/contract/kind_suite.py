@@ -33,7 +33,7 @@ from typing import Any
 import pytest
 
 from ostiary.errors import Conflict, StalePlan
-from ostiary.plan.plan import make_plan
+from ostiary.plan.plan import fingerprint, make_plan
 from ostiary.plan.resource import Key, Kind, Owner, Resource, Risk
 
 
@@ -88,6 +88,7 @@ class KindSuite:
             assert seen.key == case.key
             assert seen.owner is Owner.OURS
             assert seen.ids == created.ids
+            assert fingerprint(seen) == fingerprint(found), "read, look and create disagree"
             assert case.kind.differences(seen, case.wanted) == ()
             assert json.loads(json.dumps(seen.attributes)) == seen.attributes
             assert json.loads(json.dumps(seen.raw)) == seen.raw

@@ -76,7 +76,9 @@ class Owner(Enum):
     OURS = "ours"  # bears this estate's mark
     FOREIGN = "foreign"  # bears no mark; never changed, never deleted
     OTHER_ESTATE = "other estate"  # another estate's mark: as foreign, and named in errors
-    ELSEWHERE = "owned elsewhere"  # CloudFormation, StackSet, Control Tower, owned_elsewhere pattern
+    ELSEWHERE = (
+        "owned elsewhere"  # CloudFormation, StackSet, Control Tower, owned_elsewhere pattern
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,7 @@ class Kind(Protocol):
         """Grade a change: ``action`` is create, update, delete or replace."""
         ...
 
-    def detaches(
-        self, action: str, found: Found | None, wanted: Mapping[str, Value] | None
-    ) -> int:
+    def detaches(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> int:
         """How many objects or accesses the change takes away (members removed, one for a deletion): the guard caps these."""
         ...
 
