@@ -14,12 +14,12 @@ from ostiary.sandbox.world import World
 
 @dataclass(frozen=True, slots=True)
 class SeedPerson:
-    """A person of Acme and how they sign in. ``totp_secret`` is base32, None without a second factor."""
+    """A person of Acme and how they sign in. ``totp_secret`` is base32 (RFC 6238, 6 digits, 30 s)."""
 
     login: str
     password: str
     groups: tuple[str, ...]
-    totp_secret: str | None = None
+    totp_secret: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,28 @@ GROUPS = (
 )
 
 PEOPLE = (
-    SeedPerson("ada@acme.example", "Analytical-Engine-1843", ("platform-engineering",), "JBSWY3DPEHPK3PXP"),
-    SeedPerson("grace@acme.example", "Nanosecond-Wire-1952", ("sre", "platform-engineering"), "KRSXG5CTMVRXEZLU"),
-    SeedPerson("linus@acme.example", "Penguin-Kernel-1991", ("developers",)),
-    SeedPerson("ken@acme.example", "Seventh-Edition-1979", ("developers", "sre")),
-    SeedPerson("margaret@acme.example", "Priority-Display-1969", ("auditors",)),
-    SeedPerson("edgar@acme.example", "Relational-Model-1970", ("data-engineering",)),
-    SeedPerson("katherine@acme.example", "Orbital-Mechanics-1962", ("gov-operators",), "MFRGGZDFMZTWQ2LK"),
-    SeedPerson("contractor-1@acme.example", "Visiting-Hours-2026", ()),
-    SeedPerson("mallory@acme.example", "Outside-Looking-In-1", ()),
+    SeedPerson(
+        "ada@acme.example", "Analytical-Engine-1843", ("platform-engineering",), "7XXEGDKAXVL552WB"
+    ),
+    SeedPerson(
+        "grace@acme.example",
+        "Nanosecond-Wire-1952",
+        ("sre", "platform-engineering"),
+        "4AIP2HHBVTAXHY5U",
+    ),
+    SeedPerson("linus@acme.example", "Penguin-Kernel-1991", ("developers",), "I2PZW3A5NSUAV5LU"),
+    SeedPerson(
+        "ken@acme.example", "Seventh-Edition-1979", ("developers", "sre"), "PDQLD7NVL3F4MCUN"
+    ),
+    SeedPerson("margaret@acme.example", "Priority-Display-1969", ("auditors",), "KIWOOBL72BJDVXGW"),
+    SeedPerson(
+        "edgar@acme.example", "Relational-Model-1970", ("data-engineering",), "RBEYKO4VP7QVHNYF"
+    ),
+    SeedPerson(
+        "katherine@acme.example", "Orbital-Mechanics-1962", ("gov-operators",), "6W7EWYXBYRPWCUNS"
+    ),
+    SeedPerson("contractor-1@acme.example", "Visiting-Hours-2026", (), "2R5ALVSGT2VZ5PJJ"),
+    SeedPerson("mallory@acme.example", "Outside-Looking-In-1", (), "YCSJO5Q3C5JXT3LD"),
 )
 
 # (name, id, OU path, tags); aliases are acme-<name> but for one account that has none.
@@ -97,7 +110,9 @@ def acme(world: World) -> Acme:
     return Acme(
         people=PEOPLE,
         admin_key=world.aws.add_user(MANAGEMENT_ID, "ostiary-admin", [admin.format("aws")]),
-        gov_key=world.aws.add_user(GOV_MANAGEMENT_ID, "ostiary-admin", [admin.format("aws-us-gov")]),
+        gov_key=world.aws.add_user(
+            GOV_MANAGEMENT_ID, "ostiary-admin", [admin.format("aws-us-gov")]
+        ),
         api_token=world.okta.api_token,
         native_client_id=world.okta.native_client_id,
     )
