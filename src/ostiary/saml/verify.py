@@ -128,8 +128,8 @@ def _check_response(
         raise refused("SAMLResponse answers a request that was never sent")
     if response.get("Destination", next(iter(recipients), "")) not in recipients:
         raise refused("SAMLResponse destination is not this sign-in endpoint")
-    issuer = response.find("saml:Issuer", NAMESPACES)
-    if issuer is not None and text_of(issuer) != metadata.entity_id:
+    issuers = [text_of(issuer) for issuer in response.findall("saml:Issuer", NAMESPACES)]
+    if issuers not in ([], [metadata.entity_id]):
         raise refused(claims.WRONG_ISSUER)
 
 
