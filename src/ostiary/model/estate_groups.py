@@ -97,8 +97,21 @@ def filter_defects(group_filter: str) -> Iterator[str]:
     for name in ("role", "accountid"):
         if name not in groups:
             yield f"group filter has no group (?{{{{{name}}}}}...)"
-    if not (group_filter.startswith("^") and group_filter.endswith("$")):
+    if not is_anchored(group_filter):
         yield "group filter must be anchored with ^ and $, or other names that contain a match give access"
+
+
+def is_anchored(group_filter: str) -> bool:
+    """Whether the filter can only match whole names: ``^`` and ``$`` outside, and no ``|`` beside groups."""
+    outside = re.sub(r"\\.|\[[^\]]*\]", "", group_filter)
+    while (inner := re.sub(r"\([^()]*\)", "", outside)) != outside:
+        outside = inner
+    return (
+        group_filter.startswith("^")
+        and group_filter.endswith("$")
+        and outside.endswith("$")
+        and "|" not in outside
+    )
 
 
 def pattern_defects(pattern: str, provider: str, partition: Partition) -> Iterator[str]:
