@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ostiary.aws.clients import Clients
@@ -96,9 +97,12 @@ class Aws:
         account: str | None = None,
         region: str | None = None,
         repeatable: bool | None = None,
+        credentials: Credentials | None = None,
         **params: Any,
     ) -> Any:
         """One operation (``get_role``) in an account, None for the caller's own; the parsed answer.
+
+        ``credentials`` sign it in place of those of the account.
 
         Throttling is retried always. A lost answer or a 5xx is retried for reads and for what is
         ``repeatable`` (a write that gives the same when done twice); else it is raised as
@@ -110,7 +114,9 @@ class Aws:
         attempt = 0
         while True:
             try:
-                return self._once(service, operation, account, method, params)
+                return self._once(
+                    service, operation, account, credentials, partial(method, **params)
+                )
             except BOTO_ERRORS as error:
                 what = attempted(operation, params, account)
                 failure = translate(error, what, account=account, writes=not reads)
@@ -170,14 +176,15 @@ class Aws:
         service: str,
         operation: str,
         account: str | None,
-        method: Any,
-        params: Mapping[str, Any],
+        credentials: Credentials | None,
+        send: Callable[[], Any],
     ) -> Any:
-        credentials = self._credentials(account) if account else None
+        if credentials is None and account:
+            credentials = self._credentials(account)
         with self._pacing.turn(account or "", service), acting_with(credentials):
             with self._lock:
                 self.calls[service, operation, account or ""] += 1
-            return method(**params)
+            return send()
 
     def _worth_retrying(
         self, failure: OstiaryError, again: bool, account: str | None, attempt: int
