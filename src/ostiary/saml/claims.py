@@ -108,8 +108,8 @@ def check(
         raise refused(
             "Token must be redeemed within 5 minutes of issuance", "ExpiredTokenException"
         )
-    ends = [claims.not_on_or_after, claims.session_not_on_or_after or claims.not_on_or_after]
-    if min(ends) + SKEW <= now:
+    session_end = claims.session_not_on_or_after
+    if claims.not_on_or_after + SKEW <= now or (session_end and session_end <= now):
         raise refused("Response has expired", "ExpiredTokenException")
     if not claims.name_id:
         raise refused(NOT_AUTHORIZED, "AccessDenied")
