@@ -55,7 +55,7 @@ class Lease:
         self._store = store
         self._estate = estate
         self._ttl = ttl
-        self._token = secrets.token_hex(8)
+        self.token = secrets.token_hex(8)
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._version: str | None = None
         self._deadline = 0.0
@@ -112,7 +112,7 @@ class Lease:
             "place": self.who.place,
             "since": self._since,
             "deadline": time.time() + self._ttl,
-            "token": self._token,
+            "token": self.token,
         }
         version = self._store.swap(self.name, expected, json.dumps(row).encode())
         if (
@@ -120,7 +120,7 @@ class Lease:
         ):  # a swap that took effect but whose answer was lost is ours all the same
             kept = self._store.get(self.name)
             held = _holder(kept)
-            if kept is None or not held or held.get("token") != self._token:
+            if kept is None or not held or held.get("token") != self.token:
                 return False
             version = kept.version
         self._version, self._deadline = version, asked + self._ttl
@@ -132,6 +132,12 @@ class Lease:
             why=f"held by {_who(held)}",
             fix=f"wait for it; a dead run's lease ends by itself within {self._ttl + SKEW:.0f} s",
         )
+
+
+def holder_token(store: RunStore, estate: str) -> str:
+    """The token of the run that holds the lease now; "" if none does."""
+    held = _holder(store.get(f"{estate}/lease"))
+    return "" if held is None or _is_over(held) else str(held["token"])
 
 
 def _holder(kept: Stored | None) -> Mapping[str, Any] | None:

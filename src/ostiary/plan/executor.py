@@ -1,0 +1,235 @@
+"""Which change when: dependency order, bounded side by side, deletions last. The main thread decides, workers write.
+
+Waves run one after another: the canary's scope with what it needs (if asked), everything that creates or updates, then
+deletions kind by kind in reverse order. A deletion is held back while something in its scope did not succeed; an Okta
+org counts as tied to every account, so nothing old goes before everything new is in place.
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ostiary.errors import OstiaryError, Partial
+from ostiary.plan.change import Change, Event, OnEvent, Plan
+from ostiary.plan.outcome import Result
+from ostiary.plan.resource import Key
+from ostiary.plan.writing import Halt, Writer
+
+PER_SCOPE = 4  # changes in flight in one account or org
+_POLL = 0.1  # seconds until a stop is noticed
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
+class Executor:
+    def __init__(
+        self,
+        plan: Plan,
+        writer: Writer,
+        stop: threading.Event,
+        *,
+        workers: int,
+        max_failures: int | None,
+        on_event: OnEvent | None,
+    ) -> None:
+        self._plan = plan
+        self._writer = writer
+        self._stop = stop
+        self._workers = workers
+        self._max_failures = max_failures
+        self._on_event = on_event
+        self._total = len(plan.writes)
+        self._stuck = {
+            change.key: f"{change.key} is {change.action}"
+            for change in plan.changes
+            if change.action in ("unread", "foreign")
+        }
+        self._failed_scopes: set[str] = set()
+        self._bad_scopes: set[str] = set()
+        self.results: dict[Key, Result] = {}
+        self.halted: OstiaryError | None = None
+
+    def run(self, waves: Iterable[Sequence[Change]], *, canary: bool) -> None:
+        """Run the waves; what could not begin is ``left``. Anything but an OstiaryError of a worker is raised here."""
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool:
+            for number, wave in enumerate(waves):
+                self._wave(wave, pool)
+                if canary and number == 0 and self._bad_scopes and self.halted is None:
+                    self.halted = Partial(
+                        "stopped after the first account", why=self._first_failure()
+                    )
+                if self._is_over():
+                    break
+        for change in self._plan.writes:
+            if change.key not in self.results:
+                self._record(Result(change, "left"))
+
+    def _wave(self, changes: Sequence[Change], pool: ThreadPoolExecutor) -> None:
+        wave = _Wave(changes)
+        answers: queue.SimpleQueue[tuple[Change, Result | BaseException]] = queue.SimpleQueue()
+        in_flight = 0
+        while True:
+            while in_flight < self._workers and not self._is_over() and (change := wave.next()):
+                hindrance = self._hindrance(change)
+                if hindrance:
+                    self._record(Result(change, "blocked", hindrance))
+                    wave.finish(change)
+                    continue
+                self._tell("start", change)
+                in_flight += 1
+                pool.submit(self._work, change, answers)
+            if not in_flight:
+                return
+            try:
+                change, answer = answers.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+            in_flight -= 1
+            wave.finish(change)
+            if isinstance(answer, Result):
+                self._record(answer)
+            elif isinstance(answer, Halt):
+                self.halted = self.halted or answer.error
+                self._record(Result(change, answer.result, str(answer)))
+            else:
+                raise answer
+
+    def _work(
+        self, change: Change, answers: queue.SimpleQueue[tuple[Change, Result | BaseException]]
+    ) -> None:
+        try:
+            answers.put((change, self._writer.write(change)))
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            answers.put((change, error))
+
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self.halted is not None
+
+    def _hindrance(self, change: Change) -> str:
+        """Why a change may not begin; "" if it may."""
+        for key in change.depends_on:
+            before = self.results.get(key)
+            if before is not None and before.result != "done":
+                return f"{key} is {before.result}"
+            if key in self._stuck:
+                return self._stuck[key]
+        if change.action != "delete":
+            return ""
+        if _is_account(change.account):
+            bad = {scope for scope in self._bad_scopes if not _is_account(scope)}
+            bad |= self._bad_scopes & {change.account}
+        else:
+            bad = self._bad_scopes
+        return f"held back: not all is done in {', '.join(sorted(bad)[:3])}" if bad else ""
+
+    def _record(self, result: Result) -> None:
+        change = result.change
+        self.results[change.key] = result
+        if result.result != "done":
+            self._bad_scopes.add(change.account)
+        if result.result in ("failed", "unknown"):
+            self._failed_scopes.add(change.account)
+            limit = self._max_failures
+            if limit is not None and len(self._failed_scopes) >= limit and self.halted is None:
+                why = f"{len(self._failed_scopes)} accounts or orgs failed; {self._first_failure()}"
+                self.halted = Partial("stopped after too many failures", why=why)
+        self._tell(result.result, change, result.why)
+
+    def _first_failure(self) -> str:
+        return next((str(one) for one in self.results.values() if one.result != "done"), "")
+
+    def _tell(self, what: str, change: Change, text: str = "") -> None:
+        if self._on_event is not None:
+            done = len(self.results)
+            self._on_event(
+                Event(what, change.account, change.key, change.action, text, done, self._total)
+            )
+
+
+class _Wave:
+    """The changes of one wave: each becomes ready when all it depends on in this wave is finished."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        keys = {change.key for change in changes}
+        self._waits: dict[Key, int] = {}
+        self._followers: dict[Key, list[Change]] = defaultdict(list)
+        self._ready: dict[str, deque[Change]] = defaultdict(deque)
+        self._in_flight: dict[str, int] = defaultdict(int)
+        for change in changes:
+            needs = keys.intersection(change.depends_on)
+            self._waits[change.key] = len(needs)
+            for key in needs:
+                self._followers[key].append(change)
+            if not needs:
+                self._ready[change.account].append(change)
+
+    def next(self) -> Change | None:
+        """A ready change of a scope that has room: scopes take turns."""
+        for scope, ready in self._ready.items():
+            if self._in_flight[scope] < PER_SCOPE:
+                del self._ready[scope]
+                change = ready.popleft()
+                if ready:
+                    self._ready[scope] = ready  # at the end of the line
+                self._in_flight[scope] += 1
+                return change
+        return None
+
+    def finish(self, change: Change) -> None:
+        self._in_flight[change.account] -= 1
+        for follower in self._followers[change.key]:
+            self._waits[follower.key] -= 1
+            if not self._waits[follower.key]:
+                self._ready[follower.account].append(follower)
+
+
+def waves_of(plan: Plan, kind_names: Sequence[str], *, canary: bool) -> list[list[Change]]:
+    """The order of work; with ``canary`` the first wave is one account and what it needs elsewhere."""
+    building = [change for change in plan.writes if change.action != "delete"]
+    waves = [building]
+    if canary:
+        first = _canary(building)
+        waves = [
+            [change for change in building if change.key in first],
+            [change for change in building if change.key not in first],
+        ]
+    for name in reversed(kind_names):
+        waves.append(
+            [one for one in plan.writes if one.action == "delete" and one.key.kind == name]
+        )
+    return [wave for index, wave in enumerate(waves) if wave or (canary and index == 0)]
+
+
+def restore_waves(plan: Plan, kind_names: Sequence[str]) -> list[list[Change]]:
+    """Bring back in the order of kinds, then take away in reverse: the mirror image of an apply."""
+    back = [
+        [one for one in plan.writes if one.action != "delete" and one.key.kind == name]
+        for name in kind_names
+    ]
+    away = [
+        [one for one in plan.writes if one.action == "delete" and one.key.kind == name]
+        for name in reversed(kind_names)
+    ]
+    return [wave for wave in (*back, *away) if wave]
+
+
+def _canary(building: Sequence[Change]) -> set[Key]:
+    by_key = {change.key: change for change in building}
+    account = min((one.account for one in building if _is_account(one.account)), default="")
+    todo = [change for change in building if change.account == account]
+    chosen: set[Key] = set()
+    while todo:
+        change = todo.pop()
+        if change.key not in chosen:
+            chosen.add(change.key)
+            todo += [by_key[key] for key in change.depends_on if key in by_key]
+    return chosen
+
+
+def _is_account(scope: str) -> bool:
+    return _ACCOUNT.fullmatch(scope) is not None

@@ -1,0 +1,137 @@
+"""A plan for people: like a diff, grouped by account, the summary last.
+
+111122223333
+  + iam-role Administrator
+      + description  "…"
+  ~ trust-statement Ops/OstiaryAB12CD34
+      - max_session  3600
+      + max_session  14400
+  - okta-group aws#x#Old#111122223333   DELETED: no longer wanted
+
+plan: 1 to create, 1 to update, 1 to delete, 20 as wanted
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from ostiary.plan.change import Change, Plan, canonical
+from ostiary.plan.resource import Json
+
+_LONG = 120  # characters of a value that are still shown whole
+
+_SYMBOLS = {
+    "create": "+",
+    "update": "~",
+    "replace": "-/+",
+    "delete": "-",
+    "unread": "?",
+    "foreign": "!",
+    "snippet": "!",
+}
+_COLOURS = {"+": "32", "~": "33", "-": "31", "-/+": "1;31", "!": "35", "?": "36"}
+_LOUD = {"delete": "DELETED", "replace": "REPLACED"}
+_COUNTED = {
+    "create": "to create",
+    "update": "to update",
+    "replace": "to replace",
+    "delete": "to delete",
+    "foreign": "in the way",
+    "snippet": "to hand to their owners",
+    "unread": "unread",
+    "keep": "as wanted",
+}
+
+
+def render(plan: Plan, *, colour: bool = False) -> str:
+    """The whole plan as text; its last line is the summary."""
+    return "\n".join(_lines(plan, colour=colour)) + "\n"
+
+
+def summary_line(plan: Plan) -> str:
+    counts = plan.summary()
+    parts = [f"{counts[action]} {text}" for action, text in _COUNTED.items() if counts[action]]
+    return "plan: " + (", ".join(parts) if parts else "nothing is wanted and nothing is there")
+
+
+def shown(value: Json) -> str:
+    """A value on one line; a long one as digest and length."""
+    text = value if isinstance(value, str) else canonical(value)
+    if len(text) > _LONG:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return f"sha256:{digest}… ({len(text):,} characters)"
+    return canonical(value)  # quotes show spaces, and keep control characters off the terminal
+
+
+def _lines(plan: Plan, *, colour: bool) -> Iterator[str]:
+    groups: dict[str, list[Change]] = defaultdict(list)
+    for change in plan.changes:
+        groups[change.account].append(change)
+    for account, changes in sorted(groups.items()):
+        yield account
+        for change in changes:
+            for line in _change(change):
+                yield _coloured(line) if colour else line
+        yield ""
+    for unread in plan.unread:
+        yield f"? {unread.scope} was not read, nothing is deleted there: {unread.why}"
+        if unread.fix:
+            yield f"    fix: {unread.fix}"
+    for warning in plan.warnings:
+        yield f"! {warning}"
+    if plan.unread or plan.warnings:
+        yield ""
+    yield summary_line(plan)
+
+
+def _change(change: Change) -> Iterator[str]:
+    loud = _LOUD.get(change.action, "")
+    note = ": ".join(filter(None, (loud, change.reason)))
+    yield f"  {_SYMBOLS[change.action]} {change.key.kind} {_name(change)}" + (
+        f"   {note}" if note else ""
+    )
+    if change.action == "snippet":
+        yield from (f"      | {line}" for line in change.snippet.splitlines())
+    elif change.action == "create":
+        for name, value in sorted((change.after or {}).items()):
+            yield f"      + {name}  {shown(value)}"
+    elif change.action in ("update", "replace"):
+        for name in change.differing:
+            yield from _difference(name, change.before or {}, change.after or {})
+
+
+def _name(change: Change) -> str:
+    """The name, quoted if a terminal could be fooled by it."""
+    name = change.key.name
+    return name if name.isprintable() else canonical(name)
+
+
+def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
+    old, new = before.get(name), after.get(name)
+    if isinstance(old, list) and isinstance(new, list):
+        gone = [item for item in old if item not in new]
+        come = [item for item in new if item not in old]
+        if gone or come:
+            yield from (f"      - {name}  {shown(item)}" for item in gone)
+            yield from (f"      + {name}  {shown(item)}" for item in come)
+            return
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            if old.get(key) != new.get(key):
+                yield from _difference(f"{name}.{key}", _at(old, name, key), _at(new, name, key))
+        return
+    if name in before:
+        yield f"      - {name}  {shown(old)}"
+    if name in after:
+        yield f"      + {name}  {shown(new)}"
+
+
+def _at(value: Mapping[str, Json], name: str, key: str) -> Mapping[str, Json]:
+    return {f"{name}.{key}": value[key]} if key in value else {}
+
+
+def _coloured(line: str) -> str:
+    code = _COLOURS.get(line.split(maxsplit=1)[0], "")
+    return f"\033[{code}m{line}\033[0m" if code else line
