@@ -14,7 +14,6 @@ keys" and "Multiple context keys or values".
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -122,7 +121,7 @@ def _bool(wanted: str, actual: str, context: Context | None) -> bool:
 def _binary(wanted: str, actual: str, _context: Context | None) -> bool:
     try:
         return base64.b64decode(wanted, validate=True) == base64.b64decode(actual, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise _Undecided(wanted) from None
 
 
@@ -235,15 +234,15 @@ def _key_holds(
     return all(results)
 
 
-def condition_holds(
-    condition: Mapping[str, Mapping[str, Any]] | None, context: Context, variables: Context | None
-) -> bool | None:
+def condition_holds(condition: Any, context: Context, variables: Context | None) -> bool | None:
     """Whether every condition holds. ``context`` has lower-case keys; ``variables`` is it, or None before 2012-10-17.
 
     None: undecided (unknown operator or malformed value), and nothing else fails.
     """
-    if not condition:
+    if condition is None:
         return True
+    if not isinstance(condition, Mapping):
+        return None
     undecided = False
     for name, keys in condition.items():
         parsed = operator(name)
