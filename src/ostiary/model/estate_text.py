@@ -158,8 +158,7 @@ class _Reading:
             return
         if console.app_label == other.app_label:
             item.wrong("app", f"{console.app_label!r} is also the app of console {other.name!r}")
-        same_filter = console.group_filter == other.group_filter
-        if console.group_name == other.group_name and same_filter:
+        if console.group_name == other.group_name:
             item.wrong(
                 "group_name",
                 f"{console.group_name!r} is also that of console {other.name!r}: each app would offer the "
@@ -169,11 +168,15 @@ class _Reading:
     def _roles(self, consoles: Mapping[str, Console]) -> dict[str, RoleTemplate]:
         longest = max((console.session_seconds for console in consoles.values()), default=0)
         reader = RoleReader(self.problems, self.read_file, longest_session=longest)
+        roles: dict[str, RoleTemplate] = {}
         node = self.fields.entries.get("roles")
-        return {
-            name: reader.role(name, Fields(item, "role", f"role {name!r}", self.problems, line))
-            for name, item, line in named_entries(node, "role", ROLE_NAME, self.problems)
-        }
+        for name, item, line in named_entries(node, "role", ROLE_NAME, self.problems):
+            twin = next((other for other in roles if other.lower() == name.lower()), None)
+            if twin:  # IAM keeps role names apart by more than case
+                self.problems.add(line, f"role {name!r} and role {twin!r} are one name to IAM")
+            fields = Fields(item, "role", f"role {name!r}", self.problems, line)
+            roles[name] = reader.role(name, fields)
+        return roles
 
     def _assignments(
         self, roles: Mapping[str, RoleTemplate], consoles: Mapping[str, Console]

@@ -1,0 +1,104 @@
+"""From the estate and what was read to the objects that should exist, and who can then enter what. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from ostiary.doors.federation.assertion_size import size_notes
+from ostiary.doors.federation.aws_side import aws_resources
+from ostiary.doors.federation.grants import check_roles, expand, overdue
+from ostiary.doors.federation.membership import fill
+from ostiary.doors.federation.okta_side import (
+    MAX_DESCRIPTION,
+    RoleGroup,
+    okta_resources,
+    role_groups,
+)
+from ostiary.doors.federation.role_groups import RoleMapping, settings_of
+from ostiary.doors.federation.seen import ACTIVE, Desired, Notes, OrgSeen, Seen
+from ostiary.model.access import Access, Entitlement
+from ostiary.model.account import AccountId
+from ostiary.model.estate import Estate
+from ostiary.plan.resource import Resource
+
+
+def desired(estate: Estate, seen: Seen, *, today: date) -> Desired:
+    """Everything the estate wants in this world on this day.
+
+    An unread account leads to no object in AWS and loses none of its role groups; what the estate says of
+    the people in them holds, because that is Okta's to read.
+    """
+    notes = Notes()
+    late = overdue(estate, today, notes)
+    grants = expand(estate, seen, today, notes)
+    check_roles(estate, seen, grants, notes)
+    readable = [grant for grant in grants if grant.account.id not in seen.unread]
+    resources = list(aws_resources(estate, seen, readable, notes))
+    groups = role_groups(estate, seen, grants, notes)
+    access: set[Access] = set()
+    for org in sorted({group.org for group in groups}):
+        mine = tuple(group for group in groups if group.org == org)
+        known = seen.orgs[org]
+        wanted = (
+            (group.name, source, group.console.membership == "direct")
+            for group in mine
+            for source in sorted(group.sources)
+        )
+        filling = fill(estate, org, known, wanted, notes)
+        resources += okta_resources(estate, org, known, mine, filling)
+        active = {one.id: one.login for one in known.people.values() if one.status == ACTIVE}
+        people = [(group, _people(group, known, active)) for group in mine]
+        access |= _accesses(people, seen.unread)
+        _check_sizes(estate, people, notes)
+    _check_descriptions(resources, notes)
+    return Desired(
+        resources=tuple(sorted(resources, key=lambda resource: resource.key)),
+        assignments=tuple(sorted({grant.assignment for grant in grants})),
+        access=frozenset(access),
+        problems=tuple(notes.problems),
+        warnings=tuple(notes.warnings),
+        overdue=late,
+        unproven=frozenset(group.account.id for group in groups) & seen.unread,
+    )
+
+
+def _people(group: RoleGroup, known: OrgSeen, active: Mapping[str, str]) -> set[str]:
+    """Logins of the active people who are to be in the role group; ``active`` is id -> login."""
+    ids = set[str]().union(*(known.groups[name].members for name in group.sources))
+    ids |= {known.people[login].id for login in group.users}
+    return {active[one] for one in ids if one in active}
+
+
+def _accesses(
+    people: Iterable[tuple[RoleGroup, set[str]]], unread: frozenset[AccountId]
+) -> set[Access]:
+    return {
+        Access(login, Entitlement(group.account.partition, group.account.id, group.role))
+        for group, logins in people
+        if group.account.id not in unread
+        for login in logins
+    }
+
+
+def _check_sizes(estate: Estate, people: list[tuple[RoleGroup, set[str]]], notes: Notes) -> None:
+    for name in sorted({group.console.name for group, _ in people}):
+        mapping = RoleMapping(*settings_of(estate.consoles[name], estate))
+        mine = [(group.name, logins) for group, logins in people if group.console.name == name]
+        values = {group: mapping.value(group) or "" for group, _ in mine}
+        offers = ((login, group) for group, logins in mine for login in logins)
+        problems, warnings = size_notes(offers, values)
+        for text in problems:
+            notes.problem(f"{estate.consoles[name].place}: console {name}: {text}")
+        for text in warnings:
+            notes.warn(f"{estate.consoles[name].place}: console {name}: {text}")
+
+
+def _check_descriptions(resources: list[Resource], notes: Notes) -> None:
+    for resource in resources:
+        description = resource.wanted.get("description")
+        if resource.key.kind == "okta-group" and len(str(description)) > MAX_DESCRIPTION:
+            notes.problem(
+                f"role group {resource.key.name} has more direct sources than its description can name "
+                f"({MAX_DESCRIPTION} characters); use membership: rules or fewer user assignments"
+            )
