@@ -44,14 +44,16 @@ def issue(
     certificate: x509.Certificate,
     now: datetime,
     principal_tags: Mapping[str, str] | None = None,
+    more_attributes: Mapping[str, Sequence[str]] | None = None,
     lifetime: timedelta = timedelta(minutes=5),
     sign_response: bool = True,
 ) -> bytes:
     """Return the signed ``saml2p:Response`` (UTF-8 XML, not base64).
 
     ``role_values`` are ``provider-arn,role-arn`` pairs; without any there is no Role attribute.
-    ``session_duration`` is in seconds. The assertion is valid from ``lifetime`` before ``now`` until
-    ``lifetime`` after it, as Okta's is. Both the assertion and, by default, the response are signed.
+    ``session_duration`` is in seconds; ``more_attributes`` are further attribute statements by full name. The
+    assertion is valid from ``lifetime`` before ``now`` until ``lifetime`` after it, as Okta's is. Both the
+    assertion and, by default, the response are signed.
     """
     attributes = {
         document.ROLE: list(role_values),
@@ -60,6 +62,7 @@ def issue(
         **{
             document.PRINCIPAL_TAG + name: [value] for name, value in (principal_tags or {}).items()
         },
+        **(more_attributes or {}),
     }
     assertion = _assertion(
         issuer=issuer,
@@ -106,7 +109,7 @@ def _assertion(
     start, end = format_time(now - lifetime), format_time(now + lifetime)
     statements = "".join(
         f'<saml2:Attribute Name="{_attribute(name)}"'
-        ' NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:uri">'
+        f' NameFormat="urn:oasis:names:tc:SAML:2.0:attrname-format:{_name_format(name)}">'
         + "".join(
             f'<saml2:AttributeValue xmlns:xs="{_XS}" xmlns:xsi="{_XSI}" xsi:type="xs:string">'
             f"{escape(value)}</saml2:AttributeValue>"
@@ -168,6 +171,11 @@ def _signed(element: str, key: rsa.RSAPrivateKey, certificate: x509.Certificate)
 def _canonical(element: etree._Element, prefixes: list[str] | None) -> bytes:
     """Exclusive C14N. Parsed text only: on hand-built trees lxml may silently drop the inclusive prefixes."""
     return etree.tostring(element, method="c14n", exclusive=True, inclusive_ns_prefixes=prefixes)
+
+
+def _name_format(attribute: str) -> str:
+    """Okta names the Role attribute as a URI and all others as basic, as a recorded response shows."""
+    return "uri" if attribute == document.ROLE else "basic"
 
 
 def _issuer(issuer: str) -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ostiary.saml import metadata
+from ostiary.saml import assertion, metadata
 
 PROD, TEST, GOV = "111111111111", "222222222222", "333333333333"
 SIGN_IN = "https://signin.aws.amazon.com/saml"
@@ -148,3 +148,38 @@ def test_trust_conditions_that_hold(small, make_trust, condition):
 def test_a_clock_that_is_ahead(small):
     issued = small.world.clock.datetime() + timedelta(seconds=25)
     assert small.assume(small.response(now=issued))["Credentials"]
+
+
+def test_source_identity_needs_permission(small, make_trust):
+    name = "https://aws.amazon.com/SAML/Attributes/SourceIdentity"
+    response = small.response(more_attributes={name: ["ada@acme.example"]})
+    assert small.refusal(response)[0] == "AccessDenied"
+    small.change_role(PROD, "Ops", trust=make_trust(PROD, more=["sts:SetSourceIdentity"]))
+    answer = small.assume(response)
+    session = small.cloud.keys[answer["Credentials"]["AccessKeyId"]]
+    assert answer["SourceIdentity"] == session.source_identity == "ada@acme.example"
+
+
+def test_transitive_tags(small, make_trust):
+    name = "https://aws.amazon.com/SAML/Attributes/TransitiveTagKeys"
+    small.change_role(PROD, "Ops", trust=make_trust(PROD, more=["sts:TagSession"]))
+    response = small.response(principal_tags={"team": "core"}, more_attributes={name: ["team"]})
+    answer = small.assume(response)
+    session = small.cloud.keys[answer["Credentials"]["AccessKeyId"]]
+    assert session.transitive_tags == ("team",)
+
+
+def test_the_session_ends_with_that_of_the_identity_provider(small, idp):
+    end = small.world.clock.datetime() + timedelta(minutes=20)
+    stated = f'<saml2:AuthnStatement SessionNotOnOrAfter="{end.isoformat()}" '
+    unsigned = base64.b64decode(small.response()).decode()
+    for _ in range(2):
+        start, stop = unsigned.index("<ds:Signature "), unsigned.index("</ds:Signature>") + 15
+        unsigned = unsigned[:start] + unsigned[stop:]
+    start, stop = unsigned.index("<saml2:Assertion "), unsigned.index("</saml2:Assertion>") + 18
+    changed = unsigned[start:stop].replace("<saml2:AuthnStatement ", stated)
+    changed = changed.replace("</saml2:Issuer>", "</saml2:Issuer><!--signature-->", 1)
+    signed = assertion._signed(changed, idp.key, idp.certificate)
+    response = base64.b64encode((unsigned[:start] + signed + unsigned[stop:]).encode()).decode()
+    answer = small.assume(response, DurationSeconds=3600)
+    assert answer["Credentials"]["Expiration"] == end.timestamp()
