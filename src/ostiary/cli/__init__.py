@@ -28,7 +28,10 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Test every permission and setting by harmless reads"),
     "access": ("access:access", "Answer who can reach what"),
     "groups": ("groups:groups", "Judge role groups, filters and patterns"),
-    "sandbox": ("sandbox:sandbox", "An offline Okta org and AWS that refuse what the real ones refuse"),
+    "sandbox": (
+        "sandbox:sandbox",
+        "An offline Okta org and AWS that refuse what the real ones refuse",
+    ),
     "demo": ("demo:demo", "The whole main job, offline, in a minute"),
 }
 
@@ -75,9 +78,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
         term.error(
-            UsageError(
-                wrong.format_message().rstrip(".").lower(), fix=f"run: {command} --help"
-            ),
+            UsageError(wrong.format_message().rstrip(".").lower(), fix=f"run: {command} --help"),
             as_json=as_json,
         )
         return UsageError.exit_code

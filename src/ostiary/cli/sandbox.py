@@ -44,9 +44,17 @@ def sandbox() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print URLs, environment and people as JSON.")
 @click.option("--okta-port", default=0, help="Port of the Okta org; 0 takes a free one.")
 @click.option("--aws-port", default=0, help="Port of AWS; 0 takes a free one.")
-@click.option("--switch", "switches", multiple=True, metavar="NAME=VALUE", help="A fault, as latency=0.08 or throttle_share=0.2.")
+@click.option(
+    "--switch",
+    "switches",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A fault, as latency=0.08 or throttle_share=0.2.",
+)
 @click.option("--foreground", is_flag=True, help="Stay attached; Ctrl-C ends it.")
-def up(*, as_json: bool, okta_port: int, aws_port: int, switches: tuple[str, ...], foreground: bool) -> None:
+def up(
+    *, as_json: bool, okta_port: int, aws_port: int, switches: tuple[str, ...], foreground: bool
+) -> None:
     """Start the sandbox, detached, and return when it answers."""
     folder = state_folder()
     running = description(folder)
@@ -60,7 +68,14 @@ def up(*, as_json: bool, okta_port: int, aws_port: int, switches: tuple[str, ...
             fix="run: ostiary sandbox reset",
         )
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    arguments = ["--folder", str(folder), "--okta-port", str(okta_port), "--aws-port", str(aws_port)]
+    arguments = [
+        "--folder",
+        str(folder),
+        "--okta-port",
+        str(okta_port),
+        "--aws-port",
+        str(aws_port),
+    ]
     for switch in switches:
         arguments += ["--switch", switch]
     if foreground:
@@ -152,4 +167,3 @@ def _report(described: dict[str, Any], *, as_json: bool) -> None:
         for person in described["people"]
     ]
     term.result("\n" + term.table(("person", "password", "groups"), rows))
-

@@ -1,0 +1,80 @@
+"""Long work made visible: a bar on a terminal, one line an event elsewhere; and Ctrl-C once, twice."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ostiary import term
+from ostiary.plan.change import Event, OnEvent
+
+TROUBLE = frozenset({"unread", "failed", "stale", "blocked", "unknown"})
+
+
+@contextmanager
+def progress(title: str) -> Iterator[OnEvent]:
+    """An ``on_event`` for planning or applying."""
+    if not sys.stderr.isatty():
+        yield _line
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich only where there is a terminal to draw on
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    console = Console(stderr=True, no_color=not term.wants_colour(sys.stderr), highlight=False)
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[now]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None, now="")
+
+        def on_event(event: Event) -> None:
+            bar.update(task, completed=event.done, total=event.total, now=_where(event))
+            if event.what in TROUBLE:
+                bar.console.print(f"{event.what} {_where(event)}: {event.text}", markup=False)
+
+        yield on_event
+
+
+def _line(event: Event) -> None:
+    if event.what in {"read", "start"}:
+        return
+    text = f": {event.text}" if event.text else ""
+    term.say(
+        f"{event.what} {event.done}/{event.total} {event.action} {_where(event)}{text}".replace(
+            "  ", " "
+        )
+    )
+
+
+def _where(event: Event) -> str:
+    return str(event.key) if event.key else event.scope
+
+
+@contextmanager
+def stopping(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once sets ``stop``; the second one ends the process as a kill would."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        term.say("ostiary: finishing what is in flight; once more to stop at once")
+        stop.set()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

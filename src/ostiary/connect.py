@@ -1,0 +1,327 @@
+"""The composition root: the only place that builds clients and binds kinds of objects to them.
+
+The sandbox is reached by the same code as the real services: other URLs, or other transports in tests.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx2
+
+from ostiary.aws.account_reading import Readings
+from ostiary.aws.admin_path import AdminPathCheck
+from ostiary.aws.fleet import Fleet
+from ostiary.aws.iam_role import IamRoleKind
+from ostiary.aws.kms_wrap import KmsWrap
+from ostiary.aws.ownership import RoleRules
+from ostiary.aws.reach import Ways
+from ostiary.aws.run_store import S3Store
+from ostiary.aws.saml_provider import SamlProviderKind
+from ostiary.aws.session import Aws
+from ostiary.aws.trust_statement import TrustStatementKind
+from ostiary.errors import EstateError, UsageError
+from ostiary.model.estate import Estate, OrganizationSettings, OrgSettings, resolve
+from ostiary.okta.app import AppKind
+from ostiary.okta.app_assignment import AppAssignmentKind
+from ostiary.okta.auth import Secret, ServiceApp, Ssws
+from ostiary.okta.client import OktaClient
+from ostiary.okta.group import GroupKind
+from ostiary.okta.group_rule import GroupRuleKind
+from ostiary.okta.people import People
+from ostiary.okta.role_group_members import RoleGroupMembersKind
+from ostiary.plan.guard import Guard, Overrides
+from ostiary.plan.resource import Found, Json, Key, Kind, Reading, Resource, Risk, Value
+from ostiary.plan.runs import FolderStore, RunStore
+from ostiary.plan.wrap import LocalKeyWrap, Wrap
+from ostiary.settings import Settings
+
+Purpose = Literal["plan", "apply"]
+
+SCOPES: Mapping[Purpose, tuple[str, ...]] = {
+    "plan": (
+        "okta.apps.read",
+        "okta.groups.read",
+        "okta.users.read",
+        "okta.policies.read",
+    ),
+    "apply": (
+        "okta.apps.manage",
+        "okta.groups.manage",
+        "okta.users.read",
+        "okta.policies.read",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Transports:
+    """Other ways to the services than the network; tests run the product in process with these."""
+
+    okta: httpx2.BaseTransport | None = None
+    aws: Callable[[Any], None] | None = None  # told of each botocore client as it is made
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Clients for everything that an estate names. Nothing was sent yet."""
+
+    estate: Estate
+    settings: Settings
+    purpose: Purpose
+    aws: Mapping[str, Aws]  # by organization of the estate
+    fleet: Fleet
+    readings: Readings
+    okta: Mapping[str, OktaClient]  # by org of the estate
+    people: Mapping[str, People]
+    kinds: tuple[Kind, ...]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def scopes(self, accounts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Which scopes each kind is read in."""
+        orgs = tuple(self.okta)
+        return {
+            kind.name: tuple(accounts) if kind.name in AWS_KINDS else orgs for kind in self.kinds
+        }
+
+    def guard(self, overrides: Overrides) -> Guard:
+        providers = {console.saml_provider for console in self.estate.consoles.values()}
+        protected = tuple(
+            f"iam-role:{pattern}"
+            for organization in self.estate.organizations.values()
+            for pattern in organization.protect_roles
+        )
+        return Guard(AdminPathCheck(self.readings, providers), protected, overrides)
+
+
+AWS_KINDS = frozenset({"saml-provider", "iam-role", "trust-statement"})
+
+
+def connect(
+    estate: Estate,
+    settings: Settings,
+    *,
+    purpose: Purpose,
+    transports: Transports | None = None,
+    environ: Mapping[str, str] | None = None,
+    stopping: threading.Event | None = None,
+) -> Connected:
+    """Build every client that ``estate`` needs. Raises for what is missing; sends nothing."""
+    transports = transports or Transports()
+    environ = os.environ if environ is None else environ
+    stopping = stopping or threading.Event()
+    aws = {
+        name: _aws(organization, purpose, transports, environ, stopping)
+        for name, organization in estate.organizations.items()
+    }
+    okta = {
+        name: _okta(org, purpose, settings, transports, environ)
+        for name, org in estate.orgs.items()
+    }
+    fleet = Fleet(aws)
+    readings = Readings(fleet)
+    return Connected(
+        estate=estate,
+        settings=settings,
+        purpose=purpose,
+        aws=aws,
+        fleet=fleet,
+        readings=readings,
+        okta=okta,
+        people={name: People(client) for name, client in okta.items()},
+        kinds=(
+            *_okta_kinds(estate, okta, ("app", "group")),
+            *_aws_kinds(estate, fleet, readings),
+            *_okta_kinds(estate, okta, ("rule", "members", "assignment")),
+        ),
+        stopping=stopping,
+    )
+
+
+def _aws(
+    organization: OrganizationSettings,
+    purpose: Purpose,
+    transports: Transports,
+    environ: Mapping[str, str],
+    stopping: threading.Event,
+) -> Aws:
+    reach = organization.reach
+
+    def roles(account_id: str) -> tuple[str, ...]:
+        here = reach(account_id)
+        first = here.plan if purpose == "plan" else here.apply
+        return tuple(filter(None, (first, *(here.fallbacks or ()))))
+
+    default = roles("")
+    return Aws(
+        profile=organization.profile,
+        partition=organization.partition,
+        region=organization.region,
+        ways=Ways(
+            roles=default or ("OrganizationAccountAccessRole",),
+            external_id=resolve(organization.external_id, environ)
+            if organization.external_id
+            else "",
+            overrides={account: roles(account) for account in organization.reach_overrides},
+        ),
+        purpose=purpose,
+        on_client=transports.aws,
+        stopping=stopping,
+    )
+
+
+def _okta(
+    org: OrgSettings,
+    purpose: Purpose,
+    settings: Settings,
+    transports: Transports,
+    environ: Mapping[str, str],
+) -> OktaClient:
+    return OktaClient(
+        resolve(org.url, environ),
+        _okta_auth(org, purpose, environ),
+        transport=transports.okta,
+        share=settings.share,
+    )
+
+
+def _okta_auth(org: OrgSettings, purpose: Purpose, environ: Mapping[str, str]) -> httpx2.Auth:
+    auth = org.auth
+    if auth is None:
+        names = (f"OSTIARY_OKTA_TOKEN_{org.name.upper().replace('-', '_')}", "OKTA_CLIENT_TOKEN")
+        token = next((environ[name] for name in names if environ.get(name)), "")
+        if not token:
+            raise UsageError(
+                f"no credentials for Okta org {org.name}",
+                why=f"the estate names no service app, and neither {' nor '.join(names)} is set",
+                fix=f"export {names[1]}=… or give orgs.{org.name} an auth section",
+            )
+        return Ssws(Secret(token))
+    return ServiceApp(
+        resolve(auth.client_id, environ),
+        Secret(_private_key(org, environ)),
+        auth.scopes or SCOPES[purpose],
+        dpop=auth.dpop,
+        key_id=resolve(auth.key_id, environ) if auth.key_id else None,
+    )
+
+
+def _private_key(org: OrgSettings, environ: Mapping[str, str]) -> str:
+    auth = org.auth
+    if auth is not None and auth.private_key is not None:
+        return resolve(auth.private_key, environ)
+    path = Path(resolve(auth.private_key_file, environ) if auth and auth.private_key_file else "")
+    try:
+        return path.expanduser().read_text()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the private key of Okta org {org.name}",
+            why=f"{path}: {error.strerror}",
+            fix=f"correct private_key_file in orgs.{org.name}.auth",
+        ) from error
+
+
+def _aws_kinds(estate: Estate, fleet: Fleet, readings: Readings) -> tuple[Kind, ...]:
+    def rules(account_id: str) -> RoleRules:
+        organization = estate.organizations[fleet.organization_of(account_id)]
+        return RoleRules(organization.protect_roles, organization.owned_elsewhere)
+
+    providers = {console.saml_provider for console in estate.consoles.values()}
+    return (
+        SamlProviderKind(estate.name, readings, providers),
+        IamRoleKind(estate.name, readings, rules),
+        TrustStatementKind(estate.name, readings, rules),
+    )
+
+
+def _okta_kinds(
+    estate: Estate, clients: Mapping[str, OktaClient], names: Sequence[str]
+) -> tuple[Kind, ...]:
+    makers: Mapping[str, Callable[[OktaClient, str, str], Kind]] = {
+        "app": AppKind,
+        "group": GroupKind,
+        "rule": GroupRuleKind,
+        "members": RoleGroupMembersKind,
+        "assignment": AppAssignmentKind,
+    }
+    return tuple(
+        InEveryOrg({org: makers[name](client, org, estate.name) for org, client in clients.items()})
+        for name in names
+    )
+
+
+class InEveryOrg:
+    """One kind of Okta object over all orgs of an estate: each call goes to the org that its key names."""
+
+    def __init__(self, members: Mapping[str, Kind]) -> None:
+        self._members = members
+        first = next(iter(members.values()))
+        self.name = first.name
+        self.immutable: frozenset[str] = getattr(first, "immutable", frozenset())
+
+    def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
+        return self._members[scope].read(scope, wanted)
+
+    def look(self, key: Key) -> Found | None:
+        return self._members[key.scope].look(key)
+
+    def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
+        return self._members[found.key.scope].differences(found, wanted)
+
+    def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
+        return self._any.risk(action, found, wanted)
+
+    def detaches(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> int:
+        return self._any.detaches(action, found, wanted)
+
+    def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
+        return self._members[key.scope].create(key, wanted)
+
+    def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
+        return self._members[found.key.scope].update(found, wanted)
+
+    def delete(self, found: Found) -> None:
+        self._members[found.key.scope].delete(found)
+
+    def release(self, found: Found) -> None:
+        self._members[found.key.scope].release(found)
+
+    def restore(self, key: Key, before: Mapping[str, Json] | None) -> None:
+        self._members[key.scope].restore(key, before)
+
+    @property
+    def _any(self) -> Kind:
+        return next(iter(self._members.values()))
+
+
+def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:
+    """Where the estate keeps its runs, and what encrypts their before-images."""
+    store = resolve(estate.runs.store, os.environ)
+    parts = urlsplit(store)
+    if parts.scheme == "file":
+        folder = Path(store.removeprefix("file:").removeprefix("//")).expanduser()
+        return FolderStore(folder), LocalKeyWrap.beside(folder)
+    if parts.scheme != "s3" or connected is None:
+        raise EstateError(
+            f"cannot use {store} as run store",
+            why="it is neither file:FOLDER nor s3://BUCKET/PREFIX",
+            fix="correct runs.store in the estate",
+        )
+    aws = next(iter(connected.aws.values()))
+    key = resolve(estate.runs.kms_key, os.environ) if estate.runs.kms_key else ""
+    if not key:
+        raise EstateError(
+            "a run store in S3 needs a KMS key",
+            why="before-images are encrypted with a key that every machine can ask for",
+            fix="add runs.kms_key: alias/… to the estate",
+        )
+    return (
+        S3Store(aws, parts.netloc, parts.path.strip("/"), kms_key=key),
+        KmsWrap(aws, key, estate.name),
+    )
