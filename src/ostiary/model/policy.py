@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from ostiary.model.policy_match import Context
+from ostiary.model.policy_match import ARN_PARTS, Context
 from ostiary.model.policy_principal import Caller, Grant
 from ostiary.model.policy_statement import Applies, Ask, applicable
 
@@ -103,7 +103,8 @@ def _allowed(kind: str, by: Applies) -> Decision:
 def lowered(request: AuthRequest, resource_account: str = "") -> Context:
     """The request's context with lower-case keys and the keys that every request has."""
     context = {key.lower(): value for key, value in request.context.items()}
-    context.setdefault("aws:principalarn", Caller.of(request.principal_arn).arn)
+    if "aws:principalarn" not in context:
+        context["aws:principalarn"] = Caller.of(request.principal_arn).arn
     context.setdefault("aws:principalaccount", request.principal_account)
     context.setdefault("aws:resourceaccount", resource_account or request.principal_account)
     return context
@@ -205,7 +206,8 @@ def assume_decision(request: AuthRequest, trust: Document, policies: Policies) -
     """
     if request.principal_arn.endswith(":root"):
         return Decision(allowed=False, reason="roles may not be assumed by root accounts")
-    account = request.resource.split(":")[4] if request.resource.count(":") >= 5 else ""  # noqa: PLR2004 - an ARN's parts
+    parts = request.resource.split(":")
+    account = parts[4] if len(parts) >= ARN_PARTS else ""
     return decide(
         request,
         replace(policies, resource=trust, resource_account=account, resource_must_allow=True),

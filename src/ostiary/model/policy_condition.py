@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from ostiary.model.policy_match import Context, matches, substituted
+from ostiary.model.policy_match import ARN_PARTS, Context, arn_glob, matches, substituted
 
 Test = Callable[[str, str, "Context | None"], bool]
 
@@ -54,11 +54,10 @@ def _like(wanted: str, actual: str, context: Context | None) -> bool:
 
 
 def _arn_like(wanted: str, actual: str, context: Context | None) -> bool:
-    """Each of the six parts of an ARN is matched on its own."""
-    if wanted == "*":
-        return True
-    ours, theirs = _arn_parts(wanted), actual.split(":", 5)
-    if len(ours) != 6 or len(theirs) != 6:  # noqa: PLR2004 - arn:partition:service:region:account:resource
+    if context is None or "${" not in wanted:
+        return arn_glob(wanted, actual)
+    ours, theirs = _arn_parts(wanted), actual.split(":", ARN_PARTS - 1)
+    if len(ours) != ARN_PARTS or len(theirs) != ARN_PARTS:
         return False
     return all(_like(w, a, context) for w, a in zip(ours, theirs, strict=True))
 
@@ -68,7 +67,7 @@ def _arn_parts(pattern: str) -> list[str]:
     parts, depth = [""], 0
     for char in pattern:
         depth += (char == "{") - (char == "}" and depth > 0)
-        if char == ":" and not depth and len(parts) < 6:  # noqa: PLR2004 - as above
+        if char == ":" and not depth and len(parts) < ARN_PARTS:
             parts.append("")
         else:
             parts[-1] += char
@@ -191,20 +190,15 @@ def operator(name: str) -> tuple[str, Test | None, bool, bool] | None:
     return None
 
 
-def values(element: Any) -> tuple[str, ...]:
+def values(element: Any) -> Sequence[str]:
     """A condition's values as texts (JSON booleans and numbers are allowed where texts are)."""
+    if isinstance(element, str):
+        return (element,)
     items = element if isinstance(element, list) else [element]
-    return tuple(
-        str(item).lower()
-        if isinstance(item, bool)
-        else item
-        if isinstance(item, str)
-        else str(item)
-        for item in items
-    )
+    return [str(one).lower() if isinstance(one, bool) else str(one) for one in items]
 
 
-def _holds_for(test: Test, wanted: tuple[str, ...], actual: str, context: Context | None) -> bool:
+def _holds_for(test: Test, wanted: Sequence[str], actual: str, context: Context | None) -> bool:
     for one in wanted:
         try:
             if test(one, actual, context):
@@ -217,7 +211,7 @@ def _holds_for(test: Test, wanted: tuple[str, ...], actual: str, context: Contex
 def _key_holds(
     parsed: tuple[str, Test | None, bool, bool],
     key: str,
-    wanted: tuple[str, ...],
+    wanted: Sequence[str],
     context: Context,
     variables: Context | None,
 ) -> bool:

@@ -10,7 +10,7 @@ Source: IAM User Guide, "IAM policy elements: Variables and tags" and "IAM JSON 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -21,25 +21,56 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _DEFAULT = re.compile(r"\s*([^,\s]+)\s*,\s*'([^']*)'\s*")
 
 
-def _expression(pieces: list[str]) -> re.Pattern[str]:
-    """One linear-time expression from escaped pieces that were separated by ``*``.
+ARN_PARTS = 6  # arn:partition:service:region:account:resource
+
+
+def _source(pieces: Sequence[str], any_one: str = ".") -> str:
+    """A linear-time expression from escaped pieces that were separated by ``*``.
 
     Taking the earliest place for each inner piece never loses a match, so each may be atomic.
     """
     first, *rest = pieces
     if not rest:
-        return re.compile(first, re.DOTALL)
-    inner = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
-    return re.compile(f"{first}{inner}.*{rest[-1]}", re.DOTALL)
+        return first
+    inner = "".join(f"(?>{any_one}*?{piece})" for piece in rest[:-1] if piece)
+    return f"{first}{inner}{any_one}*{rest[-1]}"
 
 
-def _pieces(pattern: str) -> list[str]:
-    return [re.escape(piece).replace(r"\?", ".") for piece in pattern.split("*")]
+def _pieces(pattern: str, any_one: str = ".") -> list[str]:
+    return [re.escape(piece).replace(r"\?", any_one) for piece in pattern.split("*")]
+
+
+@lru_cache(maxsize=4096)
+def _expression(pieces: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(_source(pieces), re.DOTALL)
 
 
 @lru_cache(maxsize=8192)
 def _glob(pattern: str) -> re.Pattern[str]:
-    return _expression(_pieces(pattern))
+    return _expression(tuple(_pieces(pattern)))
+
+
+@lru_cache(maxsize=4096)
+def _arn_glob(pattern: str) -> re.Pattern[str] | None:
+    parts = pattern.split(":", ARN_PARTS - 1)
+    if len(parts) != ARN_PARTS:
+        return None
+    head = [_source(_pieces(part, "[^:]"), "[^:]") for part in parts[:-1]]
+    return re.compile(":".join([*head, _source(_pieces(parts[-1]))]), re.DOTALL)
+
+
+def arn_glob(pattern: str, value: str) -> bool:
+    """Whether an ARN matches; each of the six parts is matched on its own. ``*`` alone matches everything."""
+    if pattern == "*":
+        return True
+    expression = _arn_glob(pattern)
+    return expression is not None and expression.fullmatch(value) is not None
+
+
+@lru_cache(maxsize=16384)
+def action_matches(pattern: str, action: str) -> bool:
+    """Whether an Action pattern takes in ``action`` (``iam:GetRole``); case does not count."""
+    return glob(pattern.lower(), action.lower())
 
 
 def glob(pattern: str, value: str) -> bool:
@@ -92,4 +123,4 @@ def matches(pattern: str, value: str, context: Context | None) -> bool | None:
         at = found.end()
     head, *rest = _pieces(pattern[at:])
     pieces[-1] += head
-    return _expression([*pieces, *rest]).fullmatch(value) is not None
+    return _expression((*pieces, *rest)).fullmatch(value) is not None

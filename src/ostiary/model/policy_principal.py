@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from ostiary.model.policy_match import Context
+from ostiary.model.policy_match import ARN_PARTS, Context
 
 
 class Grant(IntEnum):
@@ -45,8 +45,8 @@ class Caller:
     @classmethod
     def of(cls, arn: str, account: str = "", context: Context | None = None) -> Caller:
         """The AWS caller with this ARN; a session's role is ``aws:principalarn`` or, failing that, one at path ``/``."""
-        parts = arn.split(":", 5)
-        if len(parts) != 6:  # noqa: PLR2004 - arn:partition:service:region:account:resource
+        parts = arn.split(":", ARN_PARTS - 1)
+        if len(parts) != ARN_PARTS:
             return cls("anonymous", arn, account)
         account = account or parts[4]
         kind, _, rest = parts[5].partition("/")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ostiary.model.policy_condition import condition_holds
-from ostiary.model.policy_match import Context, glob, matches
+from ostiary.model.policy_match import Context, action_matches, matches
 from ostiary.model.policy_principal import Caller, Grant, names_caller
 
 CURRENT_VERSION = "2012-10-17"
@@ -37,13 +37,14 @@ def texts(element: Any) -> list[str]:
 
 
 def _action_applies(statement: Mapping[str, Any], action: str) -> bool:
-    """Actions are compared without regard to case."""
-    action = action.lower()
-    if "Action" in statement:
-        return any(glob(pattern.lower(), action) for pattern in texts(statement["Action"]))
-    if "NotAction" in statement:
-        return not any(glob(pattern.lower(), action) for pattern in texts(statement["NotAction"]))
-    return False
+    inverse = "Action" not in statement
+    element = statement.get("NotAction" if inverse else "Action")
+    if element is None:
+        return False
+    for pattern in texts(element):
+        if action_matches(pattern, action):
+            return not inverse
+    return inverse
 
 
 def _resource_applies(
@@ -51,7 +52,10 @@ def _resource_applies(
 ) -> bool:
     """A statement without Resource (a trust policy's) applies to what it is attached to."""
     if "Resource" in statement:
-        return any(matches(p, resource, variables) for p in texts(statement["Resource"]))
+        for pattern in texts(statement["Resource"]):
+            if matches(pattern, resource, variables):
+                return True
+        return False
     if "NotResource" not in statement:
         return True
     results = [matches(p, resource, variables) for p in texts(statement["NotResource"])]
