@@ -192,6 +192,7 @@ def test_duration(small):
         ({"PrincipalArn": "arn:aws:iam::111111111111:role/Okta"}, "Principal ARN is invalid"),
         ({"RoleArn": "short"}, "roleArn"),
         ({"SAMLAssertion": "abc"}, "greater than or equal to 4"),
+        ({"SAMLAssertion": "A" * 100_001}, "less than or equal to 100000"),
     ],
 )
 def test_parameters(small, params, words):

@@ -221,7 +221,9 @@ def test_nothing_from_the_form_is_markup(small):
     assert "default-src 'none'" in dict(answer.headers)["content-security-policy"]
 
 
-@pytest.mark.parametrize("form", [b"", b"SAMLResponse=%25%25", b"SAMLResponse=AAAA"])
+@pytest.mark.parametrize(
+    "form", [b"", b"SAMLResponse=%25%25", b"SAMLResponse=AAAA", b"SAMLResponse=\xff"]
+)
 def test_junk(small, form):
     answer = handle(small.world, Request("POST", PATH, (), form, ORIGIN))
     assert answer.status == 400

@@ -56,6 +56,8 @@ def handle(world: World, request: Request) -> Response:
         return _sign_in(world, request, partition)
     except AwsError as error:
         return _failed(error)
+    except UnicodeDecodeError:  # the form is not text
+        return _refused("Error", INVALID_RESPONSE, 400, logout=True)
 
 
 def _host_and_path(request: Request) -> tuple[str, str]:

@@ -6,8 +6,6 @@ AWS STS condition context keys". Texts and codes that no public source shows are
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -17,14 +15,14 @@ from botocore.loaders import Loader
 
 from ostiary.errors import AssertionRefused, Conflict
 from ostiary.model.partition import PARTITIONS, Partition
-from ostiary.model.policy import Caller, trust_decision
 from ostiary.saml import metadata, verify
 from ostiary.saml.claims import NOT_AUTHORIZED
 from ostiary.saml.roles import NotRolePair, RolePair, parse_pair, parse_pairs
 from ostiary.saml.verify import VerifiedAssertion
 from ostiary.sandbox.aws.call import policy_document
-from ostiary.sandbox.aws.documents import MAX_INLINE, identity_policy, shown_trust
+from ostiary.sandbox.aws.documents import MAX_INLINE, identity_policy
 from ostiary.sandbox.aws.iam_state import AwsError, Document, Role, SamlProvider
+from ostiary.sandbox.aws.saml_trust import condition_keys, subject_type, trusts
 from ostiary.sandbox.aws.shapes import check, operation_model
 from ostiary.sandbox.aws.state import AwsAccount
 from ostiary.sandbox.http import Request
@@ -52,8 +50,9 @@ def assume_role_with_saml(
     account, provider = _provider(world, pair)
     said = verified(world, account, provider, _decoded(params["SAMLAssertion"]))
     role = _role(world, pair, said)
-    context = _context(world, pair, said, request)
-    _check_trust(world, role, pair, said, context)
+    context = condition_keys(world, pair, said, request)
+    if not trusts(world, role, pair, said, context):
+        raise _denied()
     duration = _duration(world, role, params, said)
     policies = _session_policies(world, account, params)
     session = world.aws.new_session(
@@ -68,7 +67,7 @@ def assume_role_with_saml(
             "aws:FederatedProvider": provider.arn,
             "saml:namequalifier": context["saml:namequalifier"],
             "saml:sub": said.name_id,
-            "saml:sub_type": _subject_type(said),
+            "saml:sub_type": subject_type(said),
         },
         source_identity=said.source_identity or "",
     )
@@ -86,7 +85,7 @@ def assume_role_with_saml(
             "Arn": session.principal_arn,
         },
         "Subject": said.name_id,
-        "SubjectType": _subject_type(said),
+        "SubjectType": subject_type(said),
         "Issuer": said.issuer,
         "Audience": said.recipient,
         "NameQualifier": context["saml:namequalifier"],
@@ -129,12 +128,6 @@ def sign_in_urls(partition: Partition) -> tuple[str, ...]:
     return (partition.sign_in_url, *regional)
 
 
-def name_qualifier(issuer: str, account_id: str, provider_name: str) -> str:
-    """Identify an issuer at a provider: ``Base64(SHA1(issuer + account + "/" + provider))``."""
-    text = f"{issuer}{account_id}/{provider_name}"
-    return base64.b64encode(hashlib.sha1(text.encode(), usedforsecurity=False).digest()).decode()
-
-
 @lru_cache(maxsize=256)
 def _metadata(text: str) -> metadata.Metadata:
     return metadata.parse(text)
@@ -151,6 +144,12 @@ def _denied() -> AwsError:
 
 
 def _check_parameters(params: Mapping[str, Any]) -> None:
+    if len(params.get("SAMLAssertion", "")) > verify.MOST_CHARACTERS:  # never echo an assertion
+        raise AwsError(
+            "ValidationError",
+            "1 validation error detected: Value at 'sAMLAssertion' failed to satisfy constraint:"
+            f" Member must have length less than or equal to {verify.MOST_CHARACTERS}",
+        )
     operation = operation_model("sts", "AssumeRoleWithSAML")
     if operation is not None:
         check(operation.input_shape, dict(params))
@@ -197,59 +196,6 @@ def _role(world: World, pair: RolePair, said: VerifiedAssertion) -> Role:
     if pair not in parse_pairs(said.role_values) or role is None or role.name.startswith(RESERVED):
         raise _denied()
     return role
-
-
-def _subject_type(said: VerifiedAssertion) -> str:
-    short = said.name_id_format.rpartition(":")[2]
-    return short if short in _SHORT_TYPES else said.name_id_format
-
-
-def _context(
-    world: World, pair: RolePair, said: VerifiedAssertion, request: Request | None
-) -> dict[str, Any]:
-    """The condition keys of a federated sign-in, in lower case."""
-    now = world.clock.datetime()
-    context: dict[str, Any] = {
-        "saml:aud": said.recipient,
-        "saml:iss": said.issuer,
-        "saml:sub": said.name_id,
-        "saml:sub_type": _subject_type(said),
-        "saml:doc": f"{pair.account_id}/{pair.provider_name}",
-        "saml:namequalifier": name_qualifier(said.issuer, pair.account_id, pair.provider_name),
-        "sts:rolesessionname": said.session_name,
-        "aws:federatedprovider": pair.provider_arn,
-        "aws:resourceaccount": pair.account_id,
-        "aws:currenttime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "aws:epochtime": str(int(now.timestamp())),
-        "aws:securetransport": "true",
-        "aws:sourceip": "127.0.0.1",
-    }
-    if request is not None:
-        context["aws:useragent"] = request.header("user-agent")
-    if said.source_identity:
-        context["sts:sourceidentity"] = said.source_identity
-    if said.principal_tags:
-        context["aws:tagkeys"] = tuple(said.principal_tags)
-        for key, value in said.principal_tags.items():
-            context[f"aws:requesttag/{key}".lower()] = value
-    if said.transitive_tags:
-        context["sts:transitivetagkeys"] = tuple(said.transitive_tags)
-    return context
-
-
-def _check_trust(
-    world: World, role: Role, pair: RolePair, said: VerifiedAssertion, context: Mapping[str, Any]
-) -> None:
-    actions = ["sts:AssumeRoleWithSAML"]
-    if said.principal_tags:
-        actions.append("sts:TagSession")
-    if said.source_identity:
-        actions.append("sts:SetSourceIdentity")
-    trust = shown_trust(world.aws, role)
-    caller = Caller("federated", pair.provider_arn, pair.account_id)
-    for action in actions:
-        if not trust_decision(trust, caller=caller, action=action, context=context).allowed:
-            raise _denied()
 
 
 def _duration(
