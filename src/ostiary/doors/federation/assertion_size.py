@@ -5,8 +5,8 @@ Counted in the shape in which Okta writes role values; what surrounds them is an
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable
 from xml.sax.saxutils import escape
 
 LIMIT = 100_000
@@ -23,23 +23,34 @@ _VALUE = (
 
 def assertion_size(values: Iterable[str]) -> int:
     """Characters of base64 for an assertion with these role values."""
-    size = SURROUNDINGS + sum(len(_VALUE) + len(escape(value).encode()) for value in values)
-    return -(-size // 3) * 4
+    return _in_base64(sum(map(_cost, values)))
 
 
 def size_notes(
-    offers: Iterable[tuple[str, str]], values: Mapping[str, str]
+    offers: Iterable[tuple[str, Collection[str]]],
 ) -> tuple[list[str], list[str]]:
-    """(problems, warnings) from (login, role group) pairs and the value that each role group gives."""
-    offered: dict[str, set[str]] = defaultdict(set)
-    for login, group in offers:
-        offered[login].add(values[group])
+    """(problems, warnings) from role values and the logins of those who are offered each."""
+    costs: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for value, logins in offers:
+        cost = _cost(value)
+        counts.update(logins)
+        for login in logins:
+            costs[login] += cost
     problems, warnings = [], []
-    for login, several in sorted(offered.items()):
-        size = assertion_size(several)
-        text = f"{login} would be offered {len(several)} roles, an assertion of about {size:,} characters"
+    for login, cost in sorted(costs.items()):
+        size = _in_base64(cost)
+        text = f"{login} would be offered {counts[login]} roles, an assertion of about {size:,} characters"
         if size > LIMIT:
             problems.append(f"{text}; AWS takes {LIMIT:,}")
         elif size >= WARN_FROM:
             warnings.append(f"{text}; AWS takes {LIMIT:,}")
     return problems, warnings
+
+
+def _cost(value: str) -> int:
+    return len(_VALUE) + len(escape(value).encode())
+
+
+def _in_base64(size: int) -> int:
+    return -(-(SURROUNDINGS + size) // 3) * 4

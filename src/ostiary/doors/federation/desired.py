@@ -36,7 +36,7 @@ def desired(estate: Estate, seen: Seen, *, today: date) -> Desired:
     readable = [grant for grant in grants if grant.account.id not in seen.unread]
     resources = list(aws_resources(estate, seen, readable, notes))
     groups = role_groups(estate, seen, grants, notes)
-    access: set[Access] = set()
+    access: dict[str, set[Access]] = {}
     for org in sorted({group.org for group in groups}):
         mine = tuple(group for group in groups if group.org == org)
         known = seen.orgs[org]
@@ -49,17 +49,18 @@ def desired(estate: Estate, seen: Seen, *, today: date) -> Desired:
         resources += okta_resources(estate, org, known, mine, filling)
         active = {one.id: one.login for one in known.people.values() if one.status == ACTIVE}
         people = [(group, _people(group, known, active)) for group in mine]
-        access |= _accesses(people, seen.unread)
+        _note_access(people, seen.unread, access)
         _check_sizes(estate, people, notes)
     _check_descriptions(resources, notes)
     return Desired(
         resources=tuple(sorted(resources, key=lambda resource: resource.key)),
         assignments=tuple(sorted({grant.assignment for grant in grants})),
-        access=frozenset(access),
+        access=frozenset[Access]().union(*access.values()),
         problems=tuple(notes.problems),
         warnings=tuple(notes.warnings),
         overdue=late,
         unproven=frozenset(group.account.id for group in groups) & seen.unread,
+        by_console={name: frozenset(several) for name, several in access.items()},
     )
 
 
@@ -70,24 +71,28 @@ def _people(group: RoleGroup, known: OrgSeen, active: Mapping[str, str]) -> set[
     return {active[one] for one in ids if one in active}
 
 
-def _accesses(
-    people: Iterable[tuple[RoleGroup, set[str]]], unread: frozenset[AccountId]
-) -> set[Access]:
-    return {
-        Access(login, Entitlement(group.account.partition, group.account.id, group.role))
-        for group, logins in people
-        if group.account.id not in unread
-        for login in logins
-    }
+def _note_access(
+    people: Iterable[tuple[RoleGroup, set[str]]],
+    unread: frozenset[AccountId],
+    access: dict[str, set[Access]],
+) -> None:
+    """Add what each person is to reach, by console."""
+    for group, logins in people:
+        if group.account.id not in unread:
+            entitlement = Entitlement(group.account.partition, group.account.id, group.role)
+            reach = access.setdefault(group.console.name, set())
+            reach |= {Access(login, entitlement) for login in logins}
 
 
 def _check_sizes(estate: Estate, people: list[tuple[RoleGroup, set[str]]], notes: Notes) -> None:
     for name in sorted({group.console.name for group, _ in people}):
         mapping = RoleMapping(*settings_of(estate.consoles[name], estate))
-        mine = [(group.name, logins) for group, logins in people if group.console.name == name]
-        values = {group: mapping.value(group) or "" for group, _ in mine}
-        offers = ((login, group) for group, logins in mine for login in logins)
-        problems, warnings = size_notes(offers, values)
+        offers = (
+            (mapping.value(group.name) or "", logins)
+            for group, logins in people
+            if group.console.name == name
+        )
+        problems, warnings = size_notes(offers)
         for text in problems:
             notes.problem(f"{estate.consoles[name].place}: console {name}: {text}")
         for text in warnings:

@@ -71,7 +71,7 @@ class Desired:
     """What the estate comes to in this world.
 
     ``access`` is who should be able to enter what once all of it is applied: active people, accounts that
-    were read. ``unproven`` are accounts with role groups that nobody could look into. ``problems`` forbid an
+    were read. ``by_console`` is the same by console. ``unproven`` are accounts with role groups that nobody could look into. ``problems`` forbid an
     apply; ``warnings`` do not. Both are lines, with file and line where the estate is the cause.
     """
 
@@ -82,6 +82,7 @@ class Desired:
     warnings: tuple[str, ...] = ()
     overdue: tuple[AssignmentRule, ...] = ()
     unproven: frozenset[AccountId] = frozenset()
+    by_console: Mapping[str, frozenset[Access]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
