@@ -111,6 +111,9 @@ class Cloud:
         self.accounts: dict[str, AwsAccount] = {}
         self.organizations: dict[str, AwsOrganization] = {}
         self.keys: dict[str, AccessKey | Session] = {}
+        self.behind: dict[
+            str, dict[str, Any]
+        ] = {}  # what moto holds for this cloud (see behind.py)
         self._random = random.Random(60002)  # noqa: S311 - a repeatable world; nothing here guards anything real
 
     @property

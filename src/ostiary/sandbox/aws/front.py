@@ -1,0 +1,237 @@
+"""The one origin of the embedded AWS: every service of every partition behind the same checks.
+
+Order: route, signature, principal, throttling, parameters, authorization, effect, answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from email.utils import formatdate
+from typing import Any
+
+from ostiary.sandbox.aws import behind, signin, sts, sts_saml
+from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
+from ostiary.sandbox.aws.call import Call, Principal, principal_of
+from ostiary.sandbox.aws.faults import after_effect, before_effect
+from ostiary.sandbox.aws.iam_state import AwsError
+from ostiary.sandbox.aws.iam_users import with_own_name
+from ostiary.sandbox.aws.operations import OPEN, OPERATIONS, Operation
+from ostiary.sandbox.aws.replies import error_response, query_response
+from ostiary.sandbox.aws.shapes import TARGETS, check, operation_model, params_of_form
+from ostiary.sandbox.aws.signature import Scope, scope_of, verify
+from ostiary.sandbox.http import Request, Response
+from ostiary.sandbox.world import World
+
+REGION_PREFIXES = {"us-gov-": "aws-us-gov", "cn-": "aws-cn", "eusc-": "aws-eusc"}
+SERVICES = {"iam", "sts", "organizations", "s3", "kms"}
+
+
+def handle(world: World, request: Request) -> Response:
+    """Answer one request. Raises ConnectionLost where the world's switches say so, nothing else."""
+    if not request.header("authorization") and signin.serves(request):
+        return signin.handle(world, request)
+    request_id = _request_id(world)
+    service = ""
+    try:
+        scope = scope_of(request)
+        service = _spoken(request, scope)
+        if scope is None:
+            response = _without_signature(world, request, request_id)
+        else:
+            response = _signed(world, request, scope, request_id)
+    except AwsError as error:
+        response = error_response(service, error, request_id)
+    date = formatdate(world.clock.now(), usegmt=True)
+    return Response(
+        response.status,
+        response.body,
+        (*((k, v) for k, v in response.headers if k != "date"), ("date", date)),
+    )
+
+
+def _request_id(world: World) -> str:
+    text = world.aws.new_hex(32)
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+def _spoken(request: Request, scope: Scope | None) -> str:
+    """The service in whose protocol to answer; for one that is not served, one that speaks alike."""
+    if scope is not None and scope.service in SERVICES:
+        return scope.service
+    target = request.header("x-amz-target")
+    if target or "json" in request.header("content-type"):
+        return TARGETS.get(target.partition(".")[0], "kms")
+    return "sts" if request.method == "POST" or "Action" in request.query else "s3"
+
+
+def _form(request: Request) -> dict[str, str]:
+    """The fields of a query request, from its URL and its body."""
+    if request.method != "POST":
+        return request.query
+    try:
+        return request.query | request.form
+    except UnicodeDecodeError as error:
+        raise AwsError("MalformedQueryString", "The query string is malformed") from error
+
+
+def _without_signature(world: World, request: Request, request_id: str) -> Response:
+    """AssumeRoleWithSAML is the one call that needs no credentials."""
+    form = _form(request)
+    if form.get("Action") != "AssumeRoleWithSAML":
+        raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+    operation = operation_model("sts", "AssumeRoleWithSAML")
+    if operation is None:
+        raise AwsError("InvalidAction", "Could not find operation AssumeRoleWithSAML")
+    params = params_of_form(operation.input_shape, form)
+    role = str(params.get("RoleArn", "")).split(":")
+    account = role[4] if len(role) > 4 else ""  # noqa: PLR2004 - the account's place in an ARN
+    world.calls.append(("sts", "AssumeRoleWithSAML", account))
+    before_effect(world, "sts", "AssumeRoleWithSAML", params)
+    result = sts_saml.assume_role_with_saml(world, params, request)
+    return query_response(operation, result, request_id)
+
+
+def _signed(world: World, request: Request, scope: Scope, request_id: str) -> Response:
+    if scope.service not in SERVICES:
+        raise AwsError("NotImplemented", f"The service {scope.service} is not served", 501)
+    principal = principal_of(world.aws, verify(world.aws, request, scope))
+    _check_partition(scope, principal)
+    name, params = _operation(request, scope)
+    now = world.clock.now()
+    delay = world.switches.visible_after
+    call = Call(
+        world,
+        request,
+        scope.service,
+        name,
+        scope.region,
+        params,
+        principal,
+        now,
+        now + delay if delay else 0.0,
+        request_id,
+    )
+    world.calls.append((scope.service, name, sts.account_of(call)))
+    row = OPERATIONS.get((scope.service, name))
+    if row is None:
+        raise AwsError(
+            "NotImplemented", f"The action {scope.service}:{name or '?'} is not served here", 501
+        )
+    before_effect(world, row.service, row.name, params)
+    _check_may(call, row)
+    response = _perform(call, row)
+    after_effect(world, mutates=row.mutates)
+    return response
+
+
+def _perform(call: Call, row: Operation) -> Response:
+    if row.run is None:
+        return behind.serve(call)
+    result = row.run(call)
+    if row.service == "organizations":
+        return Response(
+            200,
+            json.dumps(result).encode(),
+            (
+                ("content-type", "application/x-amz-json-1.1"),
+                ("x-amzn-requestid", call.request_id),
+            ),
+        )
+    operation = operation_model(row.service, row.name)
+    if operation is None:
+        raise AwsError("InvalidAction", f"Could not find operation {row.name}")
+    return query_response(operation, result, call.request_id)
+
+
+def _check_partition(scope: Scope, principal: Principal) -> None:
+    """Credentials of one partition are unknown in the regions of another."""
+    partition = next(
+        (name for prefix, name in REGION_PREFIXES.items() if scope.region.startswith(prefix)), "aws"
+    )
+    if partition != principal.account.partition:
+        raise AwsError(
+            "InvalidClientTokenId", "The security token included in the request is invalid.", 403
+        )
+    if principal.account.status != "ACTIVE":
+        raise AwsError("AccessDenied", "The account is not active", 403)
+
+
+def _operation(request: Request, scope: Scope) -> tuple[str, dict[str, Any]]:
+    """The operation's name and its parameters, checked against the service's model."""
+    if scope.service == "s3":
+        return behind.s3_operation(request)
+    if scope.service in TARGETS.values():
+        service, _, name = request.header("x-amz-target").partition(".")
+        if TARGETS.get(service) != scope.service:
+            raise AwsError("UnknownOperationException", "")
+        try:
+            params = request.json
+        except ValueError as error:
+            raise AwsError("SerializationException", "the body is not JSON") from error
+        if not isinstance(params, dict):
+            raise AwsError("SerializationException", "the body is not a JSON object")
+        if scope.service == "organizations" and (known := operation_model(scope.service, name)):
+            check(known.input_shape, params)
+        return name, params
+    form = _form(request)
+    name = form.get("Action", "")
+    operation = operation_model(scope.service, name)
+    if operation is None:
+        version = form.get("Version", "")
+        raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    params = params_of_form(operation.input_shape, form)
+    check(operation.input_shape, params)
+    return name, params
+
+
+def _check_may(call: Call, row: Operation) -> None:
+    if row.service == "kms":
+        behind.resolve_key(call)
+    if row.action == OPEN:
+        account = sts.account_of(call)
+        for account_id in {account, call.account.id}:
+            check_denied_switch(call, account_id, f"sts:{row.name}", _resource(call, row)[0])
+        return
+    if "{UserName}" in row.resource:
+        with_own_name(call)
+    resource, target = _resource(call, row)
+    authorize(call, row.action, resource, target)
+    if row.service == "s3" and call.params.get("Bucket"):
+        behind.check_bucket_owner(call)
+
+
+def _resource(call: Call, row: Operation) -> tuple[str, object]:
+    """The ARN that the call is about and the object itself, if there is one."""
+    if row.resource == "*" or (row.resource == "{KeyArn}" and "KeyArn" not in call.params):
+        return "*", None
+    filled = row.resource.format_map(
+        _Defaults({"Path": "/", "partition": call.account.partition, **call.params})
+    )
+    if filled.startswith("arn:"):
+        return filled, _named(call, filled.rpartition("/")[2], filled)
+    if row.resource.endswith("Name}") and "{Path}" not in row.resource:
+        target = _named(call, filled.rpartition("/")[2], filled)
+        return (getattr(target, "arn", "") or call.account.arn(filled)), target
+    return call.account.arn(filled), None
+
+
+def _named(call: Call, name: str, resource: str) -> object:
+    """The role, user, group, policy or provider of the caller's account with this name."""
+    account = call.account
+    kind = resource.rpartition(":")[2].partition("/")[0]
+    shelves: Mapping[str, Any] = {
+        "role": account.roles,
+        "user": account.users,
+        "group": account.groups,
+        "policy": account.policies,
+        "saml-provider": account.saml_providers,
+    }
+    return shelves[kind].get(name) if kind in shelves else None
+
+
+class _Defaults(dict[str, Any]):
+    """Parameters that a request left out are empty in a resource's name."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
