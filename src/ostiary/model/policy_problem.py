@@ -34,7 +34,7 @@ def listed(element: Any) -> list[Any]:
     return element if isinstance(element, list) else [element]
 
 
-def meant(word: str, known: Iterable[str]) -> str:
+def meant(word: str, known: Iterable[str], *, cutoff: float = 0.7) -> str:
     """The end of a fix: the known word that a misspelt one is close to."""
-    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""

@@ -104,8 +104,14 @@ def _actions(statement: Document, at: str, *, trust: bool) -> Iterator[Problem]:
         elif trust and not _is_trust_action(action):
             text = "AssumeRole policy may only specify STS AssumeRole actions."
             yield malformed("trust-action", text, fix, at)
-        elif not trust and action.lower().startswith("sts:assume") and not _is_trust_action(action):
+        elif not trust and _is_misspelt_sts(action):
             yield Problem("action-unknown", WARNING, f"STS has no action {action}", fix, at)
+
+
+def _is_misspelt_sts(action: str) -> bool:
+    if not action.startswith("sts:") or action == "sts:AssumeRoot" or _is_trust_action(action):
+        return False
+    return bool(meant(action, TRUST_ACTIONS, cutoff=0.85))
 
 
 def _is_trust_action(action: str) -> bool:
