@@ -2,6 +2,7 @@ import os
 import stat
 
 import pytest
+from memory_store import MemoryStore
 from run_store_suite import RunStoreSuite
 
 from ostiary.errors import OstiaryError
@@ -58,6 +59,12 @@ class TestSegmentLog(RunStoreSuite):
     @pytest.fixture
     def store(self, folder):
         return _Segmented(folder)
+
+
+class TestMemoryStore(RunStoreSuite):
+    @pytest.fixture
+    def store(self):
+        return MemoryStore()
 
 
 class _Segmented(FolderStore):

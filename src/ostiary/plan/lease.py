@@ -114,13 +114,11 @@ class Lease:
             "deadline": time.time() + self._ttl,
             "token": self.token,
         }
-        version = self._store.swap(self.name, expected, json.dumps(row).encode())
-        if (
-            version is None
-        ):  # a swap that took effect but whose answer was lost is ours all the same
+        data = json.dumps(row).encode()
+        version = self._store.swap(self.name, expected, data)
+        if version is None:
             kept = self._store.get(self.name)
-            held = _holder(kept)
-            if kept is None or not held or held.get("token") != self.token:
+            if kept is None or kept.data != data:  # equal: it took effect and the answer was lost
                 return False
             version = kept.version
         self._version, self._deadline = version, asked + self._ttl

@@ -47,7 +47,8 @@ _COUNTED = {
 
 def render(plan: Plan, *, colour: bool = False) -> str:
     """The whole plan as text; its last line is the summary."""
-    return "\n".join(_lines(plan, colour=colour)) + "\n"
+    lines = (_printable(line) for line in _lines(plan))
+    return "".join((_coloured(line) if colour else line) + "\n" for line in lines)
 
 
 def summary_line(plan: Plan) -> str:
@@ -62,18 +63,17 @@ def shown(value: Json) -> str:
     if len(text) > _LONG:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return f"sha256:{digest}… ({len(text):,} characters)"
-    return canonical(value)  # quotes show spaces, and keep control characters off the terminal
+    return canonical(value)  # quotes show spaces
 
 
-def _lines(plan: Plan, *, colour: bool) -> Iterator[str]:
+def _lines(plan: Plan) -> Iterator[str]:
     groups: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
         groups[change.account].append(change)
     for account, changes in sorted(groups.items()):
         yield account
         for change in changes:
-            for line in _change(change):
-                yield _coloured(line) if colour else line
+            yield from _change(change)
         yield ""
     for unread in plan.unread:
         yield f"? {unread.scope} was not read, nothing is deleted there: {unread.why}"
@@ -89,7 +89,7 @@ def _lines(plan: Plan, *, colour: bool) -> Iterator[str]:
 def _change(change: Change) -> Iterator[str]:
     loud = _LOUD.get(change.action, "")
     note = ": ".join(filter(None, (loud, change.reason)))
-    yield f"  {_SYMBOLS[change.action]} {change.key.kind} {_name(change)}" + (
+    yield f"  {_SYMBOLS[change.action]} {change.key.kind} {change.key.name}" + (
         f"   {note}" if note else ""
     )
     if change.action == "snippet":
@@ -100,12 +100,6 @@ def _change(change: Change) -> Iterator[str]:
     elif change.action in ("update", "replace"):
         for name in change.differing:
             yield from _difference(name, change.before or {}, change.after or {})
-
-
-def _name(change: Change) -> str:
-    """The name, quoted if a terminal could be fooled by it."""
-    name = change.key.name
-    return name if name.isprintable() else canonical(name)
 
 
 def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
@@ -130,6 +124,13 @@ def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]
 
 def _at(value: Mapping[str, Json], name: str, key: str) -> Mapping[str, Json]:
     return {f"{name}.{key}": value[key]} if key in value else {}
+
+
+def _printable(line: str) -> str:
+    """Names and texts come from outside: no control or direction character reaches the terminal."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else f"\\u{ord(one):04x}" for one in line)
 
 
 def _coloured(line: str) -> str:
