@@ -15,6 +15,7 @@ from datetime import datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from lxml import etree
@@ -148,10 +149,13 @@ def _certificate(text: str) -> x509.Certificate:
             base64.b64decode("".join(text.split()), validate=True)
         )
         key = certificate.public_key()
-        _ = certificate.extensions
+        _ = (
+            certificate.extensions,
+            certificate.not_valid_before_utc,
+        )  # read when asked, checked here
     except x509.DuplicateExtension as error:
         raise _unreadable("a signing certificate repeats an X.509 extension") from error
-    except (binascii.Error, ValueError) as error:
+    except (binascii.Error, ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise _unreadable(f"a signing certificate cannot be read ({error})") from error
     if not isinstance(key, rsa.RSAPublicKey):
         raise _unreadable("a signing certificate has no RSA key")

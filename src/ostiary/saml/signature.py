@@ -7,7 +7,7 @@ document) is refused before it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache
 
 from cryptography import x509
 from lxml import etree
@@ -70,7 +70,7 @@ def verified_copy(
     raise SignatureInvalid("no key of the provider made the signature") from why
 
 
-@cache
+@lru_cache(maxsize=256)
 def _configuration(location: str, certificate: x509.Certificate) -> SignatureConfiguration:
     return SignatureConfiguration(
         location=location,

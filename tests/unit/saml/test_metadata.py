@@ -114,6 +114,15 @@ def test_a_repeated_extension(idp):
         metadata.parse(text.replace(metadata.pem_body(idp.certificate), twice.decode()))
 
 
+def test_a_key_of_an_unknown_kind(idp):
+    der = idp.certificate.public_bytes(Encoding.DER)
+    rsa_oid = bytes.fromhex("06092a864886f70d010101")
+    odd = base64.b64encode(der.replace(rsa_oid, rsa_oid[:-1] + b"\x7f")).decode()
+    text = metadata.render(ENTITY, idp.certificate, SSO)
+    with pytest.raises(Conflict, match="cannot be read"):
+        metadata.parse(text.replace(metadata.pem_body(idp.certificate), odd))
+
+
 @pytest.mark.parametrize("size", [999, 10_000_001])
 def test_size_for_aws(size):
     with pytest.raises(Conflict, match="AWS accepts 1,000 to 10,000,000"):
