@@ -26,17 +26,23 @@ class GroupRuleKind:
     """``wanted``: ``{"source": group id, "targets": [group ids], "excluded": [user ids]}``; ``ids``: ``id``.
 
     As read there is also ``status``: anything but ACTIVE is a difference. INVALID means that a target is gone.
+    ``removed``: people whom ``RoleGroupMembersKind`` took out of role groups since the last read; that Okta
+    excepts them from a rule then is our own doing and no news.
     """
 
     name = "okta-group-rule"
 
-    def __init__(self, client: OktaClient, org: str, estate: str) -> None:
+    def __init__(
+        self, client: OktaClient, org: str, estate: str, *, removed: set[str] | None = None
+    ) -> None:
         self._client = client
         self._org = org
         self._mark = Mark(estate)
+        self._removed = set() if removed is None else removed
         self._ids: dict[str, str] = {}
 
     def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
+        self._removed.clear()
         return read_whole(self.name, scope, lambda: self._produce(wanted))
 
     def _produce(self, wanted: Mapping[str, Resource]) -> Iterator[Found]:
@@ -68,7 +74,7 @@ class GroupRuleKind:
         attributes: dict[str, Json] = {
             "source": source_of(rule),
             "targets": [*sorted(targets_of(rule))],
-            "excluded": [*sorted(_excluded_of(rule))],
+            "excluded": [*sorted(set(_excluded_of(rule)) - self._removed)],
             "status": rule["status"],
         }
         kept = ("id", "name", "status", "conditions", "actions")
