@@ -1,0 +1,84 @@
+"""The browser's way to a code (authorization code with PKCE), for clients of the Identity Engine."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from urllib.parse import urlencode
+
+from ostiary.sandbox.http import Response
+from ostiary.sandbox.okta import apps, device, sign_in, tokens
+from ostiary.sandbox.okta.call import PUBLIC, Call, Route
+from ostiary.sandbox.okta.errors import OAuthError, invalid
+from ostiary.sandbox.okta.objects import AuthorizationCode
+from ostiary.sandbox.okta.principals import session_of
+
+LIFE = 60
+
+
+def authorize(call: Call) -> Response:
+    """Redirects back with a code for whoever is signed in; ``prompt=none`` never shows a page."""
+    query = call.request.query
+    app = device.client(call, query.get("client_id", ""), "authorization_code")
+    goal = query.get("redirect_uri", "")
+    if goal not in app.client.get("redirect_uris", ()):
+        raise invalid("redirect_uri", "The 'redirect_uri' parameter must be a Login redirect URI.")
+    state = query.get("state", "")
+    if query.get("code_challenge_method") != "S256" or not query.get("code_challenge"):
+        return _back(goal, state, error="invalid_request", error_description="PKCE is required.")
+    if query.get("prompt") == "none" and session_of(call) is None:
+        text = "The client specified not to prompt, but the user is not logged in."
+        return _back(goal, state, error="login_required", error_description=text)
+    entered = sign_in.enter(call, mfa=call.org.policies[app.policy_id].mfa)
+    if isinstance(entered, Response):
+        return entered
+    if not apps.assigned(call, app, entered.user):
+        text = "User is not assigned to the client application."
+        return _back(goal, state, error="access_denied", error_description=text)
+    code = AuthorizationCode(
+        call.org.secret("", 43),
+        app.id,
+        entered.user.id,
+        device.scopes_of(app, query.get("scope", "")),
+        goal,
+        query["code_challenge"],
+        call.now + LIFE,
+        entered.session.mfa,
+    )
+    call.org.codes[code.value] = code
+    return _back(goal, state, code=code.value)
+
+
+def _back(goal: str, state: str, **values: str) -> Response:
+    query = urlencode({**values, **({"state": state} if state else {})})
+    return Response(302, headers=(("location", f"{goal}?{query}"),))
+
+
+def redeem(call: Call, form: dict[str, str]) -> Response:
+    app = device.client(call, form.get("client_id", ""), "authorization_code")
+    code = call.org.codes.pop(form.get("code", ""), None)
+    digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    if (
+        code is None
+        or code.client_id != app.id
+        or code.expires <= call.now
+        or code.redirect_uri != form.get("redirect_uri")
+        or not hmac.compare_digest(code.challenge.encode(), challenge.encode())
+    ):
+        raise OAuthError("invalid_grant", "The authorization code is invalid or has expired.")
+    user = call.org.users[code.user_id]
+    access = tokens.issue_access(call, app, code.scopes, user=user, mfa=code.mfa)
+    body = {
+        "token_type": "Bearer",
+        "expires_in": tokens.ACCESS_LIFE,
+        "access_token": access.value,
+        "scope": " ".join(code.scopes),
+    }
+    if "openid" in code.scopes:
+        body["id_token"] = tokens.issue_id(call, app, user, access.value, mfa=code.mfa).value
+    return Response.of_json(body)
+
+
+ROUTES = (Route("GET", "/oauth2/v1/authorize", PUBLIC, authorize),)

@@ -1,0 +1,342 @@
+"""The embedded org: everything it holds, and the builder methods by which seeds and tests fill it.
+
+    world.okta = org = OktaOrg(clock=world.clock)
+    org.add_user("ada@acme.example", "pass phrase", first="Ada", last="Byron", groups=("sre",))
+
+Builders act at once and ask for nobody's permission; the API in this package is what refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ostiary.sandbox.clock import Clock
+from ostiary.sandbox.okta import app_settings
+from ostiary.sandbox.okta.ids import Mint, base62, stamp
+from ostiary.sandbox.okta.limits import Meter
+from ostiary.sandbox.okta.objects import (
+    ApiToken,
+    App,
+    AppGroup,
+    AppUser,
+    AuthorizationCode,
+    DeviceGrant,
+    Group,
+    Policy,
+    Rule,
+    Session,
+    Token,
+    Transaction,
+    User,
+)
+from ostiary.sandbox.okta.signing import SigningKey
+
+
+@dataclass(slots=True)
+class OktaOrg:
+    """One org.
+
+    ``aws_origin`` is where the sandbox's AWS sign-in listens (empty: forms go to the real address).
+    ``pipeline`` is v1 (classic) or idx. ``profile`` and ``scale`` choose and multiply the rate limits.
+    ``reconcile_share`` of rule changes meet 423. ``codes_once`` refuses a TOTP code that was used before. ``dirty_users`` and ``dirty_rules`` wait for the rule engine.
+    """
+
+    name: str = "acme"
+    url: str = "https://acme.okta.com"
+    clock: Clock = field(default_factory=Clock)
+    aws_origin: str = ""
+    pipeline: str = "v1"
+    profile: str = "workforce"
+    scale: float = 20.0
+    reconcile_share: float = 0.0
+    require_mfa: bool = False
+    codes_once: bool = True
+    users: dict[str, User] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    apps: dict[str, App] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    transactions: dict[str, Transaction] = field(default_factory=dict)
+    device_grants: dict[str, DeviceGrant] = field(default_factory=dict)
+    codes: dict[str, AuthorizationCode] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    api_tokens: dict[str, ApiToken] = field(default_factory=dict)
+    seen_jtis: dict[tuple[str, str], float] = field(default_factory=dict)
+    nonces: dict[str, float] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    dirty_users: dict[str, float] = field(default_factory=dict)
+    dirty_rules: dict[str, float] = field(default_factory=dict)
+    meter: Meter = field(init=False)
+    mint: Mint = field(init=False)
+    id: str = field(init=False)
+    everyone: Group = field(init=False)
+    default_policy: Policy = field(init=False)
+    token_key: SigningKey = field(init=False)
+    api_token: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.mint = Mint(self.name)
+        self.meter = Meter()
+        self.id = self.mint("00o")
+        self.token_key = self.new_key(10)
+        self.everyone = self.add_group("Everyone", kind="BUILT_IN")
+        self.everyone.description = "All users in your organization"
+        self.default_policy = self.add_policy("Default Policy", mfa=False, system=True)
+        self.api_token = self.add_api_token("SUPER_ADMIN")
+
+    # -- secrets and keys: repeatable on purpose, this org keeps nothing that is worth having
+
+    def secret(self, prefix: str, length: int = 42) -> str:
+        return prefix + base62(self.mint("", 80).encode(), length - len(prefix))
+
+    def new_key(self, years: int) -> SigningKey:
+        return SigningKey(self.mint("", 43), self.name, self.clock.now(), years)
+
+    def add_api_token(self, role: str = "SUPER_ADMIN") -> str:
+        """Return a new SSWS token; ``role`` is a standard admin role (see principals.ROLES)."""
+        value = self.secret("00")
+        self.api_tokens[value] = ApiToken(self.mint("00T"), value, role)
+        return value
+
+    # -- people and groups
+
+    def add_user(
+        self,
+        login: str,
+        password: str | None,
+        *,
+        first: str,
+        last: str,
+        totp_secret: str | None = None,
+        groups: Iterable[str] = (),
+        status: str = "ACTIVE",
+        **profile: Any,
+    ) -> User:
+        """``totp_secret`` is base32; ``groups`` are names, made when they do not exist yet."""
+        now = self.clock.now()
+        names = {"firstName": first, "lastName": last, "login": login, "email": login}
+        user = User(
+            self.mint("00u"),
+            {"mobilePhone": None, "secondEmail": None, **names, **profile},
+            status,
+            now,
+            now,
+            password=password,
+            totp_secret=totp_secret,
+            factor_id=self.mint("uft"),
+            password_changed=now if password else None,
+        )
+        self.users[user.id] = user
+        for name in groups:
+            self.join(login, name)
+        self.dirty_users[user.id] = now
+        return user
+
+    def add_group(
+        self,
+        name: str,
+        *,
+        kind: str = "OKTA_GROUP",
+        source_app: str = "okta",
+        description: str = "",
+    ) -> Group:
+        """``source_app`` is the key of the app that a group of kind APP_GROUP was imported from."""
+        now = self.clock.now()
+        source = None if source_app == "okta" else self.source(source_app).id
+        kind = kind if source is None else "APP_GROUP"
+        group = Group(
+            self.mint("00g"), name, description or None, kind, now, now, now, source_app=source
+        )
+        self.groups[group.id] = group
+        return group
+
+    def source(self, key: str) -> App:
+        """The directory app that imported groups come from, made on first use."""
+        known = next((app for app in self.apps.values() if app.key == key), None)
+        return known or self.add_app(key, key.replace("_", " ").title(), mode="AUTO_LOGIN")
+
+    def group(self, name: str) -> Group:
+        """By name, of any kind; made as an OKTA_GROUP when there is none."""
+        found = next((group for group in self.groups.values() if group.name == name), None)
+        return found or self.add_group(name)
+
+    def user(self, login_or_id: str) -> User | None:
+        """By id, login or short login (the part before @), as the API's paths accept them."""
+        wanted = login_or_id.lower()
+        return self.users.get(login_or_id) or next(
+            (
+                user
+                for user in self.users.values()
+                if wanted in (user.login.lower(), user.login.lower().partition("@")[0])
+            ),
+            None,
+        )
+
+    def join(self, login: str, group_name: str) -> None:
+        self._person(login, group_name, True)
+
+    def leave(self, login: str, group_name: str) -> None:
+        self._person(login, group_name, False)
+
+    def _person(self, login: str, group_name: str, inside: bool) -> None:
+        user, group = self.user(login), self.group(group_name)
+        if user is None:
+            raise KeyError(login)
+        (group.direct.add if inside else group.direct.discard)(user.id)
+        group.membership_updated = self.clock.now()
+        self.dirty_users[user.id] = self.clock.now()
+
+    def members(self, group: Group) -> set[str]:
+        """User ids. Everyone holds all who were not deactivated."""
+        if group.kind == "BUILT_IN":
+            return {user.id for user in self.users.values() if user.status != "DEPROVISIONED"}
+        return group.members
+
+    def holds(self, group: Group, user_id: str) -> bool:
+        """Whether the person is a member, without building the set of all."""
+        if group.kind == "BUILT_IN":
+            user = self.users.get(user_id)
+            return user is not None and user.status != "DEPROVISIONED"
+        return user_id in group.direct or any(user_id in given for given in group.by_rule.values())
+
+    def groups_of(self, user_id: str) -> list[Group]:
+        return [group for group in self.groups.values() if self.holds(group, user_id)]
+
+    # -- policies and apps
+
+    def add_policy(self, name: str, mfa: bool = True, *, system: bool = False) -> Policy:
+        now = self.clock.now()
+        policy = Policy(self.mint("rst"), name, mfa, system, now, self.mint("rul"))
+        self.policies[policy.id] = policy
+        return policy
+
+    def policy(self, name: str) -> Policy:
+        return next(policy for policy in self.policies.values() if policy.name == name)
+
+    def add_app(
+        self,
+        key: str,
+        label: str,
+        *,
+        mode: str = "SAML_2_0",
+        policy: str | None = None,
+        options: dict[str, Any] | None = None,
+        groups: Iterable[str] = (),
+        **settings: Any,
+    ) -> App:
+        """``options`` are ``settings.app`` (defaults filled in); ``groups`` are assigned by name."""
+        now = self.clock.now()
+        app = App(
+            self.mint("0oa"),
+            key,
+            label,
+            mode,
+            now,
+            now,
+            {"app": app_settings.complete(key, options or {}), **settings},
+            {},
+            self.mint("exk"),
+            (self.policy(policy) if policy else self.default_policy).id,
+        )
+        if mode == "SAML_2_0":
+            signing = self.new_key(10)
+            app.keys[signing.kid] = signing
+            app.credentials["signing"] = {"kid": signing.kid}
+        self.apps[app.id] = app
+        for priority, name in enumerate(groups):
+            app.groups[self.group(name).id] = AppGroup(priority, {}, now)
+        return app
+
+    def assign(self, app: App, login: str, profile: dict[str, Any] | None = None) -> None:
+        """Assign a person by name (scope USER)."""
+        user = self.user(login)
+        if user is None:
+            raise KeyError(login)
+        now = self.clock.now()
+        app.users[user.id] = AppUser(user.login, profile or {}, now, now)
+
+    def add_native_app(
+        self, label: str = "Ostiary", *, policy: str | None = None, groups: Iterable[str] = ()
+    ) -> App:
+        """The OIDC native app of the device flow; its client id is its id."""
+        grants = [app_settings.DEVICE_CODE, app_settings.TOKEN_EXCHANGE]
+        client = {"application_type": "native", "grant_types": grants, "response_types": []}
+        app = self.add_app(
+            "oidc_client",
+            label,
+            mode="OPENID_CONNECT",
+            policy=policy,
+            groups=groups or ("Everyone",),
+            oauthClient=client,
+        )
+        app.credentials["oauthClient"] = _public_client(app.id, "none")
+        app.grants = dict.fromkeys(("okta.apps.sso", "okta.apps.read", "okta.users.read.self"), "")
+        return app
+
+    def add_service_app(
+        self,
+        label: str,
+        keys: Iterable[dict[str, Any]],
+        *,
+        scopes: Iterable[str],
+        role: str | None = "SUPER_ADMIN",
+        dpop: bool = False,
+    ) -> App:
+        """An OAuth service app with its public JWKs, granted scopes and admin role."""
+        client = {
+            "application_type": "service",
+            "grant_types": ["client_credentials"],
+            "response_types": ["token"],
+            "dpop_bound_access_tokens": dpop,
+            "jwks": {"keys": list(keys)},
+        }
+        app = self.add_app("oidc_client", label, mode="OPENID_CONNECT", oauthClient=client)
+        app.credentials["oauthClient"] = _public_client(app.id, "private_key_jwt")
+        app.grants = {scope: self.mint("oag") for scope in scopes}
+        app.admin_roles = {self.mint("irb"): role} if role else {}
+        return app
+
+    def enable_api_integration(self, app: App, roles: Iterable[str]) -> None:
+        """What Okta's role download would bring, which no Okta API switches on: a switch of the sandbox."""
+        app.role_enum = list(roles)
+        app.features = ["PUSH_NEW_USERS", "PUSH_PROFILE_UPDATES"]
+
+    # -- the system log
+
+    def record(
+        self,
+        event: str,
+        actor: tuple[str, str],
+        targets: Iterable[tuple[str, str, str]] = (),
+        result: str = "SUCCESS",
+        reason: str | None = None,
+    ) -> None:
+        """``actor`` is (id, display name), a target is (id, type, display name)."""
+        self.log.append(
+            {
+                "actor": {"id": actor[0], "type": "User", "displayName": actor[1]},
+                "displayMessage": event,
+                "eventType": event,
+                "outcome": {"result": result, "reason": reason},
+                "published": stamp(self.clock.now()),
+                "severity": "INFO" if result == "SUCCESS" else "WARN",
+                "legacyEventType": None,
+                "target": [
+                    {"id": id_, "type": type_, "displayName": name} for id_, type_, name in targets
+                ],
+                "uuid": self.mint("", 36),
+                "version": "0",
+            }
+        )
+
+
+def _public_client(client_id: str, method: str) -> dict[str, Any]:
+    return {
+        "autoKeyRotation": True,
+        "client_id": client_id,
+        "token_endpoint_auth_method": method,
+        "pkce_required": method == "none",
+    }
