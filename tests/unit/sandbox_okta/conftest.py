@@ -113,7 +113,7 @@ class Form(HTMLParser):
 def world():
     world = World()
     world.clock.freeze(1_790_000_000)
-    org = OktaOrg(clock=world.clock)
+    org = OktaOrg(world)
     world.okta = org
     org.add_user("ada@acme.example", "pass-ada", first="Ada", last="Byron", groups=("sre",))
     org.add_user(

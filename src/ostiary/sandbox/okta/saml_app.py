@@ -82,7 +82,10 @@ def _refusal(call: Call, app: App, user: User) -> Response | None:
 
 
 def form(call: Call, app: App, user: User, relay: str) -> Response:
-    """The page whose form posts the response. Only the form's action is the sandbox's: every URL inside is AWS's."""
+    """The page whose only form posts the response: clients take the first form that they find.
+
+    The form's action is the sandbox's; every URL inside the response is AWS's.
+    """
     acs = destination(app)
     document = respond(call, app, user)
     call.org.record(
@@ -94,7 +97,6 @@ def form(call: Call, app: App, user: User, relay: str) -> Response:
     return pages.render(
         call,
         "saml.html",
-        user=user,
         label=app.label,
         action=action,
         response=base64.b64encode(document).decode(),

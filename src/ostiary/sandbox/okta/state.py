@@ -1,6 +1,6 @@
 """The embedded org: everything it holds, and the builder methods by which seeds and tests fill it.
 
-    world.okta = org = OktaOrg(clock=world.clock)
+    world.okta = org = OktaOrg(world)
     org.add_user("ada@acme.example", "pass phrase", first="Ada", last="Byron", groups=("sre",))
 
 Builders act at once and ask for nobody's permission; the API in this package is what refuses.
@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ostiary.sandbox.clock import Clock
 from ostiary.sandbox.okta import app_settings
 from ostiary.sandbox.okta.ids import Mint, base62, stamp
 from ostiary.sandbox.okta.limits import Meter
@@ -33,6 +32,10 @@ from ostiary.sandbox.okta.objects import (
 )
 from ostiary.sandbox.okta.signing import SigningKey
 
+if TYPE_CHECKING:
+    from ostiary.sandbox.clock import Clock
+    from ostiary.sandbox.world import World
+
 
 @dataclass(slots=True)
 class OktaOrg:
@@ -43,9 +46,9 @@ class OktaOrg:
     ``reconcile_share`` of rule changes meet 423. ``codes_once`` refuses a TOTP code that was used before. ``dirty_users`` and ``dirty_rules`` wait for the rule engine.
     """
 
+    world: World = field(repr=False)
     name: str = "acme"
     url: str = "https://acme.okta.com"
-    clock: Clock = field(default_factory=Clock)
     aws_origin: str = ""
     pipeline: str = "v1"
     profile: str = "workforce"
@@ -86,6 +89,10 @@ class OktaOrg:
         self.everyone.description = "All users in your organization"
         self.default_policy = self.add_policy("Default Policy", mfa=False, system=True)
         self.api_token = self.add_api_token("SUPER_ADMIN")
+
+    @property
+    def clock(self) -> Clock:
+        return self.world.clock
 
     # -- secrets and keys: repeatable on purpose, this org keeps nothing that is worth having
 
@@ -275,6 +282,18 @@ class OktaOrg:
         app.credentials["oauthClient"] = _public_client(app.id, "none")
         app.grants = dict.fromkeys(("okta.apps.sso", "okta.apps.read", "okta.users.read.self"), "")
         return app
+
+    @property
+    def native_client_id(self) -> str:
+        """The client id of the first native app, empty without one."""
+        return next(
+            (
+                app.id
+                for app in self.apps.values()
+                if app.client.get("application_type") == "native"
+            ),
+            "",
+        )
 
     def add_service_app(
         self,
