@@ -134,5 +134,5 @@ def _printable(line: str) -> str:
 
 
 def _coloured(line: str) -> str:
-    code = _COLOURS.get(line.split(maxsplit=1)[0], "")
+    code = _COLOURS.get(line.strip().partition(" ")[0], "")
     return f"\033[{code}m{line}\033[0m" if code else line

@@ -52,7 +52,7 @@ def run(
     restore: Restore | None = None,
 ) -> Outcome:
     """Execute ``waves`` of ``plan``. OstiaryError if even the beginning could not be written down."""
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.urandom(3).hex()}"  # sorts by time
     key = os.urandom(32)
     begin = {**_begin(plan, lease, wrap, key), **facts}
     stop = pace.stop or threading.Event()
