@@ -96,7 +96,10 @@ def connect(world: World, _session) -> Callable:
             aws_access_key_id=keys[0],
             aws_secret_access_key=keys[1],
             aws_session_token=keys[2] if len(keys) > 2 else None,
-            config=Config(retries={"total_max_attempts": retries, "mode": "standard"}),
+            config=Config(
+                parameter_validation=False,
+                retries={"total_max_attempts": retries, "mode": "standard"},
+            ),
         )
         client.meta.events.register("before-send", hook)
         return client

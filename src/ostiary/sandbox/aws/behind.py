@@ -21,7 +21,9 @@ from ostiary.sandbox.http import Request, Response
 
 _KEY_ID = 36  # moto's ciphertexts begin with the key's UUID
 _AWS_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-].*amazonaws\.com(?:\.cn)?")
-_LOCAL_HOST = re.compile(r"(?:(?P<bucket>.+?)\.)?(?:s3\.)?(?:aws\.)?localhost")
+_LOCAL_HOST = re.compile(
+    r"(?!(?:s3\.)?aws\.localhost)(?:(?P<bucket>.+?)\.)(?:s3\.)?(?:aws\.)?localhost"
+)
 _QUERY_OPERATIONS = {
     ("GET", "location"): "GetBucketLocation",
     ("PUT", "publicAccessBlock"): "PutPublicAccessBlock",
@@ -104,7 +106,11 @@ def resolve_key(call: Call) -> None:
     with _lock:
         _enter(call.cloud)
         backend = kms_backends[call.account.id][call.region]
-        key = backend.keys.get(backend.any_id_to_key_id(named))
+        if "alias/" in named:
+            key_id = backend.get_key_id_from_alias(backend.get_alias_name(named))
+        else:
+            key_id = backend.get_key_id(named)
+        key = backend.keys.get(key_id or "")
     call.params["KeyArn"] = (
         key.arn
         if key

@@ -93,24 +93,24 @@ def decode_marker(marker: str) -> str:
 
 def principal_of(cloud: Cloud, credential: AccessKey | Session) -> Principal:
     """The principal behind verified credentials; one that is gone has no valid credentials."""
-    account = cloud.account(credential.account_id)
+    account, now = cloud.account(credential.account_id), cloud.clock.now()
     gone = AwsError(
         "InvalidClientTokenId", "The security token included in the request is invalid.", 403
     )
     if isinstance(credential, AccessKey):
         if not credential.user:
             return Principal(account.arn("root"), account.id, account, None)
-        user = account.users.get(credential.user)
+        user = account.users.seen(credential.user, now)
         if user is None:
             raise gone
         return Principal(user.arn, user.id, account, user)
     if credential.role_name:
-        role = account.roles.get(credential.role_name)
+        role = account.roles.seen(credential.role_name, now)
         if role is None or role.id != credential.principal_id:
             raise gone
         user_id = f"{role.id}:{credential.session_name}"
         return Principal(credential.principal_arn, user_id, account, role, credential)
-    user = account.users.find(lambda one: one.arn == credential.principal_arn)
+    user = account.users.find(lambda one: one.arn == credential.principal_arn, now)
     if user is None:
         raise gone
     return Principal(user.arn, user.id, account, user, credential)

@@ -35,7 +35,7 @@ def create_account_alias(call: Call) -> Answer:
     )
     if taken:
         raise AwsError("EntityAlreadyExists", f"The account alias {alias} already exists.", 409)
-    account.alias = alias
+    account.rename(alias, call.seen_from)
     return {}
 
 
@@ -46,12 +46,13 @@ def delete_account_alias(call: Call) -> Answer:
             f"The account alias {call.params['AccountAlias']} cannot be found.",
             404,
         )
-    call.account.alias = ""
+    call.account.rename("", call.seen_from)
     return {}
 
 
 def list_account_aliases(call: Call) -> Answer:
-    return call.page("AccountAliases", [call.account.alias] if call.account.alias else [], str)
+    alias = call.account.alias_seen(call.now)
+    return call.page("AccountAliases", [alias] if alias else [], str)
 
 
 def get_account_summary(call: Call) -> Answer:

@@ -66,10 +66,22 @@ class AwsAccount:
     policies: Shelf[ManagedPolicy] = field(default_factory=Shelf)
     saml_providers: Shelf[SamlProvider] = field(default_factory=Shelf)
     password_policy: dict[str, Any] = field(default_factory=dict)
+    former_alias: tuple[float, str] | None = None  # what readers still see, until when
 
     def arn(self, resource: str) -> str:
         """An IAM ARN of this account: ``role/Ops`` and so on."""
         return PARTITIONS[self.partition].iam_arn(self.id, resource)
+
+    def alias_seen(self, now: float) -> str:
+        """The alias as a reader meets it at ``now``."""
+        if self.former_alias is not None and now < self.former_alias[0]:
+            return self.former_alias[1]
+        return self.alias
+
+    def rename(self, alias: str, seen_from: float = 0.0) -> None:
+        """Give the account another alias; "" takes it away."""
+        self.former_alias = (seen_from, self.alias) if seen_from else None
+        self.alias = alias
 
 
 @dataclass(slots=True)
