@@ -22,20 +22,16 @@ from ostiary.aws.iam_role import IamRoleKind
 from ostiary.aws.kms_wrap import KmsWrap
 from ostiary.aws.ownership import RoleRules
 from ostiary.aws.reach import Ways
-from ostiary.aws.run_store import S3Store
+from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.saml_provider import SamlProviderKind
 from ostiary.aws.session import Aws
 from ostiary.aws.trust_statement import TrustStatementKind
 from ostiary.errors import EstateError, UsageError
 from ostiary.model.estate import Estate, OrganizationSettings, OrgSettings, resolve
-from ostiary.okta.app import AppKind
-from ostiary.okta.app_assignment import AppAssignmentKind
 from ostiary.okta.auth import Secret, ServiceApp, Ssws
 from ostiary.okta.client import OktaClient
-from ostiary.okta.group import GroupKind
-from ostiary.okta.group_rule import GroupRuleKind
+from ostiary.okta.kinds import okta_kinds
 from ostiary.okta.people import People
-from ostiary.okta.role_group_members import RoleGroupMembersKind
 from ostiary.plan.guard import Guard, Overrides
 from ostiary.plan.resource import Found, Json, Key, Kind, Reading, Resource, Risk, Value
 from ostiary.plan.runs import FolderStore, RunStore
@@ -120,10 +116,11 @@ def connect(
         name: _aws(organization, purpose, transports, environ, stopping)
         for name, organization in estate.organizations.items()
     }
-    okta = {
+    clients = {
         name: _okta(org, purpose, settings, transports, environ)
         for name, org in estate.orgs.items()
     }
+    okta = _okta_kinds(estate, clients)
     fleet = Fleet(aws)
     readings = Readings(fleet)
     return Connected(
@@ -133,13 +130,9 @@ def connect(
         aws=aws,
         fleet=fleet,
         readings=readings,
-        okta=okta,
-        people={name: People(client) for name, client in okta.items()},
-        kinds=(
-            *_okta_kinds(estate, okta, ("app", "group")),
-            *_aws_kinds(estate, fleet, readings),
-            *_okta_kinds(estate, okta, ("rule", "members", "assignment")),
-        ),
+        okta=clients,
+        people={name: People(client) for name, client in clients.items()},
+        kinds=(*okta[:2], *_aws_kinds(estate, fleet, readings), *okta[2:]),
         stopping=stopping,
     )
 
@@ -229,7 +222,9 @@ def _private_key(org: OrgSettings, environ: Mapping[str, str]) -> str:
 
 def _aws_kinds(estate: Estate, fleet: Fleet, readings: Readings) -> tuple[Kind, ...]:
     def rules(account_id: str) -> RoleRules:
-        organization = estate.organizations[fleet.organization_of(account_id)]
+        organization = estate.organizations.get(fleet.organization_of(account_id))
+        if organization is None:
+            return RoleRules()
         return RoleRules(organization.protect_roles, organization.owned_elsewhere)
 
     providers = {console.saml_provider for console in estate.consoles.values()}
@@ -240,19 +235,12 @@ def _aws_kinds(estate: Estate, fleet: Fleet, readings: Readings) -> tuple[Kind, 
     )
 
 
-def _okta_kinds(
-    estate: Estate, clients: Mapping[str, OktaClient], names: Sequence[str]
-) -> tuple[Kind, ...]:
-    makers: Mapping[str, Callable[[OktaClient, str, str], Kind]] = {
-        "app": AppKind,
-        "group": GroupKind,
-        "rule": GroupRuleKind,
-        "members": RoleGroupMembersKind,
-        "assignment": AppAssignmentKind,
-    }
+def _okta_kinds(estate: Estate, clients: Mapping[str, OktaClient]) -> tuple[Kind, ...]:
+    """App and group first; rule, members and assignment come after the AWS kinds."""
+    by_org = {org: okta_kinds(client, org, estate.name) for org, client in clients.items()}
     return tuple(
-        InEveryOrg({org: makers[name](client, org, estate.name) for org, client in clients.items()})
-        for name in names
+        InEveryOrg(dict(zip(by_org, members, strict=True)))
+        for members in zip(*by_org.values(), strict=True)
     )
 
 
@@ -322,6 +310,6 @@ def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunSt
             fix="add runs.kms_key: alias/… to the estate",
         )
     return (
-        S3Store(aws, parts.netloc, parts.path.strip("/"), kms_key=key),
+        S3RunStore(aws, parts.netloc, parts.path.strip("/"), kms_key=key),
         KmsWrap(aws, key, estate.name),
     )

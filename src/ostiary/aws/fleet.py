@@ -34,3 +34,7 @@ class Fleet:
                 f"account {account_id} is in no organization of the estate",
                 fix="run: ostiary doctor",
             ) from None
+
+    def organization_of(self, account_id: str) -> str:
+        """The organization of the estate that an account was found in; "" before that."""
+        return self._places.get(account_id, "")

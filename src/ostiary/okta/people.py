@@ -55,10 +55,10 @@ class People:
     def __init__(self, client: OktaClient) -> None:
         self._client = client
         self._groups: tuple[GroupSummary, ...] | None = None
-        self._filled: frozenset[str] | None = None
+        self._rules: tuple[Object, ...] | None = None
 
     def forget(self) -> None:
-        self._groups = self._filled = None
+        self._groups = self._rules = None
 
     def groups(self) -> tuple[GroupSummary, ...]:
         """Every group of the org."""
@@ -112,13 +112,18 @@ class People:
                 found[login] = person
         return found
 
+    def rule_count(self) -> int:
+        """How many group rules the org has, of whomever."""
+        return len(self._all_rules())
+
     def source_is_rule_filled(self, group_id: str) -> bool:
         """Whether any group rule, of whomever, has this group as a target."""
-        if self._filled is None:
-            self._filled = frozenset(
-                target for rule in list_rules(self._client) for target in targets_of(rule)
-            )
-        return group_id in self._filled
+        return any(group_id in targets_of(rule) for rule in self._all_rules())
+
+    def _all_rules(self) -> tuple[Object, ...]:
+        if self._rules is None:
+            self._rules = tuple(list_rules(self._client))
+        return self._rules
 
     def exactly_one(self, name: str) -> GroupSummary | None:
         """The group of this name; None without one, Conflict with several."""
