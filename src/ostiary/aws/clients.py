@@ -30,17 +30,16 @@ class Clients:
     """
 
     def __init__(
-        self, profile: str | None, region: str, on_client: Callable[[Any], None] | None
+        self, profile: str | None = None, on_client: Callable[[Any], None] | None = None
     ) -> None:
         self.profile = profile
-        self.region = region
         self._on_client = on_client
         self._session: botocore.session.Session | None = None
         self._made: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
-    def client(self, service: str, region: str | None = None) -> Any:
-        key = (service, region or self.region)
+    def client(self, service: str, region: str) -> Any:
+        key = (service, region)
         made = self._made.get(key)
         if made is not None:
             return made

@@ -25,7 +25,7 @@ class Pace:
     """Calls per second, calls at once from rest, calls in flight: for one service in one account."""
 
     rate: float = 20.0
-    burst: float = 40.0
+    burst: float = 100.0
     in_flight: int = 4
 
 

@@ -24,6 +24,7 @@ from ostiary.model.partition import PARTITIONS, Partition
 
 RETRY_FOR = 150.0  # seconds of one call with all its retries: outlives a storm of a minute
 MOST_PAGES = 2000
+_UNREAD: Mapping[str, Any] = {"": "not read yet"}
 _READING = ("get_", "list_", "describe_", "head_", "simulate_", "assume_", "decrypt", "generate_")
 
 
@@ -39,7 +40,8 @@ class CallerIdentity:
 class Aws:
     """AWS as one caller reaches it. Making one does nothing; the first call finds credentials.
 
-    ``ways`` names the roles to enter members by; ``purpose`` (plan, apply) only names the sessions.
+    ``clients`` may be shared with another ``Aws`` of the same profile; without, ``profile`` and ``on_client``
+    (which sees each new botocore client) make new ones. ``ways`` names the roles to enter members by; ``purpose`` (plan, apply) only names the sessions.
     ``calls`` counts what was sent, retries included: (service, operation, account or ""). Setting
     ``stopping`` ends every wait with ``Interrupted`` and lets no new call start.
     """
@@ -53,21 +55,24 @@ class Aws:
         ways: Ways | None = None,
         purpose: str = "plan",
         on_client: Callable[[Any], None] | None = None,
+        clients: Clients | None = None,
         stopping: threading.Event | None = None,
     ) -> None:
         self.partition: Partition = PARTITIONS[partition]
         self.purpose = purpose
         self.calls: Counter[tuple[str, str, str]] = Counter()
         self.reach = Reach(ways or Ways(), self._assume_role)
-        self._clients = Clients(profile, region or self.partition.home_region, on_client)
+        self._clients = clients or Clients(profile, on_client)
+        self._region = region or self.partition.home_region
         self._pacing = Pacing(stopping or threading.Event())
         self._lock = threading.Lock()
         self._caller_lock = threading.Lock()
         self._caller: CallerIdentity | None = None
+        self._organization: Mapping[str, Any] | None = _UNREAD
 
     def client(self, service: str, region: str | None = None) -> Any:
         """The shared botocore client of a service in a region; it signs for the account acted in."""
-        return self._clients.client(service, region)
+        return self._clients.client(service, region or self._region)
 
     def acting_in(self, account_id: str) -> AbstractContextManager[None]:
         """Sign every call of a block for that account; the caller's own account needs no role."""
@@ -87,6 +92,13 @@ class Aws:
                     CallerIdentity(answer["Account"], answer["Arn"], answer["UserId"])
                 )
             return self._caller
+
+    def organization(self) -> Mapping[str, Any] | None:
+        """The caller's organization as DescribeOrganization gives it; {} without one, None when it may not be read."""
+        with self._caller_lock:
+            if self._organization is _UNREAD:
+                self._organization = self._describe_organization()
+            return self._organization
 
     def call(
         self,
@@ -202,6 +214,15 @@ class Aws:
         if account_id == self.caller().account_id:
             return None
         return self.reach.credentials(account_id)
+
+    def _describe_organization(self) -> Mapping[str, Any] | None:
+        try:
+            found: Mapping[str, Any] = self.call("organizations", "describe_organization")[
+                "Organization"
+            ]
+        except Denied as denied:
+            return {} if denied.code == "AWSOrganizationsNotInUseException" else None
+        return found
 
     def _assume_role(self, account_id: str, role: str) -> Credentials:
         external = self.reach.ways.external_id

@@ -171,6 +171,8 @@ def _answered(error: ClientError, what: str, account: str | None, writes: bool) 
         return NotFound(what, why=why, fix=f"run: {doctor}", code=code)
     if code in _DENIED:
         return _denied(what, why, code, message, doctor)
+    if status == 501:  # noqa: PLR2004 - HTTP's own number
+        return OstiaryError(what, why=why, fix="ask for it at another endpoint", code=code)
     if status >= 500:  # noqa: PLR2004 - HTTP's own number
         return Unreachable(
             what, why=why, fix="run the same command again", code=code, maybe_done=writes

@@ -212,7 +212,7 @@ class TrustStatementKind:
 
     def _write(self, key: Key, role: IamRole, document: Document) -> IamRole:
         aws = self._clouds.of(key.scope)
-        params = {"RoleName": role.name, "PolicyDocument": text_of(document)}
+        params: dict[str, Any] = {"RoleName": role.name, "PolicyDocument": text_of(document)}
         call = partial(
             aws.call,
             "iam",
