@@ -17,6 +17,7 @@ from ostiary.model.partition import PARTITIONS
 from ostiary.model.policy import AuthRequest, Caller, assume_decision, trust_decision
 
 MAX_ROLES = 3  # roles entered one after the other
+MAX_REASONS = 8  # a refusal names the first of them
 
 __all__ = ["PathVerdict", "independent_admin_paths", "is_admin"]
 
@@ -30,19 +31,90 @@ class PathVerdict:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reached:
+    """A principal that somebody independent can be, and how."""
+
+    principal: Principal
+    home: AccountIam
+    how: str
+
+
 @dataclass(slots=True)
 class _Search:
+    """Walks outward from independent credentials, one role at a time."""
+
     accounts: tuple[AccountIam, ...]  # the account itself first
     dependent: frozenset[str]  # providers of this org
     touched: frozenset[tuple[str, str, str]]
     vouched: frozenset[str]
-    missing: list[str] = field(default_factory=list)  # what nearly was a path
-    dead: dict[str, int] = field(default_factory=dict)  # role ARN -> roles that were still allowed
+    missing: dict[str, None] = field(default_factory=dict)  # what nearly was a path, in order
     standings: dict[str, Standing | None] = field(default_factory=dict)
 
+    def find(self) -> str | None:
+        """The first way found to be an administrator of the first account."""
+        reached = list(self._credentials())
+        waiting = [(role, home, str(role.trust)) for home in self.accounts for role in home.roles]
+        for _ in range(MAX_ROLES):
+            if found := next((one for one in reached if self._is_goal(one)), None):
+                return found.how
+            before, reached, left = reached, [], []
+            for role, home, trust in waiting:
+                how = self._entry(role, home, trust, before)
+                if how and self.usable(role, home):
+                    label = _label(role, home)
+                    reached.append(_Reached(role, home, f"{label} entered by {how}"))
+                elif not how:
+                    left.append((role, home, trust))
+            waiting = left
+        if found := next((one for one in reached if self._is_goal(one)), None):
+            return found.how
+        self._note_closed([role for role, home, _ in waiting if home is self.accounts[0]])
+        return None
+
+    def _is_goal(self, one: _Reached) -> bool:
+        return one.home is self.accounts[0] and is_admin(one.principal, one.home) is True
+
+    def _credentials(self) -> Iterator[_Reached]:
+        for home in self.accounts:
+            for user in home.users or ():
+                label = _label(user, home)
+                if not (user.active_keys or user.console_password):
+                    self.note(f"{label} has neither active key nor password")
+                elif self.usable(user, home):
+                    kind = "active key" if user.active_keys else "console password"
+                    yield _Reached(user, home, f"{label} with {kind}")
+
+    def _entry(
+        self, role: IamRole, home: AccountIam, trust: str, before: list[_Reached]
+    ) -> str | None:
+        for one in before:
+            if _named(trust, one) and self._may_enter(one, role):
+                return one.how
+        return self._vouched_entry(role, home) if self.vouched else None
+
+    def _may_enter(self, one: _Reached, role: IamRole) -> bool:
+        held = self.usable(one.principal, one.home)
+        if held is None:
+            return False
+        request = AuthRequest(
+            held.principal_arn, one.home.account_id, "sts:AssumeRole", role.arn, held.context
+        )
+        trust = pessimistic(role.trust, held.known)
+        return assume_decision(request, trust, held.policies).allowed
+
     def note(self, text: str) -> None:
-        if text not in self.missing:
-            self.missing.append(text)
+        self.missing[text] = None
+
+    def _note_closed(self, roles: list[IamRole]) -> None:
+        """Name the administrators that nobody independent can enter, and users that are none."""
+        home = self.accounts[0]
+        for user in home.users or ():
+            if not is_admin(user, home):
+                self.note(f"{_label(user, home)} is not known to be an administrator")
+        for role in roles:
+            if is_admin(role, home) and self.usable(role, home):
+                self.note(f"{_label(role, home)} is entered by nobody independent")
 
     def usable(self, principal: Principal, account: AccountIam) -> Standing | None:
         """The principal's policies if it is no part of the plan and all of them were read."""
@@ -55,52 +127,6 @@ class _Search:
                 self.note(f"not every policy of {label} was read")
             self.standings[principal.arn] = found
         return self.standings[principal.arn]
-
-    def credential(self, user: IamUser, account: AccountIam) -> str | None:
-        """How this user signs in without anybody else."""
-        label = _label(user, account)
-        if user.active_keys:
-            return f"{label} with active key"
-        if user.console_password:
-            return f"{label} with console password"
-        self.note(f"{label} has neither active key nor password")
-        return None
-
-    def entry(self, role: IamRole, account: AccountIam, left: int) -> str | None:
-        """Who enters ``role`` independently, through at most ``left`` roles with this one."""
-        if left < 1 or self.dead.get(role.arn, 0) >= left:
-            return None
-        self.dead[role.arn] = left  # also ends circles
-        for user, home in self._users():
-            if self._may_enter(user, home, role) and (how := self.credential(user, home)):
-                return how
-        if provider := self._vouched_entry(role, account):
-            return provider
-        for other, home in self._roles():
-            if other.arn == role.arn or left < 2:  # noqa: PLR2004 - one more role needs two
-                continue
-            if self._may_enter(other, home, role) and (how := self.entry(other, home, left - 1)):
-                return f"{_label(other, home)} entered by {how}"
-        self.note(f"{_label(role, account)} is entered by nobody independent")
-        return None
-
-    def _users(self) -> Iterator[tuple[IamUser, AccountIam]]:
-        return ((user, account) for account in self.accounts for user in account.users or ())
-
-    def _roles(self) -> Iterator[tuple[IamRole, AccountIam]]:
-        return ((role, account) for account in self.accounts for role in account.roles)
-
-    def _may_enter(self, caller: Principal, home: AccountIam, role: IamRole) -> bool:
-        if not _named(role, caller.arn, home.account_id):
-            return False
-        held = self.usable(caller, home)
-        if held is None:
-            return False
-        request = AuthRequest(
-            held.principal_arn, home.account_id, "sts:AssumeRole", role.arn, held.context
-        )
-        trust = pessimistic(role.trust, held.known)
-        return assume_decision(request, trust, held.policies).allowed
 
     def _vouched_entry(self, role: IamRole, account: AccountIam) -> str | None:
         """By a provider or foreign principal that the estate names as independent."""
@@ -136,10 +162,9 @@ def _parts(principal: Principal, account: AccountIam) -> set[tuple[str, str, str
     return {(kind, account.account_id, name) for kind, name in named}
 
 
-def _named(role: IamRole, arn: str, account_id: str) -> bool:
-    """A quick look whether the trust policy could mean this caller at all."""
-    text = str(role.trust)
-    return account_id in text or arn in text or "'*'" in text
+def _named(trust: str, one: _Reached) -> bool:
+    """A quick look whether the text of a trust policy could mean this caller at all."""
+    return one.home.account_id in trust or one.principal.arn in trust or "'*'" in trust
 
 
 def _dependent(
@@ -185,15 +210,12 @@ def independent_admin_paths(
     search = _Search(accounts, dependent, _by_role(touched), trusted_credentials)
     if management is not None and not management.complete:
         search.note(f"IAM of account {management.account_id} was not read whole")
-    for user in account.users:
-        if is_admin(user, account) and search.usable(user, account):
-            if how := search.credential(user, account):
-                return PathVerdict(ok=True, path=how)
-        else:
-            search.note(f"{_label(user, account)} is not known to be an administrator")
-    for role in account.roles:
-        if not is_admin(role, account) or search.usable(role, account) is None:
-            continue
-        if how := search.entry(role, account, MAX_ROLES):
-            return PathVerdict(ok=True, path=f"{_label(role, account)} entered by {how}")
-    return PathVerdict(ok=False, why="; ".join(search.missing) or "no administrator was found")
+    if path := search.find():
+        return PathVerdict(ok=True, path=path)
+    return PathVerdict(ok=False, why=_listed(list(search.missing)))
+
+
+def _listed(missing: list[str]) -> str:
+    shown = "; ".join(missing[:MAX_REASONS]) or "no administrator was found"
+    more = len(missing) - MAX_REASONS
+    return f"{shown}; and {more} more" if more > 0 else shown

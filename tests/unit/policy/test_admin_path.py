@@ -318,3 +318,27 @@ def test_is_admin_by_other_means_than_the_managed_policy():
     assert is_admin(someone, account()) is True
     assert is_admin(user("x", managed_arns=(), inline={"p": NO_IAM}), account()) is False
     assert is_admin(user("x", managed_arns=(OWN_ADMIN,)), account()) is None
+
+
+def test_touching_more_never_opens_a_path():
+    member, above = reached_through(by_aws(MANAGEMENT))
+    objects = [
+        ("iam-role", MEMBER, "BreakGlass"),
+        ("iam-role", MANAGEMENT, "Hub"),
+        ("iam-user", MANAGEMENT, "admin"),
+        ("trust-statement", MEMBER, "Other/X"),
+        ("okta-app", "main", "aws"),
+    ]
+    on_the_path = set(objects[:3])
+    for count in range(len(objects) + 1):
+        for touched in itertools.combinations(objects, count):
+            verdict = independent_admin_paths(
+                member, above, okta_provider_arns=frozenset({OKTA}), touched=frozenset(touched)
+            )
+            assert verdict.ok is on_the_path.isdisjoint(touched)
+
+
+def test_a_refusal_stays_readable():
+    roles = [role(f"Admin{n}", by_saml(OKTA)) for n in range(30)]
+    why = judge(account(roles=roles)).why
+    assert why.endswith("and 23 more")
