@@ -65,7 +65,7 @@ requests = st.builds(
 )
 ALLOW_ALL = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
 DENY_ALL = {"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 def changed(old: Policies, **new) -> Policies:
@@ -165,14 +165,14 @@ patterns = st.text("ab*?.[\\", max_size=7)
 texts = st.text("ab*?.[\\\n", max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(patterns, texts)
 def test_wildcards_match_by_definition(pattern, value):
     assert glob(pattern, value) == oracle(pattern, value)
     assert matches(pattern, value, {}) == oracle(pattern, value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(patterns, texts, texts)
 def test_variables_are_literal(pattern, middle, tail):
     context = {"k:x": middle}
@@ -183,7 +183,7 @@ parts = st.lists(st.text("ab*?", max_size=4), min_size=6, max_size=6)
 values = st.lists(st.text("ab", max_size=4), min_size=6, max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(parts, values)
 def test_arns_match_part_by_part(pattern, value):
     expected = all(oracle(p, v) for p, v in zip(pattern, value, strict=True))

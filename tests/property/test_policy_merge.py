@@ -204,7 +204,7 @@ def test_adding_twice_is_adding_once(name):
     assert same(without_statement(renewed, SID), SHAPES[name])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.sampled_from(sorted(SHAPES)), min_size=1, max_size=4),
     st.permutations(["Okta", "Gov", "Lab"]),
