@@ -118,10 +118,13 @@ def perform(
 def _perform(sign_in: SignIn, secret: Secret, open_app: OpenApp, enter: Enter) -> SignInResult:
     try:
         assertion = open_app(sign_in, secret)
-        pairs = parse_pairs(claimed_role_values(decode(assertion)))
     except (Denied, NotFound) as error:
         # Being let into no app at all is what is meant for people without any role there.
         return SignInResult(sign_in, error=str(error) if sign_in.expected else "")
+    except OstiaryError as error:
+        return SignInResult(sign_in, error=str(error))
+    try:
+        pairs = parse_pairs(claimed_role_values(decode(assertion)))
     except OstiaryError as error:
         return SignInResult(sign_in, error=str(error))
     entered: set[Entitlement] = set()

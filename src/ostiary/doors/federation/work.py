@@ -1,0 +1,310 @@
+"""One command's work on an estate: survey, plan, apply, prove. The engine, the clients and the rules meet here."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from ostiary.connect import AWS_KINDS, Connected, Purpose, Transports, connect, run_store
+from ostiary.doors.federation.desired import desired
+from ostiary.doors.federation.held import read_held
+from ostiary.doors.federation.proof import ProofResult, compare, computed
+from ostiary.doors.federation.reach import matched, new_reach
+from ostiary.doors.federation.seen import Desired
+from ostiary.doors.federation.survey import Survey, survey
+from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
+from ostiary.model.estate import Estate
+from ostiary.model.estate_text import parse
+from ostiary.okta.app import AppKind
+from ostiary.plan.apply import Outcome
+from ostiary.plan.apply import apply as apply_plan
+from ostiary.plan.change import Change, OnEvent
+from ostiary.plan.guard import Overrides
+from ostiary.plan.plan import Plan
+from ostiary.plan.plan import make_plan as plan_of
+from ostiary.plan.resource import Key, Kind
+from ostiary.plan.runs import RunStore
+from ostiary.plan.wrap import Wrap
+from ostiary.settings import Settings
+
+
+def read_estate(file: Path, environ: Mapping[str, str] | None = None) -> Estate:
+    """The estate of a file; EstateError with every problem at once."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EstateError(
+            f"cannot read estate {file}",
+            why=str(error),
+            fix="name one with --estate, or write one with: ostiary init",
+        ) from error
+    return parse(
+        text,
+        file=str(file),
+        env=os.environ if environ is None else environ,
+        read_file=lambda path: (file.parent / path).read_text("utf-8"),
+    )
+
+
+def open_estate(
+    settings: Settings, purpose: Purpose, *, transports: Transports | None = None
+) -> Work:
+    """Read the estate and build its clients; nothing is sent yet."""
+    estate = read_estate(settings.estate_file)
+    stopping = threading.Event()
+    return Work(
+        connect(estate, settings, purpose=purpose, transports=transports, stopping=stopping)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The mapping computed for everyone from what Okta and AWS hold, against the estate."""
+
+    result: ProofResult
+    accounts: int
+
+    @property
+    def holds(self) -> bool:
+        return self.result.holds
+
+    def as_json(self) -> dict[str, object]:
+        return {**self.result.as_json(), "accounts": self.accounts}
+
+    def lines(self) -> list[str]:
+        return [
+            f"{one.login} cannot enter {one.entitlement.role_arn}" for one in self.result.missing
+        ] + [
+            f"{one.login} can enter {one.entitlement.role_arn} and should not"
+            for one in self.result.surplus
+        ]
+
+    def sentence(self) -> str:
+        people = len({one.login for one in self.result.expected})
+        if self.holds:
+            return (
+                f"proof: {people} people can enter exactly the {len(self.result.expected)} "
+                f"(person, role) pairs of the estate in {self.accounts} accounts"
+            )
+        return f"proof failed: {len(self.result.missing)} pairs missing, {len(self.result.surplus)} too many"
+
+
+class Work:
+    """What one command does with an estate. The world is surveyed once, when it is first asked for."""
+
+    def __init__(self, connected: Connected) -> None:
+        self.connected = connected
+        self.estate = connected.estate
+        self._surveys: dict[frozenset[str], Survey] = {}
+
+    def survey(self, only: frozenset[str] = frozenset()) -> Survey:
+        if only not in self._surveys:
+            self._surveys[only] = survey(self.connected, only)
+            unknown = only - {account.id for account in self._surveys[only].accounts}
+            if unknown:
+                raise NotFound(
+                    f"account {', '.join(sorted(unknown))} is in no organization of the estate",
+                    fix="run: ostiary doctor",
+                )
+        return self._surveys[only]
+
+    def desired(self, only: frozenset[str] = frozenset()) -> Desired:
+        """What the estate comes to now. EstateError with every problem at once."""
+        wanted = desired(self.estate, self.survey(only).seen, today=datetime.now(UTC).date())
+        if wanted.problems:
+            raise EstateError(
+                f"cannot use estate {self.estate.file}",
+                problems=wanted.problems,
+                why=wanted.problems[0],
+                fix=f"correct {self.estate.file} and run: ostiary plan",
+            )
+        return wanted
+
+    def plan(
+        self,
+        *,
+        only: frozenset[str] = frozenset(),
+        adopt: frozenset[Key] = frozenset(),
+        on_event: OnEvent | None = None,
+    ) -> Plan:
+        """Read everything and compare. With ``only``, no other account is entered or changed."""
+        known = self.survey(only)
+        wanted = self.desired(only)
+        resources = [
+            replace(resource, adopt=True) if resource.key in adopt else resource
+            for resource in wanted.resources
+        ]
+        missing = adopt - {resource.key for resource in resources}
+        if missing:
+            raise NotFound(
+                f"the estate does not want {', '.join(sorted(map(str, missing)))}",
+                fix="copy the key from: ostiary plan",
+            )
+        accounts = [account.id for account in known.accounts if not only or account.id in only]
+        made = plan_of(
+            [
+                one
+                for one in resources
+                if not only or one.key.kind not in AWS_KINDS or one.key.scope in only
+            ],
+            self.connected.kinds,
+            self.connected.scopes(accounts),
+            estate=self.estate.name,
+            workers=self.connected.settings.workers,
+            on_event=on_event,
+            warnings=self._warnings(known, wanted, only),
+        )
+        return _within(made, only) if only else made
+
+    def _warnings(self, known: Survey, wanted: Desired, only: frozenset[str]) -> tuple[str, ...]:
+        others = [account.id for account in known.accounts if only and account.id not in only]
+        lines = [
+            text for text in wanted.warnings if not any(account_id in text for account_id in others)
+        ]
+        lines += [
+            f"account {account} is {account.status}: left alone" for account in known.suspended
+        ]
+        for client, org in ((client, org) for org, client in self.connected.okta.items()):
+            lines += AppKind(client, org, self.estate.name).policy_report().warnings
+        reach = new_reach(self._matched_before(), matched(wanted))
+        lines += [f"new reach: {line}" for line in reach]
+        return tuple(lines)
+
+    def plan_destroy(self, *, on_event: OnEvent | None = None) -> Plan:
+        """A plan that removes whatever bears this estate's mark."""
+        known = self.survey()
+        return plan_of(
+            [],
+            self.connected.kinds,
+            self.connected.scopes([account.id for account in known.accounts]),
+            estate=self.estate.name,
+            workers=self.connected.settings.workers,
+            on_event=on_event,
+        )
+
+    def adopt(self, keys: frozenset[Key], *, on_event: OnEvent | None = None) -> Plan:
+        """The part of the plan that takes over these objects."""
+        made = self.plan(adopt=keys, on_event=on_event)
+        return replace(
+            made, changes=tuple(one for one in made.changes if one.key in keys), unread=()
+        )
+
+    def release(self, made: Plan) -> int:
+        """Take our marks off everything that ``made`` would delete, and leave the objects. How many."""
+        kinds: dict[str, Kind] = {kind.name: kind for kind in self.connected.kinds}
+        released = 0
+        for change in made.writes:
+            found = kinds[change.key.kind].look(change.key)
+            if found is not None:
+                kinds[change.key.kind].release(found)
+                released += 1
+        return released
+
+    def fitting(self, saved: Plan, only: frozenset[str] = frozenset()) -> Plan:
+        """A saved plan made ready for this estate: its accounts are looked up again, its changes are its own."""
+        if saved.estate != self.estate.name:
+            raise Conflict(
+                f"the plan is of estate {saved.estate}, not {self.estate.name}",
+                fix="name the estate that it was made from with --estate",
+            )
+        self.survey(only)
+        return _within(saved, only) if only else saved
+
+    def apply(
+        self,
+        made: Plan,
+        *,
+        overrides: Overrides | None = None,
+        on_event: OnEvent | None = None,
+        all_or_nothing: bool = False,
+        max_failures: int | None = None,
+        canary: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Outcome:
+        """Do what ``made`` says, through guard, lease and journal."""
+        store, wrap = self.store
+        outcome = apply_plan(
+            made,
+            self.connected.kinds,
+            store=store,
+            wrap=wrap,
+            guard=self.connected.guard(overrides or Overrides()),
+            on_event=on_event,
+            workers=self.connected.settings.workers,
+            all_or_nothing=all_or_nothing,
+            stop=_both(stop, self.connected.stopping),
+            max_failures=max_failures,
+            canary=canary,
+        )
+        if outcome.converged:
+            self._remember_reach()
+        return outcome
+
+    @cached_property
+    def store(self) -> tuple[RunStore, Wrap]:
+        return run_store(self.estate, self.connected)
+
+    def prove(self) -> Proof:
+        """Read everything again and work out who can enter what."""
+        known = next(iter(self._surveys.values()))
+        accounts = [account for account in known.accounts if account.id not in known.seen.unread]
+        wanted = self.desired(next(iter(self._surveys)))
+        actual = computed(read_held(self.connected, accounts))
+        ids = {account.id for account in accounts}
+        return Proof(compare(wanted.access, actual, accounts=ids), len(accounts))
+
+    # Newly matched accounts: what the last whole apply saw is kept beside the runs.
+
+    def refuse_new_reach(self, made: Plan) -> None:
+        """GuardTripped when the plan would open an admin role in an account that the estate did not match before."""
+        del made
+        wanted = self.desired(next(iter(self._surveys)))
+        fresh = new_reach(self._matched_before(), matched(wanted), admin_only=self.estate)
+        if fresh:
+            raise GuardTripped(
+                "the estate newly matches accounts with an admin role",
+                why="; ".join(fresh[:20]),
+                fix="look at them, then add: --accept-reach",
+            )
+
+    def _matched_before(self) -> frozenset[str] | None:
+        stored = self.store[0].get(f"{self.estate.name}/reach")
+        return frozenset(json.loads(stored.data)) if stored else None
+
+    def _remember_reach(self) -> None:
+        if list(self._surveys) != [frozenset()]:
+            return
+        names = sorted(matched(self.desired()))
+        self.store[0].put(f"{self.estate.name}/reach", json.dumps(names).encode())
+
+
+def _within(made: Plan, only: Collection[str]) -> Plan:
+    """The changes of these accounts, and what they need in Okta: nothing that is another account's alone."""
+    return replace(
+        made,
+        changes=tuple(one for one in made.changes if _concerns(one, only)),
+        unread=tuple(one for one in made.unread if not one.scope.isdigit() or one.scope in only),
+    )
+
+
+def _concerns(change: Change, only: Collection[str]) -> bool:
+    if change.key.kind in AWS_KINDS:
+        return change.account in only
+    if change.key.kind in ("okta-group", "okta-role-group-members"):
+        return any(account in change.key.name for account in only)
+    return True
+
+
+def _both(first: threading.Event | None, second: threading.Event) -> threading.Event:
+    """One event that both the engine and the adapters' waits look at."""
+    if first is None:
+        return second
+    if first.is_set():
+        second.set()
+    return first
