@@ -19,7 +19,7 @@ def make_world() -> World:
     """Acme: ann, ben and cara; ann and ben in platform, cara in sre; one strict policy."""
     world = World()
     world.clock.freeze(START)
-    org = OktaOrg(clock=world.clock)
+    org = OktaOrg(world)
     world.okta = org
     for name, groups in (("ann", ["platform"]), ("ben", ["platform"]), ("cara", ["sre"])):
         org.add_user(
