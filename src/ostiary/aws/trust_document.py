@@ -44,14 +44,17 @@ def statement_of(document: Document, sid: str) -> dict[str, Any] | None:
 
 
 def with_statement(document: Document, statement: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with ``statement`` in the place of the one with its Sid, or at the end."""
+    """The document with ``statement`` in the place of the one with its Sid, or at the end.
+
+    A document without Version stays so: with one, ``${…}`` in foreign statements would mean something else.
+    """
     sid = statement["Sid"]
     kept = [one for one in statements(document) if one != NOBODY]
     if any(one.get("Sid") == sid for one in kept):
         merged = [dict(statement) if one.get("Sid") == sid else one for one in kept]
     else:
         merged = [*kept, dict(statement)]
-    return {"Version": "2012-10-17", **document, "Statement": merged}
+    return {**document, "Statement": merged}
 
 
 def without_statement(document: Document, sid: str) -> dict[str, Any]:
