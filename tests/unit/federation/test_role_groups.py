@@ -1,7 +1,7 @@
 """What Okta's group mapping makes of names: the documented filters and their traps."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostiary.doors.federation.group_lint import lint
@@ -154,6 +154,7 @@ templates = st.sampled_from(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(templates, roles, aliases, ids)
 def test_every_name_of_ours_gives_its_own_role(template, role, alias, number):
     console = Console("c", "o", "g", group_name=template)
@@ -164,6 +165,7 @@ def test_every_name_of_ours_gives_its_own_role(template, role, alias, number):
     assert not shown.problems
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.text(max_size=60))
 def test_no_name_breaks_the_preview(name):
     shown = one(name)

@@ -1,6 +1,6 @@
 """Chunks of group rules: exact, small in number, and a change moves only what it must."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostiary.doors.federation.rule_chunks import MAX_NAME, Chunk, fewest, plan_chunks, rule_name
@@ -24,6 +24,7 @@ def exact(found, wanted):
     assert len({chunk.name for chunk in found}) == len(found)
 
 
+@settings(deadline=None, max_examples=60)
 @given(targets)
 def test_first_chunks_are_exact_and_as_few_as_possible(wanted):
     found = chunks(wanted)
@@ -32,6 +33,7 @@ def test_first_chunks_are_exact_and_as_few_as_possible(wanted):
     assert chunks(wanted, found) == found, "a second plan changes nothing"
 
 
+@settings(deadline=None, max_examples=60)
 @given(targets.filter(bool), st.data())
 def test_taking_one_away_touches_its_chunk_and_at_most_one_small_one(wanted, data):
     before = chunks(wanted)
@@ -45,6 +47,7 @@ def test_taking_one_away_touches_its_chunk_and_at_most_one_small_one(wanted, dat
     assert len(set(after) - set(before)) <= 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(targets, st.integers(1000, 1999))
 def test_adding_one_touches_at_most_one_small_chunk(wanted, number):
     before = chunks(wanted)
@@ -57,6 +60,7 @@ def test_adding_one_touches_at_most_one_small_chunk(wanted, number):
     assert len(set(after) - set(before)) == 1
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(targets, min_size=2, max_size=6))
 def test_any_history_stays_exact_and_bounded(history):
     found = ()
