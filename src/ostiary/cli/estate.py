@@ -177,7 +177,7 @@ def apply(
         work.refuse_new_reach(made)
     confirm(f"apply {len(made.writes)} changes to {work.estate.name}?", yes=yes)
     stop = threading.Event()
-    with stopping(stop), progress("applying") as on_event:
+    with stopping(stop, work.connected.stopping), progress("applying") as on_event:
         outcome = work.apply(
             made,
             overrides=overrides,
@@ -321,7 +321,7 @@ def destroy(
         term.say(f"released {released} objects")
         return
     stop = threading.Event()
-    with stopping(stop), progress("removing") as on_event:
+    with stopping(stop, work.connected.stopping), progress("removing") as on_event:
         outcome = work.apply(
             made,
             overrides=Overrides.parse(allow_deletions, without_admin_path),

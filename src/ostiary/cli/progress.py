@@ -13,6 +13,7 @@ from typing import Any
 from ostiary import term
 from ostiary.plan.change import Event, OnEvent
 
+FINISH_SECONDS = 25.0
 TROUBLE = frozenset({"unread", "failed", "stale", "blocked", "unknown"})
 
 
@@ -60,8 +61,13 @@ def _where(event: Event) -> str:
 
 
 @contextmanager
-def stopping(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C or SIGTERM once sets ``stop``; the second one ends the process as a kill would."""
+def stopping(stop: threading.Event, waits: threading.Event) -> Iterator[None]:
+    """Ctrl-C or SIGTERM once sets ``stop``; the second one ends the process as a kill would.
+
+    What is in flight may finish; retries that still wait after ``FINISH_SECONDS`` are ended by ``waits``.
+    """
+    late = threading.Timer(FINISH_SECONDS, waits.set)
+    late.daemon = True
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if stop.is_set():
@@ -69,6 +75,7 @@ def stopping(stop: threading.Event) -> Iterator[None]:
             signal.raise_signal(number)
         term.say("ostiary: finishing what is in flight; once more to stop at once")
         stop.set()
+        late.start()
 
     before = {
         number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
@@ -76,5 +83,6 @@ def stopping(stop: threading.Event) -> Iterator[None]:
     try:
         yield
     finally:
+        late.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -238,7 +238,7 @@ class Work:
             on_event=on_event,
             workers=self.connected.settings.workers,
             all_or_nothing=all_or_nothing,
-            stop=_both(stop, self.connected.stopping),
+            stop=stop,
             max_failures=max_failures,
             canary=canary,
         )
@@ -299,12 +299,3 @@ def _concerns(change: Change, only: Collection[str]) -> bool:
     if change.key.kind in ("okta-group", "okta-role-group-members"):
         return any(account in change.key.name for account in only)
     return True
-
-
-def _both(first: threading.Event | None, second: threading.Event) -> threading.Event:
-    """One event that both the engine and the adapters' waits look at."""
-    if first is None:
-        return second
-    if first.is_set():
-        second.set()
-    return first
