@@ -100,7 +100,8 @@ _SKEWED = ("Signature expired", "Signature not yet current", "RequestTimeTooSkew
 EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
 
 _MISSING = re.compile(
-    r"not authorized to perform:? (?P<action>[\w-]+:\w+)(?: on (?:the )?resource:? (?P<resource>\S+))?"
+    r"[Nn]ot authorized to perform:? (?P<action>[\w-]+:\w+)"
+    r"(?: on (?:the )?resource:? (?P<resource>(?:(?:role|user|group|policy) )?\S+))?"
 )
 _OBJECTS = (
     "RoleName", "RoleArn", "SAMLProviderArn", "Name", "PolicyName", "PolicyArn", "UserName", "GroupName",
