@@ -66,10 +66,13 @@ class Meter:
             return None
         name, limits = found
         limit = int(limits[PROFILES[profile]] * scale)
+        if not principal:
+            return self._count((name, ""), limit, now)
+        own = self._count((name, principal), max(1, int(limit * SHARE)), now)
+        if own.refused:
+            return own
         whole = self._count((name, ""), limit, now)
-        if not principal or whole.refused:
-            return whole
-        return self._count((name, principal), max(1, int(limit * SHARE)), now)
+        return whole if whole.refused else own
 
     def _count(self, key: tuple[str, str], limit: int, now: float) -> Allowance:
         start, used = self.windows.get(key, (now, 0))
