@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
+from botocore.model import StructureShape
+
 from ostiary.sandbox.aws import behind, signin, sts, sts_saml
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
 from ostiary.sandbox.aws.call import Call, Principal, principal_of
@@ -167,12 +169,15 @@ def _operation(request: Request, scope: Scope) -> tuple[str, dict[str, Any]]:
             raise AwsError("UnknownOperationException", "")
         try:
             params = request.json
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AwsError("SerializationException", "the body is not JSON") from error
         if not isinstance(params, dict):
             raise AwsError("SerializationException", "the body is not a JSON object")
-        if scope.service == "organizations" and (known := operation_model(scope.service, name)):
-            check(known.input_shape, params)
+        known = operation_model(scope.service, name)
+        shape = known.input_shape if known else None
+        members = shape.members if isinstance(shape, StructureShape) else {}
+        params = {key: item for key, item in params.items() if key in members and item is not None}
+        check(shape, params)
         return name, params
     form = _form(request)
     name = form.get("Action", "")

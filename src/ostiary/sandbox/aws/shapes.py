@@ -19,6 +19,18 @@ from lxml import etree
 from ostiary.sandbox.aws.iam_state import AwsError
 
 Params = dict[str, Any]
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # Unicode's class Z
+_JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "structure": dict,
+    "list": list,
+    "map": dict,
+    "string": str,
+    "integer": int,
+    "long": int,
+    "boolean": bool,
+    "blob": str,
+}
 TARGETS = {"AWSOrganizationsV20161128": "organizations", "TrentService": "kms"}
 
 
@@ -119,7 +131,7 @@ def xml_error(namespace: str, error: AwsError, request_id: str) -> bytes:
     detail = etree.SubElement(root, "Error")
     etree.SubElement(detail, "Type").text = "Sender" if error.status < 500 else "Receiver"  # noqa: PLR2004
     etree.SubElement(detail, "Code").text = error.code
-    etree.SubElement(detail, "Message").text = error.message
+    etree.SubElement(detail, "Message").text = _NOT_XML.sub("?", error.message)
     etree.SubElement(root, "RequestId").text = request_id
     return etree.tostring(root)
 
@@ -131,7 +143,7 @@ def s3_error(error: AwsError, request_id: str) -> bytes:
         ("Message", error.message),
         ("RequestId", request_id),
     ):
-        etree.SubElement(root, name).text = text
+        etree.SubElement(root, name).text = _NOT_XML.sub("?", text)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
@@ -202,10 +214,21 @@ def _fault(value: object, at: str, constraint: str) -> str:
     return f"Value {shown} at '{at}' failed to satisfy constraint: {constraint}"
 
 
+def _check_type(shape: Shape, value: object, at: str) -> None:
+    wanted = _JSON_TYPES.get(shape.type_name, object)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
+        raise AwsError("SerializationException", f"{at} is not a {shape.type_name}")
+    if shape.type_name == "blob" and isinstance(value, str):
+        try:
+            base64.b64decode(value, validate=True)
+        except ValueError as error:
+            raise AwsError("SerializationException", f"{at} is not base64") from error
+
+
 def _check(shape: Shape, value: Any, at: str, faults: list[str]) -> None:
+    _check_type(shape, value, at)
     if isinstance(shape, StructureShape):
-        if isinstance(value, dict):
-            _check_structure(shape, value, at, faults)
+        _check_structure(shape, value, at, faults)
         return
     if isinstance(shape, ListShape):
         faults += _out_of_range(shape, len(value), value, at)
@@ -242,5 +265,5 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     if "\\p{" not in pattern:
         return re.compile(pattern, re.ASCII | re.DOTALL)
     return re.compile(
-        pattern.replace("\\p{L}", "\\w").replace("\\p{N}", "\\w").replace("\\p{Z}", "\\s")
+        pattern.replace("\\p{L}", "\\w").replace("\\p{N}", "\\w").replace("\\p{Z}", _SEPARATORS)
     )

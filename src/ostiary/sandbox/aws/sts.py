@@ -5,17 +5,19 @@ Source: STS API Reference; IAM User Guide, "Roles terms and concepts" (role chai
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
-from ostiary.model.policy import AuthRequest, Caller, decide, trust_decision
+from ostiary.model.policy import AuthRequest, assume_decision
 from ostiary.sandbox.aws.authorize import policies_of, refused, request_context
-from ostiary.sandbox.aws.call import Call, Principal, policy_document
+from ostiary.sandbox.aws.call import Call, policy_document
 from ostiary.sandbox.aws.documents import MAX_INLINE, identity_policy, shown_trust
 from ostiary.sandbox.aws.iam_state import AwsError, Document, Role, Session
 
 CHAINED_LIMIT = 3600
 PACKED_LIMIT = 2048
+_ROLE_ARN = re.compile(r"arn:[\w-]+:iam::\d{12}:role/.+")
 Answer = dict[str, Any]
 
 
@@ -69,6 +71,8 @@ def assume_role(call: Call) -> Answer:
     arn = params["RoleArn"]
     if who.entity is None:
         raise AwsError("AccessDenied", "Roles may not be assumed by root accounts.", 403)
+    if not _ROLE_ARN.fullmatch(arn):
+        raise AwsError("ValidationError", f"{arn} is invalid")
     role = call.cloud.role(arn)
     if role is None:
         raise refused(call, "sts:AssumeRole", arn)
@@ -102,7 +106,8 @@ def assume_role(call: Call) -> Answer:
         source_identity=params.get("SourceIdentity", inherited),
         chained=chained,
     )
-    account.roles.put(replace(account.roles[role.name], last_used=call.now))
+    if truth := account.roles.get(role.name):  # it may be deleted, and still visible
+        account.roles.put(replace(truth, last_used=call.now))
     answer: Answer = {
         "Credentials": credentials(session),
         "AssumedRoleUser": {
@@ -132,39 +137,19 @@ def _session_tags(call: Call) -> dict[str, str]:
 
 
 def _authorize(call: Call, role: Role, tags: dict[str, str]) -> None:
-    """Trust policy, then the caller's own policies where the trust leaves the decision to its account."""
+    """The role's trust policy and the caller's own policies, weighed together."""
     who = call.principal
-    target = role.arn.split(":")[4]
-    trust = shown_trust(call.cloud, role)
-    context = request_context(call, "sts:AssumeRole") | {"aws:ResourceAccount": target}
+    context = request_context(call, "sts:AssumeRole")
+    trust, mine = shown_trust(call.cloud, role), policies_of(call.cloud, who)
     actions = ["sts:AssumeRole"]
     if tags:
         actions.append("sts:TagSession")
     if "SourceIdentity" in call.params:
         actions.append("sts:SetSourceIdentity")
-    caller = Caller(
-        "aws",
-        who.entity_arn,
-        who.account.id,
-        who.arn if who.session and isinstance(who.entity, Role) else "",
-        who.entity.id if who.entity else "",
-    )
     for action in actions:
-        trusted = trust_decision(
-            trust, caller=caller, action=action, context=context, role_account=target
-        )
         request = AuthRequest(who.arn, who.account.id, action, role.arn, context)
-        mine = policies_of(call.cloud, who)
-        if not trusted.delegates:
-            mine = replace(mine, resource=_naming(who, action))
-        if not trusted.allowed or not decide(request, mine).allowed:
+        if not assume_decision(request, trust, mine).allowed:
             raise refused(call, action, role.arn)
-
-
-def _naming(who: Principal, action: str) -> Document:
-    """The trust statement that named the caller itself, as a resource-based policy beside the caller's own."""
-    statement = {"Effect": "Allow", "Principal": {"AWS": who.entity_arn}, "Action": action}
-    return {"Version": "2012-10-17", "Statement": [statement]}
 
 
 def account_of(call: Call) -> str:
