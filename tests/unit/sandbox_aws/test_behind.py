@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 
 from ostiary.sandbox.aws.state import Cloud
@@ -36,6 +38,15 @@ def test_objects_by_path_and_by_host(connect, admin, url):
     assert [one["Key"] for one in listed] == ["runs/a b+c/journal"]
     s3.delete_object(Bucket="acme-runs", Key="runs/a b+c/journal")
     assert s3.list_objects_v2(Bucket="acme-runs")["KeyCount"] == 0
+
+
+def test_streams_and_strange_keys(s3):
+    s3.create_bucket(Bucket="acme-runs")
+    body = bytes(range(256)) * 400
+    for key in ("stream", "/a//b", "ü?&=#%41.txt", "x/"):
+        s3.put_object(Bucket="acme-runs", Key=key, Body=BytesIO(body))
+        assert s3.get_object(Bucket="acme-runs", Key=key)["Body"].read() == body
+    assert s3.list_objects_v2(Bucket="acme-runs")["KeyCount"] == 4
 
 
 def test_conditional_writes(s3, refusal):

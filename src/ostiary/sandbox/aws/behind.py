@@ -13,7 +13,7 @@ import re
 import threading
 import weakref
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
@@ -49,14 +49,11 @@ _entered: weakref.ref[Cloud] | None = None
 
 def s3_operation(request: Request) -> tuple[str, dict[str, Any]]:
     """The S3 operation of a request, its Bucket and Key: virtual-host or path style. "" if not known."""
-    parts = urlsplit(request.target)
-    host = request.header("host").rsplit(":", 1)[0].lower()
-    found = _AWS_HOST.fullmatch(host) or _LOCAL_HOST.fullmatch(host)
-    bucket = (found["bucket"] or "") if found else ""
-    key = parts.path.lstrip("/")
+    path, _, raw_query = request.target.partition("?")
+    bucket, key = _by_host(request), path[1:]
     if not bucket:
         bucket, _, key = key.partition("/")
-    query = parse_qs(parts.query, keep_blank_values=True)
+    query = parse_qs(raw_query, keep_blank_values=True)
     params: dict[str, Any] = {"Bucket": unquote(bucket), "Key": unquote(key)}
     if "prefix" in query:
         params["Prefix"] = query["prefix"][0]
@@ -76,6 +73,13 @@ def s3_operation(request: Request) -> tuple[str, dict[str, Any]]:
     else:
         name = "ListBuckets" if request.method == "GET" else ""
     return name, params
+
+
+def _by_host(request: Request) -> str:
+    """The bucket that the Host header names, "" in path style."""
+    host = request.header("host").rsplit(":", 1)[0].lower()
+    found = _AWS_HOST.fullmatch(host) or _LOCAL_HOST.fullmatch(host)
+    return (found["bucket"] or "") if found else ""
 
 
 def check_bucket_owner(call: Call) -> None:
@@ -170,17 +174,12 @@ def _body(call: Call) -> bytes:
 
 
 def _url(call: Call) -> str:
-    target = call.request.target
-    if call.service == "s3":
-        parts = urlsplit(target)
-        path = parts.path
-        bucket = call.params["Bucket"]
-        if bucket and path.lstrip("/").partition("/")[0] != bucket:
-            path = f"/{bucket}{path}"
-        target = path + (f"?{parts.query}" if parts.query else "")
-        if bucket and path.strip("/") == bucket:
-            target = f"/{bucket}" + (f"?{parts.query}" if parts.query else "")
-    return f"https://{call.service}.{call.region}.amazonaws.com{target}"
+    """The request's URL at AWS; a bucket that came in the host's name moves into the path."""
+    path, mark, query = call.request.target.partition("?")
+    if call.service == "s3" and (bucket := call.params["Bucket"]):
+        key = path[1:] if _by_host(call.request) else path[1:].partition("/")[2]
+        path = f"/{bucket}/{key}" if key else f"/{bucket}"
+    return f"https://{call.service}.{call.region}.amazonaws.com{path}{mark}{query}"
 
 
 def _enter(cloud: Cloud) -> None:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from ostiary.sandbox.aws.iam_state import AccessKey, AwsError, Session
 from ostiary.sandbox.aws.state import Cloud
@@ -144,15 +144,14 @@ def _signature(secret: str, request: Request, scope: Scope) -> str:
 
 
 def _canonical(request: Request, scope: Scope) -> str:
-    parts = urlsplit(request.target)
-    path = parts.path or "/"
+    path, _, raw_query = request.target.partition("?")  # urlsplit would take //key for a host
     if scope.service != "s3":
         path = quote(path, safe="/-_.~")
     query = "&".join(
         f"{name}={value}"
         for name, value in sorted(
             (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            for name, value in parse_qsl(raw_query, keep_blank_values=True)
         )
     )
     by_name: dict[str, list[str]] = {}
