@@ -72,8 +72,8 @@ def world(accounts):
 
 @pytest.fixture
 def build(estate, world):
-    def make(*assignments, head=HEAD, **more):
-        return desired(estate(*assignments, head=head), world(**more), today=TODAY)
+    def make(*assignments, head=HEAD, only=frozenset(), **more):
+        return desired(estate(*assignments, head=head), world(**more), today=TODAY, only=only)
 
     return make
 

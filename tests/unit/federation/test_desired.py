@@ -255,3 +255,32 @@ def test_assertions_near_the_limit(build, accounts):
     assert not result.problems
     assert "225 roles" in result.warnings[0]
     assert not build(ADMIN_ALL, accounts=many[:150]).warnings
+
+
+def test_only_one_account_leaves_the_rules_of_others(build, wanted):
+    """--only: eng's rule of both accounts stays, ops (gone from the estate) keeps what it has elsewhere."""
+    names = [GROUP, "aws#no-alias-2#Admin#200000000002"]
+    marks = (f"ostiary estate=acme console=std role=Admin account={name[-12:]}" for name in names)
+    groups = tuple(
+        owned_group(name, mark, number)
+        for number, (name, mark) in enumerate(zip(names, marks, strict=True), 1)
+    )
+
+    def rule(name, source, *targets):
+        attributes = {"source": source, "targets": list(targets), "excluded": []}
+        return Found(Key("okta-group-rule", "main", name), attributes, Owner.OURS)
+
+    owned = (
+        *groups,
+        rule("r-eng", "g-eng", "rg1", "rg2"),
+        rule("r-ops", "g-ops", "rg1", "rg2"),
+        rule("r-gone", "g-unknown", "rg2"),
+    )
+    result = build(ADMIN_ALL, owned=owned, only=frozenset({WEB}))
+    rules = wanted(result, "okta-group-rule")
+    assert {"r-eng", "r-gone"} < set(rules)
+    (ops,) = (one for name, one in rules.items() if name not in ("r-eng", "r-gone"))
+    assert ops["source"] == "g-ops"
+    assert ops["targets"] == [Ref(Key("okta-group", "main", names[1]), "id")]
+    assert set(wanted(result, "okta-group")) == {GROUP}
+    assert {one.key.scope for one in result.resources if one.key.kind == "iam-role"} == {WEB}

@@ -13,6 +13,7 @@ from ostiary.doors.federation.okta_side import (
     MAX_DESCRIPTION,
     RoleGroup,
     okta_resources,
+    others,
     role_groups,
 )
 from ostiary.doors.federation.role_groups import RoleMapping, settings_of
@@ -23,21 +24,30 @@ from ostiary.model.estate import Estate
 from ostiary.plan.resource import Resource
 
 
-def desired(estate: Estate, seen: Seen, *, today: date) -> Desired:
+def desired(
+    estate: Estate, seen: Seen, *, today: date, only: frozenset[AccountId] = frozenset()
+) -> Desired:
     """Everything the estate wants in this world on this day.
+
+    With ``only``, what it wants in those accounts, and the rules as they are that fill other role groups.
+    Whatever else is missing then (apps, groups, assignments of other accounts) is not for deletion.
 
     An unread account leads to no object in AWS and loses none of its role groups; what the estate says of
     the people in them holds, because that is Okta's to read.
     """
     notes = Notes()
     late = overdue(estate, today, notes)
-    grants = expand(estate, seen, today, notes)
+    grants = tuple(
+        grant
+        for grant in expand(estate, seen, today, notes)
+        if not only or grant.account.id in only
+    )
     check_roles(estate, seen, grants, notes)
     readable = [grant for grant in grants if grant.account.id not in seen.unread]
     resources = list(aws_resources(estate, seen, readable, notes))
     groups = role_groups(estate, seen, grants, notes)
     access: dict[str, set[Access]] = {}
-    for org in sorted({group.org for group in groups}):
+    for org in sorted({group.org for group in groups} | (set(seen.orgs) if only else set())):
         mine = tuple(group for group in groups if group.org == org)
         known = seen.orgs[org]
         wanted = (
@@ -45,7 +55,7 @@ def desired(estate: Estate, seen: Seen, *, today: date) -> Desired:
             for group in mine
             for source in sorted(group.sources)
         )
-        filling = fill(estate, org, known, wanted, notes)
+        filling = fill(estate, org, known, wanted, notes, locked=others(known, only))
         resources += okta_resources(estate, org, known, mine, filling)
         active = {one.id: one.login for one in known.people.values() if one.status == ACTIVE}
         people = [(group, _people(group, known, active)) for group in mine]

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ostiary.doors.federation.rule_chunks import Chunk, plan_chunks
-from ostiary.doors.federation.seen import Notes, OrgSeen
+from ostiary.doors.federation.seen import GroupSeen, Notes, OrgSeen
 from ostiary.model.estate import Estate
 from ostiary.plan.resource import Found, Owner
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """``chunks`` are rules with the name of their source; ``direct``: role group -> sources copied one by one."""
+    """``chunks`` are rules with the id of their source group; ``direct``: role group -> sources copied one by one."""
 
     chunks: tuple[tuple[Chunk, str], ...]
     direct: Mapping[str, frozenset[str]]
@@ -30,8 +30,13 @@ def fill(
     known: OrgSeen,
     wanted: Iterable[tuple[str, str, bool]],
     notes: Notes,
+    *,
+    locked: frozenset[str] = frozenset(),
 ) -> Filling:
-    """``wanted`` are (role group, source group, whether its console asks for direct membership)."""
+    """``wanted`` are (role group, source group, whether its console asks for direct membership).
+
+    ``locked`` role groups are none of this plan's: what brings people into them now goes on doing so.
+    """
     by_rule: dict[str, set[str]] = {}
     direct: dict[str, set[str]] = {}
     for target, source, asked in wanted:
@@ -42,23 +47,41 @@ def fill(
                     f"group {source!r} is itself filled by a rule: its people are put into role groups one by one"
                 )
         else:
-            by_rule.setdefault(source, set()).add(target)
+            by_rule.setdefault(known.groups[source].id, set()).add(target)
     existing = _existing(known)
+    for source_id, several in existing.items():
+        if staying := locked & _targets(several):
+            by_rule.setdefault(source_id, set()).update(staying)
+    sources = {group.id: group for group in known.groups.values()}
     chunks = {
-        source: plan_chunks(
-            estate.short_hash, source, targets, existing.get(known.groups[source].id, ())
+        source_id: plan_chunks(
+            estate.short_hash,
+            sources[source_id].name if source_id in sources else source_id,
+            targets,
+            existing.get(source_id, ()),
+            locked,
         )
-        for source, targets in by_rule.items()
+        for source_id, targets in by_rule.items()
     }
-    for source in _over_budget(estate, org, known, chunks, notes):
-        for target in by_rule[source]:
-            direct.setdefault(target, set()).add(source)
-        del chunks[source]
-    pairs = ((chunk, source) for source, several in chunks.items() for chunk in several)
+    room = estate.orgs[org].rule_budget - known.foreign_rules
+    for source_id in [] if locked else _over_budget(room, sources, chunks):
+        for target in by_rule[source_id]:
+            direct.setdefault(target, set()).add(sources[source_id].name)
+        del chunks[source_id]
+        notes.warn(
+            f"Okta org {org} has room for {max(room, 0)} rules of ours: the people of group "
+            f"{sources[source_id].name!r} are put into role groups one by one; raise rule_budget if Okta has raised "
+            "the limit"
+        )
+    pairs = ((chunk, source_id) for source_id, several in chunks.items() for chunk in several)
     return Filling(
         tuple(sorted(pairs, key=lambda pair: pair[0].name)),
-        {target: frozenset(sources) for target, sources in direct.items()},
+        {target: frozenset(names) for target, names in direct.items()},
     )
+
+
+def _targets(chunks: Iterable[Chunk]) -> set[str]:
+    return {target for chunk in chunks for target in chunk.targets}
 
 
 def _existing(known: OrgSeen) -> dict[str, list[Chunk]]:
@@ -82,27 +105,14 @@ def _texts(found: Found, name: str) -> list[str]:
 
 
 def _over_budget(
-    estate: Estate,
-    org: str,
-    known: OrgSeen,
-    chunks: Mapping[str, tuple[Chunk, ...]],
-    notes: Notes,
+    room: int, sources: Mapping[str, GroupSeen], chunks: Mapping[str, tuple[Chunk, ...]]
 ) -> list[str]:
-    """The sources to do without rules so that the org keeps to its number: the smallest groups first.
-
-    While chunks are being replaced old and new rules exist side by side, hence the room for one more each.
-    """
-    room = estate.orgs[org].rule_budget - known.foreign_rules
+    """Ids of the sources to do without rules so that there is ``room`` for the rest: the smallest groups first."""
     needed = sum(len(several) for several in chunks.values())
     dropped: list[str] = []
-    for source in sorted(chunks, key=lambda name: (len(known.groups[name].members), name)):
+    for source in sorted(chunks, key=lambda one: (len(sources[one].members), sources[one].name)):
         if needed <= room:
             break
         needed -= len(chunks[source])
         dropped.append(source)
-    if dropped:
-        notes.warn(
-            f"Okta org {org} has room for {max(room, 0)} rules of ours: the people of {', '.join(dropped)} are put "
-            "into role groups one by one; raise rule_budget if Okta has raised the limit"
-        )
     return dropped

@@ -9,7 +9,7 @@ from ostiary.doors.federation.grants import Grant
 from ostiary.doors.federation.membership import Filling
 from ostiary.doors.federation.role_groups import RoleMapping, group_name, settings_of
 from ostiary.doors.federation.seen import GONE, Notes, OrgSeen, Seen
-from ostiary.model.account import Account
+from ostiary.model.account import Account, AccountId
 from ostiary.model.estate import Console, Estate
 from ostiary.model.partition import PARTITIONS
 from ostiary.plan.resource import Found, Key, Owner, Ref, Resource, Value
@@ -92,6 +92,17 @@ def _present(estate: Estate, owned: Iterable[Found]) -> dict[tuple[str, str, str
     return found
 
 
+def others(known: OrgSeen, only: frozenset[AccountId]) -> frozenset[str]:
+    """Our role groups of accounts outside ``only``; none when that is empty, which means every account."""
+    return frozenset(
+        group.key.name
+        for group in known.owned
+        if only
+        and group.key.kind == "okta-group"
+        and read_mark(str(group.attributes.get("description", ""))).get("account") not in only
+    )
+
+
 def read_mark(description: str) -> dict[str, str]:
     """The ``key=value`` words of a role group's description."""
     words = description.split(" ")
@@ -146,12 +157,12 @@ def okta_resources(
         yield Resource(group.key, {"description": _description(estate, group, known, filling)})
         direct = direct_members(group, known, filling) - left
         yield _members(group, known, direct, rules.get(group.name, ()))
-    for chunk, source in filling.chunks:
+    for chunk, source_id in filling.chunks:
         targets = [Ref(Key("okta-group", org, name), "id") for name in sorted(chunk.targets)]
         yield Resource(
             Key("okta-group-rule", org, chunk.name),
             {
-                "source": known.groups[source].id,
+                "source": source_id,
                 "targets": list[Value](targets),
                 "excluded": list[Value](),
             },

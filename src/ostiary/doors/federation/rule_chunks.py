@@ -28,12 +28,17 @@ class Chunk:
 
 
 def plan_chunks(
-    estate_hash: str, source: str, wanted: Collection[str], existing: Iterable[Chunk]
+    estate_hash: str,
+    source: str,
+    wanted: Collection[str],
+    existing: Iterable[Chunk],
+    locked: Collection[str] = frozenset(),
 ) -> tuple[Chunk, ...]:
     """The rules of one source group, ordered by name.
 
     ``existing`` are our rules with this very source. The result covers ``wanted`` exactly, names no target
     twice but for rules left by an interrupted replacement, and needs at most twice the fewest rules possible.
+    A chunk with a target in ``locked`` is never replaced just to make room.
     """
     left = set(wanted)
     existing = tuple(existing)
@@ -42,8 +47,9 @@ def plan_chunks(
         if chunk.targets and chunk.targets <= set(wanted) and chunk.targets & left:
             kept.append(chunk)
             left -= chunk.targets
-    if left and kept:
-        smallest = min(kept, key=lambda one: (len(one.targets), one.name))
+    open_ones = [one for one in kept if not one.targets & set(locked)]
+    if left and open_ones:
+        smallest = min(open_ones, key=lambda one: (len(one.targets), one.name))
         size = len(smallest.targets)
         if size <= REFILL_UP_TO and size + len(left) <= MAX_TARGETS:
             kept.remove(smallest)
