@@ -289,11 +289,17 @@ class InEveryOrg:
 
 
 def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:
-    """Where the estate keeps its runs, and what encrypts their before-images."""
+    """Where the estate keeps its runs, and what encrypts their before-images.
+
+    A folder that is not absolute is beside the estate file.
+    """
     store = resolve(estate.runs.store, os.environ)
     parts = urlsplit(store)
     if parts.scheme == "file":
-        folder = Path(store.removeprefix("file:").removeprefix("//")).expanduser()
+        folder = (
+            Path(estate.file).parent
+            / Path(store.removeprefix("file:").removeprefix("//")).expanduser()
+        )
         return FolderStore(folder), LocalKeyWrap.beside(folder)
     if parts.scheme != "s3" or connected is None:
         raise EstateError(
