@@ -114,6 +114,13 @@ class ServiceApp(httpx2.Auth):
     def __repr__(self) -> str:
         return f"ServiceApp({self.client_id!r}, scopes={self.scopes!r})"
 
+    def only(self, *scopes: str) -> ServiceApp:
+        """The same app asking for these scopes alone."""
+        key = self._key.as_dict(private=True)
+        return ServiceApp(
+            self.client_id, key, scopes, dpop=self._proof_key is not None, clock=self._clock
+        )
+
     def auth_flow(self, request: httpx2.Request) -> AuthFlow:
         token = yield from self._current(request)
         for attempt in (1, 2):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,6 +11,8 @@ import httpx2
 
 from ostiary import __version__
 from ostiary.okta import translate
+
+ATTEMPTS = 3  # of a GET that got no answer
 
 
 class Browser:
@@ -44,7 +47,8 @@ class Browser:
     ) -> httpx2.Response:
         """Any answer, whatever its status. ``path`` may be a whole URL of this org."""
         target = path if path.startswith(self.url + "/") else self.url + path
-        for attempt in (1, 2, 3):
+        attempts = itertools.count(1)
+        while True:
             try:
                 return self._http.request(
                     method,
@@ -56,10 +60,10 @@ class Browser:
                     follow_redirects=follow,
                 )
             except httpx2.HTTPError as error:
-                if method != "GET" or attempt == 3:  # noqa: PLR2004
+                attempt = next(attempts)
+                if method != "GET" or attempt == ATTEMPTS:
                     raise translate.not_reached(error, what, self.url, maybe_done=False) from error
                 self._sleep(0.5 * attempt)
-        raise AssertionError("unreachable")
 
     def json(self, response: httpx2.Response, what: str) -> dict[str, Any]:
         try:

@@ -57,8 +57,10 @@ class OktaClient:
         timeout: float = 30.0,
     ) -> None:
         self.url = url.rstrip("/")
+        self.auth = auth
         self.clock = clock
         self.sleep = sleep
+        self._transport = transport
         self._pacer = Pacer(share=share, workers=workers, clock=clock, sleep=sleep)
         self._slots = threading.BoundedSemaphore(workers)
         self._http = httpx2.Client(
@@ -70,6 +72,12 @@ class OktaClient:
 
     def close(self) -> None:
         self._http.close()
+
+    def with_auth(self, auth: httpx2.Auth) -> OktaClient:
+        """Another caller to the same org, for a few requests."""
+        return OktaClient(
+            self.url, auth, transport=self._transport, clock=self.clock, sleep=self.sleep
+        )
 
     def get(self, path: str, params: Params | None = None, *, what: str = "") -> Any:
         """The JSON at ``path`` (below ``/api/v1`` unless it starts with ``/oauth2`` or ``/api``)."""

@@ -85,7 +85,8 @@ class People:
 
     def group_members(self, group_id: str) -> tuple[Person, ...]:
         """Everybody in a group, by rule or by hand, whatever their status."""
-        return tuple(sorted(person_of(user) for user in list_members(self._client, group_id)))
+        people = (person_of(user) for user in list_members(self._client, group_id))
+        return tuple(sorted(people, key=lambda person: person.login))
 
     def groups_of(self, user_id: str) -> tuple[GroupSummary, ...]:
         """The groups that one person is in: what an assertion for them is made from."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -181,7 +183,8 @@ def no_assertion(response: httpx2.Response, what: str) -> Denied:
     """Why a page that should hold a SAML response holds none."""
     complaint = translate.Complaint.of(response)
     if response.status_code == httpx2.codes.FORBIDDEN:
-        why, fix = "the app is not assigned to this person", "ostiary access what <login>"
+        why = "Okta lets this person not open it: not assigned to it, or its policy asks for more"
+        fix = "ostiary access what <login>"
     elif response.status_code == httpx2.codes.NOT_FOUND:
         why, fix = "there is no such app, or it is not active", "ostiary plan"
     elif "login" in urlsplit(str(response.url)).path:
@@ -189,8 +192,14 @@ def no_assertion(response: httpx2.Response, what: str) -> Denied:
         fix = "sign in with a second factor, or look at the policy with: ostiary doctor"
     else:
         why, fix = "the answer holds no SAML response", "ostiary doctor"
-    said = f" (Okta: {complaint.why})" if complaint.code else f" (HTTP {response.status_code})"
+    said = f" (Okta: {complaint.why if complaint.code else _heading(response.text)})"
     return Denied(what, why=why + said, fix=fix, code=complaint.code)
+
+
+def _heading(page: str) -> str:
+    """What a page says to its reader: its first heading and paragraph."""
+    found = re.findall(r"<(?:h1|p)\b[^>]*>([^<]+)<", page)[:2]
+    return ": ".join(html.unescape(text.strip()) for text in found) or "nothing readable"
 
 
 def _reveal(text: Secret | str) -> str:
