@@ -11,6 +11,7 @@ import pytest
 
 from ostiary.sandbox.http import Request, Response
 from ostiary.sandbox.okta import front, totp
+from ostiary.sandbox.okta.signing import SigningKey
 from ostiary.sandbox.okta.state import OktaOrg
 from ostiary.sandbox.world import World
 
@@ -109,12 +110,19 @@ class Form(HTMLParser):
             self.fields[values["name"]] = values.get("value", "")
 
 
+@pytest.fixture(scope="session")
+def token_key():
+    """One key for every org: making one costs a tenth of a second."""
+    return SigningKey("k" * 43, "acme", 1_790_000_000, 10)
+
+
 @pytest.fixture
-def world():
+def world(token_key):
     world = World()
     world.clock.freeze(1_790_000_000)
     org = OktaOrg(world)
     world.okta = org
+    org.token_key = token_key
     org.add_user("ada@acme.example", "pass-ada", first="Ada", last="Byron", groups=("sre",))
     org.add_user(
         "max@acme.example",
