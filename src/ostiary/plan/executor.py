@@ -20,7 +20,10 @@ from ostiary.plan.outcome import Result
 from ostiary.plan.resource import Key
 from ostiary.plan.writing import Halt, Writer
 
-PER_SCOPE = 4  # changes in flight in one account or org
+PER_ACCOUNT = 4  # changes in flight in one account: IAM throttles each account by itself
+PER_ORG = (
+    12  # in one Okta org, which holds most changes of an estate; its client keeps the rate limits
+)
 _POLL = 0.1  # seconds until a stop is noticed
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -171,7 +174,7 @@ class _Wave:
     def next(self) -> Change | None:
         """A ready change of a scope that has room: scopes take turns."""
         for scope, ready in self._ready.items():
-            if self._in_flight[scope] < PER_SCOPE:
+            if self._in_flight[scope] < (PER_ACCOUNT if _is_account(scope) else PER_ORG):
                 del self._ready[scope]
                 change = ready.popleft()
                 if ready:

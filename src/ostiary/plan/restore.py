@@ -98,7 +98,7 @@ def restore(
     if not plan.writes:
         return Outcome("", ())
 
-    def write_back(kind: Kind, change: Change) -> None:
+    def write_back(kind: Kind, change: Change, _found: Found | None) -> None:
         kind.restore(change.key, restoration.images[change.key])
 
     with Lease(store, plan.estate, ttl=lease_ttl) as lease:
@@ -111,7 +111,7 @@ def restore(
             lease=lease,
             pace=Pace(workers=workers, stop=stop, on_event=on_event),
             facts={"restores": restoration.run_id, **overridden(guard.overrides, verdicts)},
-            restore=write_back,
+            instead=write_back,
         )
 
 
@@ -146,6 +146,7 @@ def _way_back(
         fingerprint=fingerprint(found),
         owner=found.owner if found else None,
         protected=found.protected if found else False,
+        adopts=not _changed_since(step, found),  # as the run left it: released, then taken back
     )
 
 

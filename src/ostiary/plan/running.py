@@ -23,7 +23,7 @@ from ostiary.plan.resume import end_name, journal_name, run_name
 from ostiary.plan.runs import RunStore
 from ostiary.plan.saved import to_json
 from ostiary.plan.wrap import Wrap
-from ostiary.plan.writing import Restore, Writer
+from ostiary.plan.writing import Instead, Writer
 
 WORKERS = 16
 
@@ -49,7 +49,7 @@ def run(
     lease: Lease,
     pace: Pace,
     facts: Mapping[str, object],
-    restore: Restore | None = None,
+    instead: Instead | None = None,
 ) -> Outcome:
     """Execute ``waves`` of ``plan``. OstiaryError if even the beginning could not be written down."""
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.urandom(3).hex()}"  # sorts by time
@@ -61,7 +61,7 @@ def run(
         store.put_new(run_name(plan.estate, run_id), json.dumps(begin).encode())
         executor = Executor(
             plan,
-            Writer({kind.name: kind for kind in kinds}, journal, lease, stop, restore),
+            Writer({kind.name: kind for kind in kinds}, journal, lease, stop, instead),
             stop,
             workers=pace.workers,
             max_failures=pace.max_failures,

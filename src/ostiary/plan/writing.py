@@ -19,7 +19,7 @@ ATTEMPTS = 3  # of a mutation whose answer was lost
 PAUSE = 0.2  # seconds before the second attempt, doubled for the third
 
 Wanted = Mapping[str, Json]
-Restore = Callable[[Kind, Change], None]
+Instead = Callable[[Kind, Change, Found | None], None]  # done in place of what the action says
 
 
 class Halt(Exception):
@@ -32,7 +32,7 @@ class Halt(Exception):
 
 
 class Writer:
-    """Writes changes through their kinds. With ``restore``, before-images are written back instead."""
+    """Writes changes through their kinds. ``instead`` restores or releases the object, whatever the action."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class Writer:
         journal: Journal,
         lease: Lease,
         stop: threading.Event,
-        restore: Restore | None = None,
+        instead: Instead | None = None,
     ) -> None:
         self._kinds = kinds
         self._journal = journal
         self._lease = lease
         self._stop = stop
-        self._restore = restore
+        self._instead = instead
         self._ids: dict[Key, Mapping[str, str]] = {}  # of what this run made
 
     def write(self, change: Change) -> Result:
@@ -64,7 +64,7 @@ class Writer:
         if wanted is None:
             return Result(change, "blocked", "it needs an identifier that this plan does not make")
         found = None
-        if change.action != "create" or self._restore is not None:
+        if change.action != "create" or self._instead is not None:
             found = kind.look(change.key)
             if self._is_as_wanted(change, found, wanted):
                 self._learn(change, found)
@@ -130,8 +130,8 @@ class Writer:
     def _mutate(
         self, kind: Kind, change: Change, found: Found | None, wanted: Wanted
     ) -> Found | None:
-        if self._restore is not None:
-            self._restore(kind, change)
+        if self._instead is not None:
+            self._instead(kind, change, found)
             return kind.look(change.key)
         if change.action == "delete":
             if found is not None:
@@ -153,9 +153,7 @@ class Writer:
             self._ids[change.key] = found.ids
 
     def _is_as_wanted(self, change: Change, found: Found | None, wanted: Wanted) -> bool:
-        if (
-            self._restore is not None
-        ):  # a before-image knows no wanted attributes; writing it twice is harmless
+        if self._instead is not None:  # knows no wanted attributes; doing it twice is harmless
             return False
         if change.action == "delete":
             return found is None

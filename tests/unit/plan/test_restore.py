@@ -1,7 +1,8 @@
 import pytest
 
 from ostiary.errors import Conflict, GuardTripped, NotFound
-from ostiary.plan.guard import Guard
+from ostiary.plan.guard import Guard, Overrides
+from ostiary.plan.release import release
 from ostiary.plan.resource import Key, Resource
 from ostiary.plan.restore import plan_restore, restore
 from ostiary.plan.resume import journal_name, list_runs, show_run
@@ -102,6 +103,22 @@ def test_an_adopted_object_goes_back_without_our_mark(bench):
     desired = [Resource(one, {"size": 1, "members": ["ada"]}) for one in (OPS, OLD, TRUST)]
     run_id = bench.converge([*desired, Resource(key, {"size": 1}, adopt=True)]).run_id
     write_back(bench, back(bench, run_id)).raise_for_result()
+    assert state(bench) == before
+
+
+def test_released_objects_stay_and_can_be_taken_back(bench):
+    before = state(bench)
+    bench.world.calls.clear()
+    outcome = release(bench.plan([]), bench.kinds, store=bench.store, wrap=bench.wrap)
+    assert outcome.converged
+    assert [verb for verb, _ in bench.world.mutations()] == ["release"] * 3
+    assert bench.world.mutations()[0] == ("release", TRUST)
+    assert {mark for mark, _ in state(bench).values()} == {None}
+    assert bench.plan([]).is_empty
+    restoration = back(bench, outcome.run_id)
+    assert len(restoration.plan.changes) == 3
+    assert release(bench.plan([]), bench.kinds, store=bench.store, wrap=bench.wrap).results == ()
+    write_back(bench, restoration, guard=Guard(bench.path, overrides=Overrides({"role": 2})))
     assert state(bench) == before
 
 
