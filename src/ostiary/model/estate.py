@@ -140,8 +140,8 @@ class Console:
     """One way into the AWS consoles of one Organization: an app of the org and its role groups.
 
     ``group_name`` is the template of role-group names (``aws#{alias}#{role}#{account}``). ``group_filter`` and
-    ``role_value_pattern`` are None where the door derives them. ``native_app`` asks for the OIDC app that
-    lets command-line tools use the device flow.
+    ``role_value_pattern`` are None where the door derives them. ``native_app`` lets
+    command-line tools in by the device flow, through the one OIDC app of the estate in this org.
     """
 
     name: str
@@ -158,10 +158,6 @@ class Console:
     membership: Literal["rules", "direct"] = "rules"
     native_app: bool = True
     place: Place = NOWHERE
-
-    @property
-    def native_app_label(self) -> str:
-        return f"{self.app_label} CLI"
 
 
 @dataclass(frozen=True, slots=True)

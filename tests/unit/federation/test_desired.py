@@ -32,10 +32,10 @@ def test_everything_of_one_assignment(build, wanted):
     app = Key("okta-app", "main", "AWS acme std")
     group = Key("okta-group", "main", GROUP)
     apps = wanted(result, "okta-app")
-    assert set(apps) == {"AWS acme std", "AWS acme std CLI"}
+    assert set(apps) == {"AWS acme std", "AWS CLI (acme)"}
     settings = apps["AWS acme std"]["settings"]
     assert settings["webSSOAllowedClient"] == Ref(
-        Key("okta-app", "main", "AWS acme std CLI"), "client_id"
+        Key("okta-app", "main", "AWS CLI (acme)"), "client_id"
     )
     assert settings["useGroupMapping"] is True
     assert settings["sessionDuration"] == 7200
@@ -61,8 +61,8 @@ def test_everything_of_one_assignment(build, wanted):
     }
     assert wanted(result, "okta-app-assignment") == {
         "AWS acme std/group:eng": {"app": Ref(app, "id"), "group": "g-eng"},
-        "AWS acme std CLI/group:eng": {
-            "app": Ref(Key("okta-app", "main", "AWS acme std CLI"), "id"),
+        "AWS CLI (acme)/group:eng": {
+            "app": Ref(Key("okta-app", "main", "AWS CLI (acme)"), "id"),
             "group": "g-eng",
         },
     }

@@ -151,8 +151,10 @@ def okta_resources(
     for chunk, _ in filling.chunks:
         for name in chunk.targets:
             rules.setdefault(name, set()).add(Key("okta-group-rule", org, chunk.name))
+    if any(console.native_app for console in used.values()):
+        yield _native_app(estate, org)
     for console in used.values():
-        yield from _apps(estate, console)
+        yield _aws_app(estate, console)
     for group in groups:
         yield Resource(group.key, {"description": _description(estate, group, known, filling)})
         direct = direct_members(group, known, filling) - left
@@ -167,25 +169,35 @@ def okta_resources(
                 "excluded": list[Value](),
             },
         )
+    everybody: dict[str, dict[str, Value]] = {}
     for console in used.values():
-        mine = [group for group in groups if group.console is console]
-        yield from _assignments(console, known, mine)
+        mine = _principals(known, (group for group in groups if group.console is console))
+        yield from _assignments(Key("okta-app", org, console.app_label), mine)
+        if console.native_app:
+            everybody |= mine
+    yield from _assignments(native_app_key(estate, org), everybody)
 
 
-def _apps(estate: Estate, console: Console) -> Iterator[Resource]:
-    org = estate.orgs[console.org]
+def native_app_key(estate: Estate, org: str) -> Key:
+    """The one OIDC app by which command-line tools use the device flow, for all consoles of an org."""
+    return Key("okta-app", org, f"AWS CLI ({estate.name})")
+
+
+def _native_app(estate: Estate, org: str) -> Resource:
+    return Resource(
+        native_app_key(estate, org),
+        {
+            "name": "oidc_client",
+            "grant_types": list[Value](DEVICE_GRANTS),
+            "policy": estate.orgs[org].policy,
+        },
+    )
+
+
+def _aws_app(estate: Estate, console: Console) -> Resource:
     partition = PARTITIONS[estate.organizations[console.organization].partition]
     group_filter, pattern = settings_of(console, estate)
-    native = Key("okta-app", console.org, console.native_app_label)
-    if console.native_app:
-        yield Resource(
-            native,
-            {
-                "name": "oidc_client",
-                "grant_types": list[Value](DEVICE_GRANTS),
-                "policy": org.policy,
-            },
-        )
+    client = Ref(native_app_key(estate, console.org), "client_id")
     settings: dict[str, Value] = {
         "appFilter": console.app_filter,
         "awsEnvironmentType": partition.okta_environment,
@@ -195,11 +207,11 @@ def _apps(estate: Estate, console: Console) -> Iterator[Resource]:
         "roleValuePattern": pattern,
         "sessionDuration": console.session_seconds,
         "useGroupMapping": True,
-        "webSSOAllowedClient": Ref(native, "client_id") if console.native_app else None,
+        "webSSOAllowedClient": client if console.native_app else None,
     }
-    yield Resource(
+    return Resource(
         Key("okta-app", console.org, console.app_label),
-        {"name": "amazon_aws", "settings": settings, "policy": org.policy},
+        {"name": "amazon_aws", "settings": settings, "policy": estate.orgs[console.org].policy},
     )
 
 
@@ -240,28 +252,19 @@ def _members(
     )
 
 
-def _assignments(
-    console: Console, known: OrgSeen, groups: Iterable[RoleGroup]
-) -> Iterator[Resource]:
-    """The apps are assigned to the management groups, never to role groups (Okta's migration guide, step 4)."""
-    groups = list(groups)
-    principals: Mapping[str, dict[str, Value]] = {
-        **{
-            f"group:{name}": {"group": known.groups[name].id}
-            for one in groups
-            for name in one.sources
-        },
-        **{
-            f"user:{login}": {"user": known.people[login].id}
-            for one in groups
-            for login in one.users
-        },
-    }
-    labels = [console.app_label] + ([console.native_app_label] if console.native_app else [])
-    for label in labels:
-        app = Key("okta-app", console.org, label)
-        for name, principal in sorted(principals.items()):
-            yield Resource(
-                Key("okta-app-assignment", console.org, f"{label}/{name}"),
-                {"app": Ref(app, "id"), **principal},
-            )
+def _principals(known: OrgSeen, groups: Iterable[RoleGroup]) -> dict[str, dict[str, Value]]:
+    """The management groups and single people behind role groups, by the name that an assignment gives them."""
+    found: dict[str, dict[str, Value]] = {}
+    for one in groups:
+        found |= {f"group:{name}": {"group": known.groups[name].id} for name in one.sources}
+        found |= {f"user:{login}": {"user": known.people[login].id} for login in one.users}
+    return found
+
+
+def _assignments(app: Key, principals: Mapping[str, dict[str, Value]]) -> Iterator[Resource]:
+    """Apps are assigned to the management groups, never to role groups (Okta's migration guide, step 4)."""
+    for name, principal in sorted(principals.items()):
+        yield Resource(
+            Key("okta-app-assignment", app.scope, f"{app.name}/{name}"),
+            {"app": Ref(app, "id"), **principal},
+        )

@@ -19,6 +19,7 @@ from ostiary.doors.federation.reach import matched, new_reach
 from ostiary.doors.federation.seen import Desired
 from ostiary.doors.federation.survey import Survey, survey
 from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
+from ostiary.model.account import AccountId
 from ostiary.model.estate import Estate
 from ostiary.model.estate_text import parse
 from ostiary.okta.app import AppKind
@@ -116,7 +117,9 @@ class Work:
 
     def desired(self, only: frozenset[str] = frozenset()) -> Desired:
         """What the estate comes to now. EstateError with every problem at once."""
-        wanted = desired(self.estate, self.survey(only).seen, today=datetime.now(UTC).date())
+        ids = frozenset(AccountId(one) for one in only)
+        today = datetime.now(UTC).date()
+        wanted = desired(self.estate, self.survey(only).seen, today=today, only=ids)
         if wanted.problems:
             raise EstateError(
                 f"cannot use estate {self.estate.file}",
@@ -294,8 +297,9 @@ def _within(made: Plan, only: Collection[str]) -> Plan:
 
 
 def _concerns(change: Change, only: Collection[str]) -> bool:
+    """In AWS the account decides. In Okta nothing is taken away that another account may need."""
     if change.key.kind in AWS_KINDS:
         return change.account in only
     if change.key.kind in ("okta-group", "okta-role-group-members"):
         return any(account in change.key.name for account in only)
-    return True
+    return change.action != "delete" or change.key.kind == "okta-group-rule"

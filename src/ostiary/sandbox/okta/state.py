@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from ostiary.sandbox.world import World
 
 
+FIRST_NATIVE_ID = "0oaOstiarySandboxCli"  # announced before the app exists
+
+
 @dataclass(slots=True)
 class OktaOrg:
     """One org.
@@ -236,8 +239,9 @@ class OktaOrg:
     ) -> App:
         """``options`` are ``settings.app`` (defaults filled in); ``groups`` are assigned by name."""
         now = self.clock.now()
+        client = settings.get("oauthClient") or {}
         app = App(
-            self.mint("0oa"),
+            self._native_id() if client.get("application_type") == "native" else self.mint("0oa"),
             key,
             label,
             mode,
@@ -285,15 +289,12 @@ class OktaOrg:
 
     @property
     def native_client_id(self) -> str:
-        """The client id of the first native app, empty without one."""
-        return next(
-            (
-                app.id
-                for app in self.apps.values()
-                if app.client.get("application_type") == "native"
-            ),
-            "",
-        )
+        """The client id of the first native app, or the one that it will get: the sandbox announces it."""
+        native = (a for a in self.apps.values() if a.client.get("application_type") == "native")
+        return next((app.id for app in native), FIRST_NATIVE_ID)
+
+    def _native_id(self) -> str:
+        return self.mint("0oa") if FIRST_NATIVE_ID in self.apps else FIRST_NATIVE_ID
 
     def add_service_app(
         self,
