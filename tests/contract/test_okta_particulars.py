@@ -193,6 +193,32 @@ class TestMembers:
             )
         assert 30 <= world.clock.now() - begun <= 50
 
+    def test_who_was_never_activated_is_not_waited_for(self, world, client, group):
+        org = world.okta
+        new = org.add_user("new@acme.example", None, first="N", last="Ew", status="STAGED")
+        org.join("new@acme.example", "sre")
+        rule = GroupRuleKind(client, ORG, ESTATE)
+        rule.create(
+            Key(rule.name, ORG, f"{Mark(ESTATE).rule_prefix}sre"),
+            {"source": org.group("sre").id, "targets": [group.id], "excluded": []},
+        )
+        kind, key = (
+            RoleGroupMembersKind(client, ORG, ESTATE),
+            Key("okta-role-group-members", ORG, group.name),
+        )
+        people = sorted([user_id(world, "cara"), new.id])
+        begun = world.clock.now()
+        made = kind.create(key, {"group": group.id, "members": people, "direct": []})
+        assert world.clock.now() - begun < 5
+        (found,) = kind.read(ORG, self.resource(people)).found
+        assert found.attributes == made.attributes == kind.look(key).attributes
+        assert found.attributes["members"] == people
+        client.post(f"/users/{new.id}/lifecycle/activate")
+        org.users[new.id].status = "ACTIVE"
+        client.get("/groups", {"limit": 1})
+        (found,) = kind.read(ORG, self.resource(people)).found
+        assert found.attributes["members"] == people
+
     def test_losses_are_counted(self, world, client, group):
         for name in ("ann", "ben"):
             world.okta.join(f"{name}@acme.example", group.name)

@@ -1,8 +1,9 @@
 """Who is in a role group. The group is ours; its people come by group rules, some are added by name.
 
 Removing somebody whom a rule brought makes Okta except that person from the whole rule, so members that a rule
-brings are waited for and are left to the rule: a role group that is no longer wanted takes them along. Source:
-Okta API, "Groups" (members) and Okta help, "Manual group user management".
+brings are waited for and are left to the rule: a role group that is no longer wanted takes them along. Rules may
+pass over people who have never activated their account; those are not waited for. Source: Okta API, "Groups"
+(members) and Okta help, "Manual group user management".
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MEMBERS_PAGE = 1000
 STATS_PAGE = 200
 PATIENCE = 300.0  # seconds that a rule may take to bring its people
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
+_NEVER_ACTIVE = 'status eq "STAGED" or status eq "PROVISIONED"'
 
 
 class RoleGroupMembersKind:
@@ -50,9 +52,10 @@ class RoleGroupMembersKind:
         self._planned: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._groups: dict[str, Object] = {}
         self._rule_filled: frozenset[str] | None = None
+        self._never_active: frozenset[str] | None = None
 
     def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
-        self._planned, self._rule_filled = {}, None
+        self._planned, self._rule_filled, self._never_active = {}, None, None
         return read_whole(self.name, scope, lambda: self._produce(wanted))
 
     def _produce(self, wanted: Mapping[str, Resource]) -> Iterator[Found]:
@@ -67,6 +70,7 @@ class RoleGroupMembersKind:
             expected = _ids(wanted[name].wanted, "members") if name in wanted else frozenset()
             direct = _ids(wanted[name].wanted, "direct") if name in wanted else frozenset()
             members = self._counted(group, expected, certain=not direct)
+            members |= self._not_due(expected - members - direct)
             if name in wanted:
                 self._planned[name] = (members, expected)
             if members or (name in wanted and not expected):
@@ -81,6 +85,14 @@ class RoleGroupMembersKind:
             return expected
         return self._members(group)
 
+    def _not_due(self, missing: frozenset[str]) -> frozenset[str]:
+        """Those of ``missing`` whom a rule need not bring: their account was never activated. They count as there."""
+        if missing and self._never_active is None:
+            query = {"filter": _NEVER_ACTIVE, "limit": "200"}
+            users = self._client.paginate("/users", query, what="cannot list users by status")
+            self._never_active = frozenset(user["id"] for user in users)
+        return missing & (self._never_active or frozenset())
+
     def look(self, key: Key) -> Found | None:
         """While an update is planned, people whom a rule brings in the meantime are no news: shown as planned."""
         group = self._group(key.name)
@@ -88,6 +100,7 @@ class RoleGroupMembersKind:
             return None
         members = self._members(group)
         seen, expected = self._planned.get(key.name, (members, members))
+        members |= self._not_due(seen & expected - members)
         if members != expected and seen and seen <= members <= seen | expected:
             members = seen
         return self._found(group, members) if members else None
@@ -159,7 +172,8 @@ class RoleGroupMembersKind:
         members = self._members(group)
         if strangers := members - planned - expected:
             raise stale(found.key, f"joined since the plan was made: {_some(strangers)}")
-        if gone := (planned & expected) - members:
+        gone = (planned & expected) - members
+        if gone := gone - self._not_due(gone):
             raise stale(found.key, f"left since the plan was made: {_some(gone)}")
         for user in sorted(members - expected):
             self._remove(group, user)
@@ -172,17 +186,20 @@ class RoleGroupMembersKind:
             self._add(group, user)
         until, pause = self._client.clock() + self._patience, _FIRST_PAUSE
         while missing := expected - (members := self._members(group)):
+            late = self._not_due(missing - direct)
+            if late == missing:
+                break
             if self._client.clock() >= until:
                 raise Conflict(
                     f"cannot fill group {name_of(group)}",
-                    why=f"no group rule has brought {len(missing)} of its members within "
-                    f"{self._patience:.0f} s: {_some(missing)}",
+                    why=f"no group rule has brought {len(missing - late)} of its members within "
+                    f"{self._patience:.0f} s: {_some(missing - late)}",
                     fix="ostiary plan (a rule that is not ACTIVE, or excepts them, is shown there)",
                 )
             self._client.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
         self._planned.pop(name_of(group), None)
-        return self._found(group, members)
+        return self._found(group, members | expected)
 
     def _add(self, group: Object, user: str) -> None:
         self._client.put(
