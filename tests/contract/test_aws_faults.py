@@ -1,6 +1,7 @@
 """The AWS adapter while the service throttles, loses answers, cuts listings and shows writes late."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from aws_world import CORE, ESTATE, small_organization
@@ -211,3 +212,31 @@ def test_a_lost_answer_of_a_write_that_is_not_repeatable_is_unknown(site):
     with pytest.raises(Unreachable) as caught:
         site.aws.call("iam", "create_group", account=CORE, GroupName="x")
     assert caught.value.maybe_done
+
+
+def test_a_name_that_differs_in_case_only_is_a_conflict_at_once(site):
+    site.cloud.add_role(CORE, "ops", {"Version": "2012-10-17", "Statement": []})
+    estate = Estate(site.aws)
+    wanted = {**WANTED_ROLE, "trust": []}
+    with pytest.raises(Conflict, match="ops exists, and IAM ignores case"):
+        estate.role.create(Key("iam-role", CORE, "Ops"), wanted)
+
+
+def test_an_edit_of_others_between_plan_and_write_stays(site):
+    estate = Estate(site.aws)
+    estate.build()
+    key = Key("trust-statement", CORE, f"Ops/{SID}")
+    found = estate.trust.look(key)
+    theirs = {
+        "Sid": "Theirs",
+        "Effect": "Allow",
+        "Principal": {"AWS": CORE},
+        "Action": "sts:AssumeRole",
+    }
+    role = site.core.roles["Ops"]
+    site.core.roles.put(replace(role, trust={**role.trust, "Statement": [STATEMENT, theirs]}))
+    longer = {**STATEMENT, "Action": ["sts:AssumeRoleWithSAML", "sts:TagSession"]}
+    updated = estate.trust.update(found, {"role": "Ops", "statement": longer})
+    assert theirs in site.core.roles["Ops"].trust["Statement"]
+    estate.trust.delete(updated)
+    assert site.core.roles["Ops"].trust["Statement"] == [theirs]

@@ -20,6 +20,7 @@ CONFIG = Config(
     connect_timeout=10,
     read_timeout=60,
     user_agent_extra="ostiary",
+    s3={"addressing_style": "path"},  # an endpoint of AWS_ENDPOINT_URL has no name per bucket
 )
 
 

@@ -220,15 +220,18 @@ class IamRoleKind:
 
     def _ours_already(self, key: Key, exists: Conflict) -> Found:
         """What stands in the way of a creation: ours after a lost answer, else a conflict."""
-        aws = self._clouds.of(key.scope)
-        until_seen(aws, str(key), lambda: self.look(key) is not None)
-        found = self.look(key)
-        if found is not None and found.owner is Owner.OURS:
-            return found
+        names = self._readings.account(key.scope).roles
+        twin = next((one for one in names if one.lower() == key.name.lower()), key.name)
+        if twin == key.name:
+            aws = self._clouds.of(key.scope)
+            until_seen(aws, str(key), lambda: self.look(key) is not None)
+            found = self.look(key)
+            if found is not None and found.owner is Owner.OURS:
+                return found
         raise Conflict(
             f"cannot create {key}",
-            why=exists.why,
-            fix=f"ostiary adopt {key}, or choose another name",
+            why=exists.why if twin == key.name else f"{twin} exists, and IAM ignores case in names",
+            fix=f"ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
             code=exists.code,
         ) from exists
 

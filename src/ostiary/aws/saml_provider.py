@@ -135,6 +135,9 @@ class SamlProviderKind:
             prefix = sid_prefix(self._estate)
             roles = self._readings.account(scope).roles.values()
             return self._names.union(*(providers_named(role.trust, prefix) for role in roles))
+        return self._listed(scope)
+
+    def _listed(self, scope: str) -> frozenset[str]:
         aws = self._clouds.of(scope)
         listed = aws.call("iam", "list_saml_providers", account=scope)["SAMLProviderList"]
         return frozenset(one["Arn"].partition(":saml-provider/")[2] for one in listed)
@@ -168,13 +171,18 @@ class SamlProviderKind:
 
     def _ours_already(self, key: Key, exists: Conflict) -> Found:
         """What stands in the way of a creation: ours after a lost answer, else a conflict."""
-        until_seen(self._clouds.of(key.scope), str(key), lambda: self.look(key) is not None)
-        found = self.look(key)
-        if found is not None and found.owner is Owner.OURS:
-            return found
-        fix = f"ostiary adopt {key}, or choose another name"
+        names = self._listed(key.scope)
+        twin = next((one for one in names if one.lower() == key.name.lower()), key.name)
+        if twin == key.name:
+            until_seen(self._clouds.of(key.scope), str(key), lambda: self.look(key) is not None)
+            found = self.look(key)
+            if found is not None and found.owner is Owner.OURS:
+                return found
         raise Conflict(
-            f"cannot create {key}", why=exists.why, fix=fix, code=exists.code
+            f"cannot create {key}",
+            why=exists.why if twin == key.name else f"{twin} exists, and IAM ignores case in names",
+            fix=f"ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
+            code=exists.code,
         ) from exists
 
     def _remove(self, key: Key) -> None:

@@ -6,7 +6,10 @@ IAM User Guide, "Troubleshoot SAML federation with IAM".
 
 from __future__ import annotations
 
+from functools import partial
+
 from ostiary.aws.credentials import Credentials, credentials_from
+from ostiary.aws.propagation import role_too_fresh, until_accepted
 from ostiary.aws.session import Aws, CallerIdentity
 from ostiary.errors import AssertionRefused, Conflict, Denied, OstiaryError
 
@@ -21,21 +24,30 @@ _REFUSALS = {
 
 
 def assume_role_with_saml(
-    aws: Aws, role_arn: str, provider_arn: str, assertion: str, duration: int = 3600
+    aws: Aws,
+    role_arn: str,
+    provider_arn: str,
+    assertion: str,
+    duration: int = 3600,
+    *,
+    fresh: bool = False,
 ) -> Credentials:
     """Credentials of a role for a base64 SAML response. ``duration`` is in seconds.
 
-    Raises ``AssertionRefused`` with AWS's own code; the assertion is never part of an error.
+    ``fresh``: role or provider were written a moment ago, so a refusal is asked again for a while. Raises
+    ``AssertionRefused`` with AWS's own code; the assertion is never part of an error.
     """
+    send = partial(
+        aws.call,
+        "sts",
+        "assume_role_with_saml",
+        RoleArn=role_arn,
+        PrincipalArn=provider_arn,
+        SAMLAssertion=assertion,
+        DurationSeconds=duration,
+    )
     try:
-        answer = aws.call(
-            "sts",
-            "assume_role_with_saml",
-            RoleArn=role_arn,
-            PrincipalArn=provider_arn,
-            SAMLAssertion=assertion,
-            DurationSeconds=duration,
-        )
+        answer = until_accepted(aws, send, role_too_fresh) if fresh else send()
     except (Denied, Conflict) as refused:
         raise _refused(refused, role_arn) from refused
     return credentials_from(answer["Credentials"])
