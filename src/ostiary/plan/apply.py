@@ -10,7 +10,7 @@ from ostiary.errors import OstiaryError, StalePlan
 from ostiary.plan.change import Change, OnEvent, Plan, fingerprint
 from ostiary.plan.executor import waves_of
 from ostiary.plan.guard import Guard
-from ostiary.plan.lease import TTL, Lease, holder_token
+from ostiary.plan.lease import TTL, Lease, refuse_held
 from ostiary.plan.outcome import Outcome, Result
 from ostiary.plan.resource import Kind
 from ostiary.plan.resume import settle
@@ -43,10 +43,10 @@ def apply(
     first write if any object changed, is foreign or was not read. ``on_event`` is called from this thread only.
     Raises GuardTripped, LeaseHeld, StalePlan before the first write.
     """
+    refuse_held(store, plan.estate)
     verdicts = guard.require(plan)
     if not plan.writes:
-        if not holder_token(store, plan.estate):
-            settle(store, plan, by="an empty plan")
+        settle(store, plan, by="an empty plan")
         return Outcome("", (), not_written(plan), plan.unread)
     waves = waves_of(plan, [kind.name for kind in kinds], canary=canary)
     with Lease(store, plan.estate, ttl=lease_ttl) as lease:

@@ -67,9 +67,10 @@ class Lease:
         kept = self._store.get(self.name)
         held = _holder(kept)
         if held and not _is_over(held):
-            raise self._held(held)
+            raise _held_error(self._estate, held, self._ttl)
         if not self._write(kept.version if kept else None):
-            raise self._held(_holder(self._store.get(self.name)) or {})
+            now = _holder(self._store.get(self.name)) or {}
+            raise _held_error(self._estate, now, self._ttl)
         self._renewer.start()
         return self
 
@@ -124,12 +125,12 @@ class Lease:
         self._version, self._deadline = version, asked + self._ttl
         return True
 
-    def _held(self, held: Mapping[str, Any]) -> LeaseHeld:
-        return LeaseHeld(
-            f"cannot start on estate {self._estate}: another run is working on it",
-            why=f"held by {_who(held)}",
-            fix=f"wait for it; a dead run's lease ends by itself within {self._ttl + SKEW:.0f} s",
-        )
+
+def refuse_held(store: RunStore, estate: str, *, ttl: float = TTL) -> None:
+    """LeaseHeld at once if a run is working on the estate; to be asked before a long reading begins."""
+    held = _holder(store.get(f"{estate}/lease"))
+    if held and not _is_over(held):
+        raise _held_error(estate, held, ttl)
 
 
 def holder_token(store: RunStore, estate: str) -> str:
@@ -145,6 +146,14 @@ def _holder(kept: Stored | None) -> Mapping[str, Any] | None:
     except ValueError:
         return None
     return row if isinstance(row, dict) and "deadline" in row else None
+
+
+def _held_error(estate: str, held: Mapping[str, Any], ttl: float) -> LeaseHeld:
+    return LeaseHeld(
+        f"cannot start on estate {estate}: another run is working on it",
+        why=f"held by {_who(held)}",
+        fix=f"wait for it; a dead run's lease ends by itself within {ttl + SKEW:.0f} s",
+    )
 
 
 def _who(held: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from memory_store import MemoryStore
 
 from ostiary.errors import LeaseHeld, Unreachable
 from ostiary.plan import lease as lease_module
-from ostiary.plan.lease import Lease, Whoami, holder_token
+from ostiary.plan.lease import Lease, Whoami, holder_token, refuse_held
 from ostiary.plan.runs import FolderStore
 
 ELSEWHERE = Whoami("ada", "host-2", 4711, "another boot")
@@ -30,9 +30,12 @@ def test_a_second_is_refused_by_name(store):
         with pytest.raises(LeaseHeld) as caught, Lease(store, "acme"):
             pass
         assert time.monotonic() - start < 2
+        with pytest.raises(LeaseHeld, match="pid 4711"):
+            refuse_held(store, "acme")
         assert caught.value.why.startswith("held by ada on host-2, pid 4711, since 20")
         assert "within 65 s" in caught.value.fix
     assert holder_token(store, "acme") == ""
+    refuse_held(store, "acme")
     with Lease(store, "acme") as again:
         again.check()
 
