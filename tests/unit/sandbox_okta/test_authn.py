@@ -166,12 +166,38 @@ def test_cookies_name_no_domain_and_the_device_stays(browser):
 
 def test_the_cookie_redirect_leads_nowhere_else(browser):
     token = browser.json("POST", "/api/v1/authn", ADA)["sessionToken"]
-    for goal in ("https://evil.example/", "//evil.example/", ""):
+    for goal in ("http://localhost:8080/login", "//evil.example/", "javascript:x", ""):
         path = f"/login/sessionCookieRedirect?token={token}&redirectUrl={goal}"
-        browser.refused("GET", path, status=400, code="E0000001")
+        response = browser.send("GET", path)
+        assert browser.header(response, "location") == "https://acme.okta.com/app/UserHome"
+    browser.cookies.clear()
     spent = "/login/sessionCookieRedirect?token=made-up&redirectUrl=/app/UserHome"
     response = browser.send("GET", spent)
     assert browser.header(response, "location").endswith("/login/login.htm")
+
+
+def test_a_session_can_be_refreshed_and_ended(browser, world):
+    path = "/api/v1/sessions/me"
+    for method, target in (("POST", f"{path}/lifecycle/refresh"), ("DELETE", path), ("GET", path)):
+        browser.refused(method, target, status=404, code="E0000007")
+    token = browser.json("POST", "/api/v1/authn", ADA)["sessionToken"]
+    first = browser.json("POST", "/api/v1/sessions", {"sessionToken": token})
+    world.clock.advance(7000)
+    again = browser.json("POST", f"{path}/lifecycle/refresh")
+    assert (again["id"], again["expiresAt"] > first["expiresAt"]) == (first["id"], True)
+    browser.json("DELETE", path, status=204)
+    browser.refused("GET", "/api/v1/users/me", status=403, code="E0000005")
+
+
+def test_a_tile_signs_in_by_a_session_token(org, browser):
+    app = org.add_app("amazon_aws", "AWS", groups=("sre",))
+    token = browser.json("POST", "/api/v1/authn", ADA)["sessionToken"]
+    path = f"/home/amazon_aws/{app.id}/272"
+    page = browser.follow(browser.send("GET", f"{path}?sessionToken={token}"))
+    assert browser.form(page).fields["SAMLResponse"]
+    browser.cookies.clear()
+    again = browser.send("GET", f"{path}?sessionToken={token}")
+    assert browser.header(again, "location").endswith("/login/login.htm")
 
 
 def test_people_see_their_own_apps(org, api, browser):

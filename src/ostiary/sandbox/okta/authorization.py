@@ -8,21 +8,24 @@ import hmac
 from urllib.parse import urlencode
 
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import apps, device, sign_in, tokens
+from ostiary.sandbox.okta import apps, device, pages, sign_in, tokens
 from ostiary.sandbox.okta.call import PUBLIC, Call, Route
 from ostiary.sandbox.okta.errors import OAuthError, invalid
-from ostiary.sandbox.okta.objects import AuthorizationCode
+from ostiary.sandbox.okta.objects import App, AuthorizationCode
 from ostiary.sandbox.okta.principals import session_of
 
 LIFE = 60
+CALLBACK = "/enduser/callback"
 
 
 def authorize(call: Call) -> Response:
     """Redirects back with a code for whoever is signed in; ``prompt=none`` never shows a page."""
     query = call.request.query
-    app = device.client(call, query.get("client_id", ""), "authorization_code")
+    app = _client(call, query.get("client_id", ""))
+    dashboard = app is call.org.dashboard
+    allowed = (call.href(CALLBACK),) if dashboard else app.client.get("redirect_uris", ())
     goal = query.get("redirect_uri", "")
-    if goal not in app.client.get("redirect_uris", ()):
+    if goal not in allowed:
         raise invalid("redirect_uri", "The 'redirect_uri' parameter must be a Login redirect URI.")
     state = query.get("state", "")
     if query.get("code_challenge_method") != "S256" or not query.get("code_challenge"):
@@ -30,10 +33,10 @@ def authorize(call: Call) -> Response:
     if query.get("prompt") == "none" and session_of(call) is None:
         text = "The client specified not to prompt, but the user is not logged in."
         return _back(goal, state, error="login_required", error_description=text)
-    entered = sign_in.enter(call, mfa=call.org.policies[app.policy_id].mfa)
+    entered = sign_in.enter(call, mfa=not dashboard and call.org.policies[app.policy_id].mfa)
     if isinstance(entered, Response):
         return entered
-    if not apps.assigned(call, app, entered.user):
+    if not dashboard and not apps.assigned(call, app, entered.user):
         text = "User is not assigned to the client application."
         return _back(goal, state, error="access_denied", error_description=text)
     code = AuthorizationCode(
@@ -50,13 +53,26 @@ def authorize(call: Call) -> Response:
     return _back(goal, state, code=code.value)
 
 
+def _client(call: Call, client_id: str) -> App:
+    if client_id == call.org.dashboard.id:
+        return call.org.dashboard
+    return device.client(call, client_id, "authorization_code")
+
+
+def callback(call: Call) -> Response:
+    """Where the dashboard's own client ends; tokendito reads the code from the address."""
+    query = call.request.query
+    text = query.get("error_description", "You are signed in.")
+    return pages.render(call, "message.html", title="Dashboard", text=text)
+
+
 def _back(goal: str, state: str, **values: str) -> Response:
     query = urlencode({**values, **({"state": state} if state else {})})
     return Response(302, headers=(("location", f"{goal}?{query}"),))
 
 
 def redeem(call: Call, form: dict[str, str]) -> Response:
-    app = device.client(call, form.get("client_id", ""), "authorization_code")
+    app = _client(call, form.get("client_id", ""))
     code = call.org.codes.pop(form.get("code", ""), None)
     digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
     challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -81,4 +97,7 @@ def redeem(call: Call, form: dict[str, str]) -> Response:
     return Response.of_json(body)
 
 
-ROUTES = (Route("GET", "/oauth2/v1/authorize", PUBLIC, authorize),)
+ROUTES = (
+    Route("GET", "/oauth2/v1/authorize", PUBLIC, authorize),
+    Route("GET", CALLBACK, PUBLIC, callback),
+)

@@ -11,6 +11,8 @@ from ostiary.sandbox.okta.ids import base62
 from ostiary.sandbox.okta.objects import App, DeviceGrant
 
 LIFE = 600
+INTERVAL = 5  # seconds that a client is asked to wait between polls
+PATIENCE = 1.0  # seconds between polls below which it says slow_down: gimme-aws-creds polls every 2
 OPEN_SCOPES = frozenset({"openid", "profile", "email", "offline_access", "okta.apps.sso"})
 
 
@@ -49,7 +51,7 @@ def authorize(call: Call) -> Response:
         "verification_uri": call.href("/activate"),
         "verification_uri_complete": call.href(f"/activate?user_code={code}"),
         "expires_in": LIFE,
-        "interval": int(grant.interval),
+        "interval": INTERVAL,
     }
     return Response.of_json(body)
 
@@ -61,13 +63,12 @@ def poll(call: Call, form: dict[str, str]) -> Response:
         raise OAuthError("invalid_grant", "The device code is invalid.")
     if grant.expires <= call.now:
         raise OAuthError("expired_token", "The device code has expired.")
-    early = grant.polled is not None and call.now < grant.polled + grant.interval
+    early = grant.polled is not None and call.now < grant.polled + PATIENCE
     grant.polled = call.now
     if grant.denied:
         raise OAuthError("access_denied", "The resource owner or authorization server denied it.")
     if grant.user_id is None:
         if early:
-            grant.interval += 5
             raise OAuthError("slow_down", "The client polls too often.")
         raise OAuthError("authorization_pending", "The device authorization is pending.")
     grant.used = True

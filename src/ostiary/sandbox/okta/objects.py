@@ -179,7 +179,6 @@ class DeviceGrant:
     scopes: tuple[str, ...]
     expires: float
     polled: float | None = None
-    interval: float = 5
     user_id: str | None = None
     mfa: bool = False
     denied: bool = False

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 
 from ostiary.saml import assertion
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import app_keys, app_settings, apps, pages, sign_in
+from ostiary.sandbox.okta import app_keys, app_settings, apps, pages, sessions, sign_in
 from ostiary.sandbox.okta.call import PUBLIC, Call, Route
 from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, App, User
-from ostiary.sandbox.okta.principals import live_token
+from ostiary.sandbox.okta.principals import live_token, session_of
 from ostiary.sandbox.okta.role_mapping import (
     Assigned,
     MappedGroup,
@@ -40,6 +40,11 @@ def open_sso(call: Call) -> Response:
 
 
 def _open(call: Call, app: App) -> Response:
+    """With ``sessionToken`` (or ``onetimetoken``) in the address the link signs in by itself first."""
+    query = call.request.query
+    token = query.get("sessionToken") or query.get("onetimetoken")
+    if token and session_of(call) is None:
+        return sessions.enter_by_token(call, token, call.href(call.request.path))
     entered = sign_in.enter(call, mfa=False)
     if isinstance(entered, Response):
         return entered

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from ostiary.sandbox.http import Response
 from ostiary.sandbox.okta import apps, authn, users
 from ostiary.sandbox.okta.call import PUBLIC, SELF, Call, Route, done
-from ostiary.sandbox.okta.errors import OktaError, invalid, missing, no_session
+from ostiary.sandbox.okta.errors import OktaError, missing, no_session
 from ostiary.sandbox.okta.ids import stamp
 from ostiary.sandbox.okta.objects import App, Session, User
 from ostiary.sandbox.okta.paging import whole
@@ -73,6 +73,11 @@ def get_own(call: Call) -> Response:
     return Response.of_json(show(call, session))
 
 
+def refresh_own(call: Call) -> Response:
+    """Lengthen the session; aws-okta-processor keeps one between runs."""
+    return get_own(call)
+
+
 def end_own(call: Call) -> Response:
     session = session_of(call)
     if session is None:
@@ -82,13 +87,22 @@ def end_own(call: Call) -> Response:
 
 
 def cookie_redirect(call: Call) -> Response:
-    """Spend a session token for cookies and go on; a spent token is no harm to a live session."""
+    """Spend a session token for cookies and go on; a spent token is no harm to a live session.
+
+    A goal outside this org leads to the dashboard (gimme-aws-creds names one and looks only at the cookies).
+    """
     query = call.request.query
     goal = query.get("redirectUrl", "")
     parts = urlsplit(goal)
-    if not goal or (parts.netloc and f"{parts.scheme}://{parts.netloc}" != call.origin):
-        raise invalid("redirectUrl", "redirectUrl: The URL is not in the list of trusted origins.")
-    transaction = authn.spend(call, query.get("token", ""))
+    here = not parts.netloc or f"{parts.scheme}://{parts.netloc}" == call.origin
+    if not here or not parts.path.startswith("/"):
+        goal = call.href("/app/UserHome")
+    return enter_by_token(call, query.get("token", ""), goal)
+
+
+def enter_by_token(call: Call, token: str, goal: str) -> Response:
+    """Go to ``goal`` with a new session; without a good token or a live session, to the sign-in page."""
+    transaction = authn.spend(call, token)
     if transaction is not None:
         session = start(call, call.org.users[transaction.user_id], mfa=transaction.mfa)
         return Response(302, headers=(("location", goal), *cookies(call, session)))
@@ -170,6 +184,7 @@ def _own(call: Call) -> User:
 ROUTES = (
     Route("POST", "/api/v1/sessions", PUBLIC, create),
     Route("GET", "/api/v1/sessions/me", PUBLIC, get_own),
+    Route("POST", "/api/v1/sessions/me/lifecycle/refresh", PUBLIC, refresh_own),
     Route("DELETE", "/api/v1/sessions/me", PUBLIC, end_own),
     Route("GET", "/login/sessionCookieRedirect", PUBLIC, cookie_redirect),
     Route("GET", "/api/v1/users/me", SELF, me),

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 FIRST_NATIVE_ID = "0oaOstiarySandboxCli"  # announced before the app exists
 
+DASHBOARD_CLIENT = "okta.2b1959c8-bcc0-56eb-a589-cfcfb7422f26"
+
 
 @dataclass(slots=True)
 class OktaOrg:
@@ -80,6 +82,7 @@ class OktaOrg:
     id: str = field(init=False)
     everyone: Group = field(init=False)
     default_policy: Policy = field(init=False)
+    dashboard: App = field(init=False)
     token_key: SigningKey = field(init=False)
     api_token: str = field(init=False, repr=False)
 
@@ -88,10 +91,28 @@ class OktaOrg:
         self.meter = Meter()
         self.id = self.mint("00o")
         self.token_key = self.new_key(10)
+        self.dashboard = self._dashboard()
         self.everyone = self.add_group("Everyone", kind="BUILT_IN")
         self.everyone.description = "All users in your organization"
         self.default_policy = self.add_policy("Default Policy", mfa=False, system=True)
         self.api_token = self.add_api_token("SUPER_ADMIN")
+
+    def _dashboard(self) -> App:
+        """The client that every Identity Engine org has for its own dashboard, with Okta's own client id."""
+        now = self.clock.now()
+        client = {"application_type": "browser", "grant_types": ["authorization_code"]}
+        return App(
+            DASHBOARD_CLIENT,
+            "okta_enduser",
+            "Okta Dashboard",
+            "OPENID_CONNECT",
+            now,
+            now,
+            {"oauthClient": client},
+            {},
+            "",
+            "",
+        )
 
     @property
     def clock(self) -> Clock:
