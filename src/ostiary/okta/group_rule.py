@@ -40,9 +40,11 @@ class GroupRuleKind:
         self._mark = Mark(estate)
         self._removed = set() if removed is None else removed
         self._ids: dict[str, str] = {}
+        self._sources: frozenset[str] = frozenset()
 
     def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
         self._removed.clear()
+        self._sources = frozenset(str(one.wanted.get("source")) for one in wanted.values())
         return read_whole(self.name, scope, lambda: self._produce(wanted))
 
     def _produce(self, wanted: Mapping[str, Resource]) -> Iterator[Found]:
@@ -96,12 +98,15 @@ class GroupRuleKind:
         return tuple(names if have["status"] == "ACTIVE" else [*names, "status"])
 
     def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
-        del found, wanted
-        return Risk.DETACH if action in ("delete", "replace") else Risk.NONE
+        return Risk.DETACH if self.detaches(action, found, wanted) else Risk.NONE
 
     def detaches(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> int:
-        del found, wanted
-        return 1 if action in ("delete", "replace") else 0
+        """A rule that gives way to another one of the same source takes nobody away by itself: its members stay,
+        and who then has to leave a role group is counted there."""
+        del wanted
+        if action != "delete":
+            return 0
+        return 0 if found is not None and found.attributes["source"] in self._sources else 1
 
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
         """Make the rule and switch it on; one that a lost answer left behind is brought in line."""

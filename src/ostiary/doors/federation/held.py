@@ -9,7 +9,7 @@ from ostiary.connect import Connected
 from ostiary.doors.federation.proof import AppHeld, Held, OrgHeld
 from ostiary.doors.federation.role_groups import RoleMapping
 from ostiary.doors.federation.seen import GroupSeen, PersonSeen
-from ostiary.errors import NotFound, OstiaryError
+from ostiary.errors import OstiaryError
 from ostiary.model.account import Account
 from ostiary.okta.assigned import assigned_to
 from ostiary.okta.people import GroupSummary
@@ -62,10 +62,7 @@ def _apps(connected: Connected, org: str) -> Iterable[AppHeld]:
             continue
         found = kind.look(Key("okta-app", org, console.app_label))
         if found is None:
-            raise NotFound(
-                f"app {console.app_label} of console {console.name} does not exist",
-                fix="run: ostiary plan",
-            )
+            continue  # an app that does not exist gives nobody anything
         assigned = assigned_to(connected.okta[org], found.ids["id"], console.app_label)
         settings = found.attributes.get("settings")
         yield AppHeld(
