@@ -138,6 +138,7 @@ class Readings:
         self._locks: dict[str, threading.Lock] = {}
         self._accounts: dict[str, AccountReading] = {}
         self._providers: dict[tuple[str, str], ProviderReading | None] = {}
+        self._new: dict[tuple[str, str], IamRole] = {}
 
     def account(self, account_id: str) -> AccountReading:
         with self._locked(account_id):
@@ -158,6 +159,14 @@ class Readings:
             self._accounts.pop(account_id, None)
             for key in [key for key in self._providers if key[0] == account_id]:
                 del self._providers[key]
+
+    def remember_new(self, account_id: str, role: IamRole) -> None:
+        """A role of ours was made a moment ago, with this trust policy."""
+        self._new[account_id, role.name] = role
+
+    def take_new(self, account_id: str, name: str) -> IamRole | None:
+        """The role if it was made a moment ago; once, so that every later question is asked of IAM."""
+        return self._new.pop((account_id, name), None)
 
     def _locked(self, account_id: str) -> threading.Lock:
         with self._lock:

@@ -86,6 +86,7 @@ class IamRoleKind:
             if exists.code != "EntityAlreadyExists":
                 raise
             return self.update(self._ours_already(key, exists), wanted)
+        self._readings.remember_new(key.scope, role)
         return self._found(key.scope, role)
 
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
