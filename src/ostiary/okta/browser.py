@@ -28,11 +28,17 @@ class Browser:
     ) -> None:
         self.url = url.rstrip("/")
         self._sleep = sleep
+        self._owned = transport is None
         self._http = httpx2.Client(
             transport=transport,
             timeout=timeout,
             headers={"user-agent": f"ostiary/{__version__}", "accept": "application/json"},
         )
+
+    def close(self) -> None:
+        """End the connections, but for a transport that was given: others may use it."""
+        if self._owned:
+            self._http.close()
 
     def send(
         self,

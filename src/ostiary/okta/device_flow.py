@@ -63,6 +63,9 @@ class DeviceFlow:
         self._sleep = sleep
         self._browser = Browser(url, transport=transport, sleep=sleep)
 
+    def close(self) -> None:
+        self._browser.close()
+
     def begin(self, scopes: Sequence[str] = SCOPES) -> DeviceCode:
         what = f"cannot begin the device flow with client {self._client_id}"
         form = {"client_id": self._client_id, "scope": " ".join(scopes)}

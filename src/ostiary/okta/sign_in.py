@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
@@ -41,7 +41,7 @@ class AppLink:
 
 
 class Session:
-    """A person who has signed in."""
+    """A person who has signed in; close it, or use it in a ``with``."""
 
     def __init__(self, login: str, user_id: str, browser: Browser) -> None:
         self.login = login
@@ -50,6 +50,15 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({self.login!r})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._browser.close()
 
     def app_links(self) -> tuple[AppLink, ...]:
         """The apps that this person sees."""
@@ -102,8 +111,21 @@ class SignIn:
         self, login: str, password: Secret | str, totp_secret: Secret | str | None = None
     ) -> Session:
         """Sign in; ``totp_secret`` (base32) answers a request for a second factor. Raises Denied with the reason."""
-        what = f"cannot sign in as {login}"
         browser = Browser(self._url, transport=self._transport, sleep=self._sleep)
+        try:
+            return self._enter(browser, login, password, totp_secret)
+        except BaseException:
+            browser.close()
+            raise
+
+    def _enter(
+        self,
+        browser: Browser,
+        login: str,
+        password: Secret | str,
+        totp_secret: Secret | str | None,
+    ) -> Session:
+        what = f"cannot sign in as {login}"
         body = {"username": login, "password": _reveal(password)}
         answer = self._step(browser, "/api/v1/authn", body, what)
         if answer.get("status") == "MFA_REQUIRED":
