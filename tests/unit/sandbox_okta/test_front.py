@@ -39,6 +39,8 @@ def test_a_body_that_is_no_json(api, world):
         ("READ_ONLY_ADMIN", "POST /api/v1/groups", 403),
         ("APP_ADMIN", "GET /api/v1/apps", 200),
         ("APP_ADMIN", "POST /api/v1/groups", 403),
+        ("ORG_ADMIN", "POST /api/v1/groups", 200),
+        ("ORG_ADMIN", "POST /api/v1/apps", 403),
         ("USER_ADMIN", "POST /api/v1/groups", 200),
         ("GROUP_MEMBERSHIP_ADMIN", "GET /api/v1/apps", 403),
         ("REPORT_ADMIN", "GET /api/v1/logs", 200),
@@ -47,6 +49,15 @@ def test_a_body_that_is_no_json(api, world):
 def test_a_token_acts_as_its_administrator(api, org, role, call, status):
     api.token = org.add_api_token(role)
     assert api.send(*call.split(), {"profile": {"name": "x"}}).status == status
+
+
+def test_a_token_tells_whose_it_is_and_what_role_that_is(api, org):
+    owner = api.json("GET", "/api/v1/users/me")
+    (role,) = api.json("GET", f"/api/v1/users/{owner['id']}/roles")
+    assert role["type"] == "SUPER_ADMIN"
+    assert api.json("GET", f"/api/v1/users/{org.user('ada').id}/roles") == []
+    assert owner["id"] not in [user["id"] for user in api.json("GET", "/api/v1/users")]
+    api.refused("GET", "/api/v1/users/00uNone/roles", status=404, code="E0000007")
 
 
 def test_every_answer_carries_date_request_id_and_limits(api, world):

@@ -209,6 +209,17 @@ def test_people_who_cannot_sign_in_are_not_brought_in(api, org, target, path):
     assert members(api, target) == ["Ada", "Max"]
 
 
+def test_only_super_and_organization_administrators_edit_rules(api, org, target, path):
+    body = rule("r2", of(org.group("sre")), [target.id])
+    api.token = org.add_api_token("USER_ADMIN")
+    assert api.json("GET", path)["name"] == "r1"
+    api.refused("POST", "/api/v1/groups/rules", body, status=403, code="E0000006")
+    api.refused("POST", f"{path}/lifecycle/activate", status=403, code="E0000006")
+    api.refused("DELETE", path, status=403, code="E0000006")
+    api.token = org.add_api_token("ORG_ADMIN")
+    api.json("POST", "/api/v1/groups/rules", body)
+
+
 def test_rule_changes_may_meet_a_reconciliation(api, org, path):
     org.reconcile_share = 1.0
     api.refused("POST", f"{path}/lifecycle/activate", status=423, code="E0000239")

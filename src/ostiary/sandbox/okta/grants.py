@@ -82,6 +82,18 @@ def remove_role(call: Call) -> Response:
     return done()
 
 
+def list_user_roles(call: Call) -> Response:
+    """The admin roles of a person, or of the administrator behind an API token."""
+    wanted = call.params["user"]
+    owners = [token.owner for token in call.org.api_tokens.values()]
+    known = [*call.org.users.values(), *owners]
+    user = next((user for user in known if user.id == wanted), None)
+    if user is None:
+        raise missing("User", wanted)
+    id_ = f"ra1{user.id[3:]}"
+    return whole(call, [_show_role(id_, user.admin_role)] if user.admin_role else [])
+
+
 def _show_role(id_: str, role: str) -> dict[str, Any]:
     label = role.replace("_", " ").title()
     return {"id": id_, "label": label, "type": role, "status": "ACTIVE", "assignmentType": "CLIENT"}
@@ -94,12 +106,14 @@ def _client(call: Call) -> App:
     return app
 
 
+READ_ROLES = "okta.roles.read"
 CLIENT_ROLES = "/oauth2/v1/clients/{client}/roles"
 ROUTES = (
     Route("GET", "/api/v1/apps/{app}/grants", "okta.appGrants.read", list_grants),
     Route("POST", "/api/v1/apps/{app}/grants", "okta.appGrants.manage", grant),
     Route("DELETE", "/api/v1/apps/{app}/grants/{grant}", "okta.appGrants.manage", revoke),
-    Route("GET", CLIENT_ROLES, "okta.roles.read", list_roles),
+    Route("GET", CLIENT_ROLES, READ_ROLES, list_roles),
+    Route("GET", "/api/v1/users/{user}/roles", READ_ROLES, list_user_roles),
     Route("POST", CLIENT_ROLES, "okta.roles.manage", add_role),
     Route("DELETE", CLIENT_ROLES + "/{role}", "okta.roles.manage", remove_role),
 )

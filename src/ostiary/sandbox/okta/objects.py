@@ -214,8 +214,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """An SSWS token: it acts as an administrator of one standard role."""
+    """An SSWS token: it acts as the administrator who made it, who has one standard role and is never listed."""
 
     id: str
+    owner: User
     value: str = field(repr=False)
     role: str

@@ -6,9 +6,10 @@ from ostiary.sandbox.okta import dpop, errors
 from ostiary.sandbox.okta.call import PUBLIC, SELF, Call, Principal
 from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, Session, Token
 
+# Okta help, "Standard administrator roles and permissions": scopes that a role stands for, without "okta."
 ROLES: dict[str, frozenset[str]] = {
     "SUPER_ADMIN": frozenset({"*.manage"}),
-    "ORG_ADMIN": frozenset({"*.manage"}),
+    "ORG_ADMIN": frozenset({"*.read", "groups.manage", "users.manage"}),
     "APP_ADMIN": frozenset(
         {"apps.manage", "schemas.manage", "users.read", "groups.read", "policies.read", "logs.read"}
     ),
@@ -44,6 +45,8 @@ def authorize(call: Call, scope: str) -> None:
     if who.kind == "anonymous":
         raise errors.no_session()
     if scope == SELF:
+        if who.kind == "token":
+            return
         if who.user is None or not allows(who.scopes, "users.read.self"):
             raise errors.forbidden(_challenge("insufficient_scope"))
         return

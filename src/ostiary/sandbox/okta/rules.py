@@ -7,7 +7,7 @@ from typing import Any
 from ostiary.sandbox.http import Response
 from ostiary.sandbox.okta import rule_engine
 from ostiary.sandbox.okta.call import Call, Route, done
-from ostiary.sandbox.okta.errors import OktaError, invalid, missing, reconciling
+from ostiary.sandbox.okta.errors import forbidden, invalid, missing, reconciling
 from ostiary.sandbox.okta.expressions import parse
 from ostiary.sandbox.okta.ids import stamp
 from ostiary.sandbox.okta.objects import Rule
@@ -17,6 +17,7 @@ MAX_RULES = 2000
 MAX_TARGETS = 100
 MAX_EXCLUDED = 100
 MAX_NAME = 50
+EDITORS = ("SUPER_ADMIN", "ORG_ADMIN")
 LANGUAGE = "urn:okta:expression:1.0"
 
 
@@ -63,7 +64,7 @@ def list_rules(call: Call) -> Response:
 
 
 def create(call: Call) -> Response:
-    _reconciled(call)
+    _editable(call)
     if len(call.org.rules) >= MAX_RULES:
         raise invalid("rules", f"An org can have at most {MAX_RULES} group rules.")
     name, expression, targets, excluded = _fields(call, call.body)
@@ -81,7 +82,7 @@ def get(call: Call) -> Response:
 
 def replace(call: Call) -> Response:
     rule = _rule(call)
-    _reconciled(call)
+    _editable(call)
     if rule.status != "INACTIVE":
         raise invalid("status", f"A rule can be updated only while INACTIVE; it is {rule.status}.")
     name, expression, targets, excluded = _fields(call, call.body)
@@ -97,7 +98,7 @@ def replace(call: Call) -> Response:
 
 def activate(call: Call) -> Response:
     rule = _rule(call)
-    _reconciled(call)
+    _editable(call)
     if rule.status == "INVALID":
         raise invalid("status", "An INVALID rule can only be read or deleted.")
     if rule.status == "INACTIVE":
@@ -110,7 +111,7 @@ def activate(call: Call) -> Response:
 def deactivate(call: Call) -> Response:
     """Members stay where the rule put them until it is deleted."""
     rule = _rule(call)
-    _reconciled(call)
+    _editable(call)
     if rule.status == "INVALID":
         raise invalid("status", "An INVALID rule can only be read or deleted.")
     if rule.status == "ACTIVE":
@@ -122,14 +123,9 @@ def deactivate(call: Call) -> Response:
 
 def delete(call: Call) -> Response:
     rule = _rule(call)
-    _reconciled(call)
+    _editable(call)
     if rule.status == "ACTIVE":
-        raise OktaError(
-            "E0000001",
-            "Api validation failed: status",
-            400,
-            ("A rule can be deleted only after it was deactivated.",),
-        )
+        raise invalid("status", "A rule can be deleted only after it was deactivated.")
     rule_engine.release(call.org, rule, call.now, remove=call.flag("removeUsers", default=False))
     del call.org.rules[rule.id]
     call.record("group.rule.delete", (rule.id, "GroupRule", rule.name))
@@ -143,7 +139,10 @@ def _rule(call: Call) -> Rule:
     return rule
 
 
-def _reconciled(call: Call) -> None:
+def _editable(call: Call) -> None:
+    """Only super and organization administrators edit rules; and a change may meet a re-evaluation."""
+    if call.principal.role not in EDITORS:
+        raise forbidden()
     if call.world.random.random() < call.org.reconcile_share:
         raise reconciling()
 

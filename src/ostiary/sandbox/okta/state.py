@@ -129,7 +129,10 @@ class OktaOrg:
     def add_api_token(self, role: str = "SUPER_ADMIN") -> str:
         """Return a new SSWS token; ``role`` is a standard admin role (see principals.ROLES)."""
         value = self.secret("00")
-        self.api_tokens[value] = ApiToken(self.mint("00T"), value, role)
+        now, login = self.clock.now(), f"{role.lower().replace('_', '-')}@{self.name}.example"
+        names = {"firstName": "Api", "lastName": "Administrator", "login": login, "email": login}
+        owner = User(self.mint("00u"), names, "ACTIVE", now, now, admin_role=role)
+        self.api_tokens[value] = ApiToken(self.mint("00T"), owner, value, role)
         return value
 
     # -- people and groups
