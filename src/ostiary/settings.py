@@ -25,9 +25,7 @@ class Settings:
     origins: Mapping[str, str]
 
 
-def load(
-    environ: Mapping[str, str] | None = None, *, estate_file: str | None = None
-) -> Settings:
+def load(environ: Mapping[str, str] | None = None, *, estate_file: str | None = None) -> Settings:
     """Flags win over ``OSTIARY_*`` variables, those over defaults."""
     environ = os.environ if environ is None else environ
     origins: dict[str, str] = {}
@@ -43,7 +41,7 @@ def load(
 
     return Settings(
         estate_file=Path(pick("estate", estate_file, "estate.yaml")),
-        workers=max(1, int(pick("workers", None, "16"))),
+        workers=max(1, int(pick("workers", None, "24"))),
         share=min(1.0, max(0.05, float(pick("okta_share", None, "0.5")))),
         origins=origins,
     )

@@ -166,6 +166,7 @@ def apply(
     overrides = Overrides.parse(allow_deletions, without_admin_path)
     saved = load(plan_file) if plan_file else None
     work = open_work(estate_file, "apply")
+    work.refuse_held()
     made = work.fitting(saved, accounts_of(only)) if saved else make_plan(work, accounts_of(only))
     if not as_json:
         show(made)
@@ -317,8 +318,7 @@ def destroy(
             "nothing was written", why="the estate's name was not typed", fix="add --yes"
         )
     if keep:
-        released = work.release(made)
-        term.say(f"released {released} objects")
+        _finish(work, work.release(made), as_json=as_json, prove=False)
         return
     stop = threading.Event()
     with stopping(stop, work.connected.stopping), progress("removing") as on_event:

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 
 from ostiary.errors import OstiaryError
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,7 +53,7 @@ class Ref:
         return f"(known after apply: {self.attribute} of {self.key})"
 
 
-Value: TypeAlias = "None | bool | int | float | str | Ref | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | int | float | str | Ref | list[Value] | dict[str, Value] | None"
 
 
 @dataclass(frozen=True, slots=True)

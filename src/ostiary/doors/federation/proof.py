@@ -116,21 +116,35 @@ def compare(
     return ProofResult(kept(wanted), kept(actual))
 
 
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One way to one access: the app that is opened and the role group that counts in it."""
+
+    access: Access
+    app: str
+    group: str
+
+
 def computed(held: Held) -> frozenset[Access]:
-    """Every (person, role) that a sign-in through any app of ``held`` would reach now.
+    """Every (person, role) that a sign-in through any app of ``held`` would reach now."""
+    return frozenset(path.access for path in computed_paths(held))
+
+
+def computed_paths(held: Held) -> frozenset[Path]:
+    """The same with the way to each.
 
     Apps without group mapping (the older API mode) offer roles by assignment and are not followed here.
     """
     return frozenset(
-        access
+        path
         for org in held.orgs.values()
         for app in org.apps
         if app.settings.get("useGroupMapping")
-        for access in _through(app, org, held)
+        for path in _through(app, org, held)
     )
 
 
-def _through(app: AppHeld, org: OrgHeld, held: Held) -> Iterator[Access]:
+def _through(app: AppHeld, org: OrgHeld, held: Held) -> Iterator[Path]:
     try:
         mapping = RoleMapping(
             str(app.settings.get("groupFilter") or ""),
@@ -149,7 +163,7 @@ def _through(app: AppHeld, org: OrgHeld, held: Held) -> Iterator[Access]:
             continue
         entitlement = Entitlement(pair.partition, AccountId(pair.account_id), pair.role_name)
         for member in group.members & able.keys():
-            yield Access(able[member], entitlement)
+            yield Path(Access(able[member], entitlement), app.label, group.name)
 
 
 def _pair(value: str | None) -> RolePair | None:

@@ -11,25 +11,30 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from ostiary.aws.bootstrap_policies import Bootstrap
+from ostiary.aws.organization import discover
 from ostiary.connect import AWS_KINDS, Connected, Purpose, Transports, connect, run_store
 from ostiary.doors.federation.desired import desired
 from ostiary.doors.federation.held import read_held
 from ostiary.doors.federation.proof import ProofResult, compare, computed
 from ostiary.doors.federation.reach import matched, new_reach
+from ostiary.doors.federation.reached import Reached, reached
 from ostiary.doors.federation.seen import Desired
 from ostiary.doors.federation.survey import Survey, survey
 from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
-from ostiary.model.account import AccountId
-from ostiary.model.estate import Estate
+from ostiary.model.account import Account, AccountId
+from ostiary.model.estate import Estate, resolve
 from ostiary.model.estate_text import parse
 from ostiary.okta.app import AppKind
 from ostiary.plan.apply import Outcome
 from ostiary.plan.apply import apply as apply_plan
 from ostiary.plan.change import Change, OnEvent
 from ostiary.plan.guard import Overrides
+from ostiary.plan.lease import refuse_held
 from ostiary.plan.plan import Plan
 from ostiary.plan.plan import make_plan as plan_of
-from ostiary.plan.resource import Key, Kind
+from ostiary.plan.release import release as release_marks
+from ostiary.plan.resource import Key
 from ostiary.plan.runs import RunStore
 from ostiary.plan.wrap import Wrap
 from ostiary.settings import Settings
@@ -198,16 +203,14 @@ class Work:
             made, changes=tuple(one for one in made.changes if one.key in keys), unread=()
         )
 
-    def release(self, made: Plan) -> int:
-        """Take our marks off everything that ``made`` would delete, and leave the objects. How many."""
-        kinds: dict[str, Kind] = {kind.name: kind for kind in self.connected.kinds}
-        released = 0
-        for change in made.writes:
-            found = kinds[change.key.kind].look(change.key)
-            if found is not None:
-                kinds[change.key.kind].release(found)
-                released += 1
-        return released
+    def release(self, made: Plan, *, on_event: OnEvent | None = None) -> Outcome:
+        """Take our marks off everything that ``made`` would delete, and leave the objects."""
+        store, wrap = self.store
+        return release_marks(made, self.connected.kinds, store=store, wrap=wrap, on_event=on_event)
+
+    def refuse_held(self) -> None:
+        """LeaseHeld at once, before anything is read, while another run works on this estate."""
+        refuse_held(self.store[0], self.estate.name)
 
     def fitting(self, saved: Plan, only: frozenset[str] = frozenset()) -> Plan:
         """A saved plan made ready for this estate: its accounts are looked up again, its changes are its own."""
@@ -248,6 +251,42 @@ class Work:
         if outcome.converged:
             self._remember_reach()
         return outcome
+
+    def accounts_of(self, organization: str) -> tuple[Account, ...]:
+        """The active accounts of one organization; none is entered."""
+        found = discover(self.connected.aws[organization], organization, alone=True)
+        for account in (*found.accounts, *found.suspended):
+            self.connected.fleet.place(account.id, organization)
+        return found.accounts
+
+    def bootstrap(self, organization: str, trusted: Collection[str]) -> Bootstrap:
+        """What the plan and apply roles of an organization are made from. By default they trust who asks."""
+        settings = self.estate.organizations[organization]
+        consoles = [
+            console
+            for console in self.estate.consoles.values()
+            if console.organization == organization
+        ]
+        caller = self.connected.aws[organization].caller()
+        return Bootstrap(
+            estate=self.estate.name,
+            trusted=next(iter(trusted), "") or _principal_of(caller.arn),
+            providers=tuple(sorted({console.saml_provider for console in consoles})),
+            roles=tuple(sorted(self.estate.roles)),
+            plan=settings.plan or "OstiaryPlan",
+            apply=settings.apply or "OstiaryApply",
+            external_id=resolve(settings.external_id, os.environ) if settings.external_id else "",
+            protect=settings.protect_roles,
+        )
+
+    def reach_of(self, login: str) -> Reached:
+        """What one person can enter now, by which group, and what the estate says."""
+        known = self.survey()
+        accounts = [account for account in known.accounts if account.id not in known.seen.unread]
+        held = read_held(self.connected, accounts)
+        found = [people.people([login]).get(login) for people in self.connected.people.values()]
+        status = next((person.status for person in found if person), None)
+        return reached(login, status, held, self.desired(), known.accounts)
 
     @cached_property
     def store(self) -> tuple[RunStore, Wrap]:
@@ -303,3 +342,11 @@ def _concerns(change: Change, only: Collection[str]) -> bool:
     if change.key.kind in ("okta-group", "okta-role-group-members"):
         return any(account in change.key.name for account in only)
     return change.action != "delete" or change.key.kind == "okta-group-rule"
+
+
+def _principal_of(arn: str) -> str:
+    """The role behind an assumed-role session; a user's ARN as it is (a trust policy names no sessions)."""
+    if ":assumed-role/" not in arn:
+        return arn
+    head, _, rest = arn.partition(":assumed-role/")
+    return f"{head.replace(':sts:', ':iam:')}:role/{rest.split('/')[0]}"

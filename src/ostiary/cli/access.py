@@ -1,0 +1,49 @@
+"""``ostiary access``: who can reach what, and why."""
+
+from __future__ import annotations
+
+import click
+
+from ostiary import term
+from ostiary.cli.estate import estate_option, json_option, open_work
+from ostiary.errors import NotFound
+
+
+@click.group()
+def access() -> None:
+    """Answer who can reach what."""
+
+
+@access.command()
+@click.argument("login", metavar="USER")
+@estate_option
+@json_option
+def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
+    """Everything that USER can enter now, worked out from what Okta and AWS hold."""
+    work = open_work(estate_file, "plan")
+    reached = work.reach_of(login)
+    if not reached.exists:
+        raise NotFound(
+            f"no user {login} in the Okta orgs of this estate", fix="check the login in Okta"
+        )
+    if as_json:
+        term.result_json(reached.as_json())
+        return
+    rows = (
+        (
+            item.account,
+            item.name,
+            item.role,
+            item.because,
+            "" if item.wanted else "NOT in the estate",
+        )
+        for item in reached.items
+    )
+    if reached.items:
+        term.result(term.table(("account", "name", "role", "because", ""), rows))
+    else:
+        term.say(
+            f"{login} can enter nothing{' (status ' + reached.status + ')' if reached.status != 'ACTIVE' else ''}"
+        )
+    for missing in reached.missing:
+        term.say(f"the estate also wants {missing}, which does not work now; run: ostiary plan")

@@ -1,0 +1,58 @@
+"""``ostiary doctor``: every permission and setting tested by harmless reads, with what to ask for."""
+
+from __future__ import annotations
+
+import click
+
+from ostiary import term
+from ostiary.cli.estate import estate_option, json_option, open_work
+from ostiary.errors import DriftFound
+
+_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
+
+
+@click.command()
+@estate_option
+@click.option(
+    "--account", "accounts", multiple=True, metavar="ID", help="Only these accounts; repeatable."
+)
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(["plan", "apply", "both"]),
+    default="both",
+    show_default=True,
+)
+@json_option
+def doctor(
+    *, estate_file: str | None, accounts: tuple[str, ...], purpose: str, as_json: bool
+) -> None:
+    """Test what plan and apply need of Okta and AWS, and name what to ask for. Nothing is written."""
+    from ostiary.doors.federation.checkup import checkup  # noqa: PLC0415 - clients are loaded only by commands that call
+
+    findings = []
+    for one in ("plan", "apply") if purpose == "both" else (purpose,):
+        findings += checkup(open_work(estate_file, one), one, frozenset(accounts))
+    if as_json:
+        term.result_json({"findings": [finding.as_json() for finding in findings]})
+    else:
+        _print(findings)
+    wrong = [finding for finding in findings if finding.ok is False]
+    if wrong:
+        raise DriftFound(
+            f"{len(wrong)} of {len(findings)} checks failed",
+            why=f"{wrong[0].where}: {wrong[0].what}",
+            fix=wrong[0].ask or "see the list above",
+        )
+
+
+def _print(findings: list) -> None:  # type: ignore[type-arg]
+    place = ""
+    for finding in findings:
+        if finding.where != place:
+            place = finding.where
+            term.result(f"\n{place}" if finding is not findings[0] else place)
+        mark, colour = _MARKS[finding.ok]
+        term.result(f"  {term.paint(mark, colour)} {finding.what}")
+        if finding.ask:
+            term.result(f"      {finding.ask}")

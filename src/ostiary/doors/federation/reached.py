@@ -1,0 +1,71 @@
+"""What one person can enter now, and by which group: the answer to ``access what``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ostiary.doors.federation.proof import Held, computed_paths
+from ostiary.doors.federation.seen import ACTIVE, Desired
+from ostiary.model.account import Account
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedItem:
+    """``because`` is the role group that opens it; ``wanted`` says that the estate means it."""
+
+    account: str
+    name: str
+    role: str
+    arn: str
+    because: str
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    login: str
+    status: str
+    exists: bool
+    items: tuple[ReachedItem, ...]
+    missing: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "login": self.login,
+            "status": self.status,
+            "access": [
+                {
+                    "account": item.account,
+                    "name": item.name,
+                    "role": item.role,
+                    "arn": item.arn,
+                    "because": item.because,
+                    "wanted": item.wanted,
+                }
+                for item in self.items
+            ],
+            "missing": list(self.missing),
+        }
+
+
+def reached(
+    login: str, status: str | None, held: Held, wanted: Desired, accounts: tuple[Account, ...]
+) -> Reached:
+    """``status`` is Okta's, None when no org knows the person."""
+    names = {account.id: account.name for account in accounts}
+    meant = {one.entitlement for one in wanted.access if one.login == login}
+    paths = [path for path in computed_paths(held) if path.access.login == login]
+    items = tuple(
+        ReachedItem(
+            path.access.entitlement.account_id,
+            names.get(path.access.entitlement.account_id, ""),
+            path.access.entitlement.role,
+            path.access.entitlement.role_arn,
+            f"group {path.group} of app {path.app}",
+            path.access.entitlement in meant,
+        )
+        for path in sorted(paths, key=lambda path: (path.access, path.group))
+    )
+    there = {item.arn for item in items}
+    missing = tuple(sorted(one.role_arn for one in meant if one.role_arn not in there))
+    return Reached(login, status or ACTIVE, status is not None, items, missing)
