@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -57,9 +58,7 @@ def preview(*, group_filter: str, pattern: str, names_file: str, as_json: bool) 
 
 def _names(file: str) -> list[str]:
     try:
-        text = (
-            click.get_text_stream("stdin").read() if file == "-" else Path(file).read_text("utf-8")
-        )
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
         names = json.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(
