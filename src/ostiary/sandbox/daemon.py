@@ -78,7 +78,9 @@ def switches_from(pairs: Sequence[str]) -> dict[str, float]:
     for pair in pairs:
         name, _, value = pair.partition("=")
         if name not in known:
-            raise UsageError(f"no switch is named {name}", fix=f"use one of: {', '.join(sorted(known))}")
+            raise UsageError(
+                f"no switch is named {name}", fix=f"use one of: {', '.join(sorted(known))}"
+            )
         values[name] = float(value)
     return values
 

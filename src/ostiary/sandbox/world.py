@@ -28,9 +28,13 @@ class Switches:
     throttle_share: float = 0.0  # answered Throttling (AWS) or 429 (Okta) before any effect
     lost_answer_share: float = 0.0  # mutating calls that take effect, then the connection drops
     cut_page_share: float = 0.0  # list calls that lose their connection after the first page
-    visible_after: float = 0.0  # IAM eventual consistency: writes seen by reads and by STS this much later
+    visible_after: float = (
+        0.0  # IAM eventual consistency: writes seen by reads and by STS this much later
+    )
     rule_delay: float = 0.0  # Okta group rules take effect this long after activation or a change
-    denied: set[tuple[str, str]] = field(default_factory=set)  # (account id, IAM action), "*" for any
+    denied: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # (account id, IAM action), "*" for any
 
 
 @dataclass(slots=True)
@@ -43,7 +47,9 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
     okta: OktaOrg = field(init=False)
     aws: Cloud = field(init=False)
-    calls: list[tuple[str, str, str]] = field(default_factory=list)  # (service, operation, account or org), in order
+    calls: list[tuple[str, str, str]] = field(
+        default_factory=list
+    )  # (service, operation, account or org), in order
 
     def begin_again(self) -> None:
         """Forget everything that happened; a seed then fills the world as at its beginning."""
