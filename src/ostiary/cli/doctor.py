@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
 import click
 
 from ostiary import term
 from ostiary.cli.estate import estate_option, json_option, open_work
 from ostiary.errors import DriftFound
+
+if TYPE_CHECKING:
+    from ostiary.doors.federation.checkup import Checked
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("?", "yellow")}
 
@@ -46,13 +53,16 @@ def doctor(
         )
 
 
-def _print(findings: list) -> None:  # type: ignore[type-arg]
-    place = ""
-    for finding in findings:
-        if finding.where != place:
-            place = finding.where
-            term.result(f"\n{place}" if finding is not findings[0] else place)
-        mark, colour = _MARKS[finding.ok]
-        term.result(f"  {term.paint(mark, colour)} {finding.what}")
-        if finding.ask:
-            term.result(f"      {finding.ask}")
+def _print(findings: Sequence[Checked]) -> None:
+    """One line for a place where all is well; each finding where it is not."""
+    for where, group in groupby(findings, key=lambda finding: finding.where):
+        checks = list(group)
+        if all(finding.ok for finding in checks):
+            term.result(f"{term.paint('✓', 'green')} {where}: {len(checks)} checks")
+            continue
+        term.result(where)
+        for finding in checks:
+            mark, colour = _MARKS[finding.ok]
+            term.result(f"  {term.paint(mark, colour)} {finding.what}")
+            if finding.ask:
+                term.result(f"      {finding.ask}")
