@@ -157,7 +157,7 @@ class Guard:
     def _caps(self, changes: Sequence[Change], owned: Mapping[str, int]) -> Iterable[Verdict]:
         taken: dict[str, int] = defaultdict(int)
         for change in changes:
-            least = 1 if change.action == "delete" else 0
+            least = 1 if change.action == "delete" and change.risk is not Risk.NONE else 0
             taken[change.key.kind] += max(least, change.detaches)
         for kind, number in sorted(taken.items()):
             have = owned.get(kind, 0)

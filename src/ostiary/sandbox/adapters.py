@@ -99,27 +99,12 @@ def aws_hook(world: World) -> Callable[..., Any]:
             )
         except ConnectionLost as lost:
             raise ConnectionClosedError(endpoint_url=request.url) from lost
-        return AWSResponse(
-            request.url, response.status, _Headers(response.headers), _Raw(response.body)
-        )
+        headers_answered: Any = dict(
+            response.headers
+        )  # AWSResponse copies them into its own, caseless kind
+        return AWSResponse(request.url, response.status, headers_answered, _Raw(response.body))
 
     return hook
-
-
-class _Headers(dict[str, str]):
-    """Response headers looked up without regard to case, as botocore expects."""
-
-    def __init__(self, pairs: tuple[tuple[str, str], ...]) -> None:
-        super().__init__((name.lower(), value) for name, value in pairs)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return super().get(key.lower(), default)
-
-    def __getitem__(self, key: str) -> str:
-        return super().__getitem__(key.lower())
-
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(str(key).lower())
 
 
 class _Raw:

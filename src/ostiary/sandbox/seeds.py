@@ -6,6 +6,7 @@ Names, ids, keys and passwords are the same in every sandbox; none of them opens
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ostiary.sandbox.aws.state import AwsOrganization, Cloud
 from ostiary.sandbox.okta.state import OktaOrg
@@ -68,7 +69,8 @@ PEOPLE = (
 )
 
 # (name, id, OU path, tags); aliases are acme-<name> but for one account that has none.
-ACCOUNTS = (
+AccountRow: TypeAlias = tuple[str, str, str, dict[str, str]]
+ACCOUNTS: tuple[AccountRow, ...] = (
     ("prod-web", "210000000001", "Workloads/Prod", {"team": "web"}),
     ("prod-api", "210000000002", "Workloads/Prod", {"team": "core"}),
     ("prod-ledger", "210000000003", "Workloads/Prod", {"team": "core", "data": "restricted"}),
@@ -82,7 +84,7 @@ ACCOUNTS = (
     ("sandbox-1", "250000000001", "Sandbox", {}),
     ("sandbox-2", "250000000002", "Sandbox", {}),
 )
-GOV_ACCOUNTS = (
+GOV_ACCOUNTS: tuple[AccountRow, ...] = (
     ("gov-prod", "310000000001", "Workloads", {}),
     ("gov-dev", "310000000002", "Workloads", {}),
 )
@@ -137,7 +139,7 @@ def _fill_okta(org: OktaOrg) -> None:
 def _fill_organization(
     cloud: Cloud,
     organization: AwsOrganization,
-    accounts: tuple[tuple[str, str, str, dict[str, str]], ...],
+    accounts: tuple[AccountRow, ...],
 ) -> None:
     units: dict[str, str] = {"": organization.root}
     for name, account_id, path, tags in accounts:

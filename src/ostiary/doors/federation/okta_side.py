@@ -151,6 +151,8 @@ def okta_resources(
     for chunk, _ in filling.chunks:
         for name in chunk.targets:
             rules.setdefault(name, set()).add(Key("okta-group-rule", org, chunk.name))
+    for name, successors in _successors(org, known, filling).items():
+        rules.setdefault(name, set()).update(successors)
     if any(console.native_app for console in used.values()):
         yield _native_app(estate, org)
     for console in used.values():
@@ -176,6 +178,28 @@ def okta_resources(
         if console.native_app:
             everybody |= mine
     yield from _assignments(native_app_key(estate, org), everybody)
+
+
+def _successors(org: str, known: OrgSeen, filling: Filling) -> dict[str, set[Key]]:
+    """Role group -> the wanted rules of every source whose rule fills it now.
+
+    Okta excepts a person who is taken out of one target from the whole rule; by then the others must be filled
+    by the rule that follows.
+    """
+    wanted: dict[str, set[Key]] = {}
+    for chunk, source_id in filling.chunks:
+        wanted.setdefault(source_id, set()).add(Key("okta-group-rule", org, chunk.name))
+    names = {
+        one.ids.get("id", ""): one.key.name for one in known.owned if one.key.kind == "okta-group"
+    }
+    found: dict[str, set[Key]] = {}
+    for rule in known.owned:
+        targets = rule.attributes.get("targets")
+        if rule.key.kind == "okta-group-rule" and isinstance(targets, list):
+            for target in targets:
+                successors = wanted.get(str(rule.attributes.get("source")), set())
+                found.setdefault(names.get(str(target), ""), set()).update(successors)
+    return found
 
 
 def native_app_key(estate: Estate, org: str) -> Key:

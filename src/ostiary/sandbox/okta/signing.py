@@ -16,6 +16,13 @@ from joserfc.jwk import RSAKey
 DAY = 86400
 
 
+@functools.cache
+def _private_key(kid: str) -> rsa.RSAPrivateKey:
+    """The same kid is the same key, also in a world that was built again."""
+    del kid
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 @dataclass(frozen=True)
 class SigningKey:
     """An RSA key; it is generated when first used, because making one costs a tenth of a second."""
@@ -31,7 +38,7 @@ class SigningKey:
 
     @functools.cached_property
     def private(self) -> rsa.RSAPrivateKey:
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return _private_key(self.kid)
 
     @functools.cached_property
     def certificate(self) -> x509.Certificate:
