@@ -38,6 +38,7 @@ def environment(seed: Acme, listeners: Listeners, folder: Path) -> dict[str, str
         "OKTA_CLIENT_ORGURL": listeners.okta_url,
         "OKTA_CLIENT_TOKEN": seed.api_token,
         "OKTA_OIDC_CLIENT_ID": seed.native_client_id,
+        "OKTA_AWSCLI_OIDC_CLIENT_ID": seed.native_client_id,
     }
 
 
