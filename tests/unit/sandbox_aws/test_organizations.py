@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 MANAGEMENT, MEMBER, INVITED = "111111111111", "222222222222", "333333333333"
@@ -71,3 +73,20 @@ def test_a_new_account_comes_after_a_while(organizations, world, sts):
     call = {"CreateAccountRequestId": again["CreateAccountStatus"]["Id"]}
     failed = organizations.describe_create_account_status(**call)["CreateAccountStatus"]
     assert (failed["State"], failed["FailureReason"]) == ("FAILED", "EMAIL_ALREADY_EXISTS")
+
+
+def test_service_control_policies_of_each_level(organizations, organization, refusal):
+    scp = {"Filter": "SERVICE_CONTROL_POLICY"}
+    (full,) = organizations.list_policies_for_target(TargetId=MEMBER, **scp)["Policies"]
+    assert (full["Id"], full["AwsManaged"]) == ("p-FullAWSAccess", True)
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*"}]}
+    organization.scps[organization.root] = [document]
+    (own,) = organizations.list_policies_for_target(TargetId=organization.root, **scp)["Policies"]
+    shown = organizations.describe_policy(PolicyId=own["Id"])["Policy"]
+    assert json.loads(shown["Content"]) == document
+    wrong = {"TargetId": "999999999999", **scp}
+    assert refusal(organizations.list_policies_for_target, **wrong)[0] == "TargetNotFoundException"
+    assert (
+        refusal(organizations.describe_policy, PolicyId="p-12345678")[0]
+        == "PolicyNotFoundException"
+    )

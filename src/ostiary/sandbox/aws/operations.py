@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ostiary.sandbox.aws import (
+    control_policies,
     iam_account,
     iam_policies,
     iam_roles,
@@ -158,6 +159,8 @@ _ORGANIZATIONS: tuple[Row, ...] = (
     ("DescribeAccount", organizations.describe_account, "*", ()),
     ("DescribeOrganizationalUnit", organizations.describe_organizational_unit, "*", ()),
     ("ListTagsForResource", organizations.list_tags_for_resource, "*", ()),
+    ("ListPoliciesForTarget", control_policies.list_policies_for_target, "*", ()),
+    ("DescribePolicy", control_policies.describe_policy, "*", ()),
     ("CreateAccount", organizations.create_account, "*", _TAGS),
     ("DescribeCreateAccountStatus", organizations.describe_create_account_status, "*", ()),
 )

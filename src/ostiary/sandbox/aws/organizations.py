@@ -32,7 +32,7 @@ def _mine(call: Call) -> AwsOrganization:
     return organization
 
 
-def _managed(call: Call) -> AwsOrganization:
+def find_managed(call: Call) -> AwsOrganization:
     organization = _mine(call)
     if organization.management_id != call.account.id:
         raise AwsError(
@@ -114,7 +114,7 @@ def describe_organization(call: Call) -> Answer:
 
 
 def list_roots(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     root = {
         "Id": organization.root,
         "Arn": _arn(organization, "root", organization.root),
@@ -125,7 +125,7 @@ def list_roots(call: Call) -> Answer:
 
 
 def list_accounts(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     page = _page(call, "Accounts", _accounts(call, organization), lambda one: one.id)
     page["Accounts"] = [_shown_account(organization, one) for one in page["Accounts"]]
     return page
@@ -141,7 +141,7 @@ def _checked_parent(organization: AwsOrganization, parent_id: str) -> str:
 
 
 def list_accounts_for_parent(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     parent = _checked_parent(organization, call.params["ParentId"])
     members = [one for one in _accounts(call, organization) if one.ou_id == parent]
     page = _page(call, "Accounts", members, lambda one: one.id)
@@ -150,7 +150,7 @@ def list_accounts_for_parent(call: Call) -> Answer:
 
 
 def list_organizational_units_for_parent(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     parent = _checked_parent(organization, call.params["ParentId"])
     units = [unit for unit in organization.ous.values() if unit.parent_id == parent]
     page = _page(call, "OrganizationalUnits", units, lambda unit: unit.id)
@@ -161,7 +161,7 @@ def list_organizational_units_for_parent(call: Call) -> Answer:
 
 
 def list_children(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     parent = _checked_parent(organization, call.params["ParentId"])
     if call.params["ChildType"] == "ACCOUNT":
         ids = [one.id for one in _accounts(call, organization) if one.ou_id == parent]
@@ -173,7 +173,7 @@ def list_children(call: Call) -> Answer:
 
 
 def list_parents(call: Call) -> Answer:
-    organization, child = _managed(call), call.params["ChildId"]
+    organization, child = find_managed(call), call.params["ChildId"]
     if child in organization.ous:
         parent = organization.ous[child].parent_id
     else:
@@ -195,13 +195,13 @@ def _member(
 
 
 def describe_account(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     account = _member(call, organization, call.params["AccountId"])
     return {"Account": _shown_account(organization, account)}
 
 
 def describe_organizational_unit(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     unit = organization.ous.get(call.params["OrganizationalUnitId"])
     if unit is None:
         raise AwsError(
@@ -212,7 +212,7 @@ def describe_organizational_unit(call: Call) -> Answer:
 
 
 def list_tags_for_resource(call: Call) -> Answer:
-    organization, target = _managed(call), call.params["ResourceId"]
+    organization, target = find_managed(call), call.params["ResourceId"]
     if target == organization.root:
         return {"Tags": []}
     unit = organization.ous.get(target)
@@ -224,7 +224,7 @@ def list_tags_for_resource(call: Call) -> Answer:
 
 def create_account(call: Call) -> Answer:
     """Asynchronous: IN_PROGRESS at first; the account is there when the request has SUCCEEDED."""
-    organization, params = _managed(call), call.params
+    organization, params = find_managed(call), call.params
     request: Answer = {
         "Id": f"car-{call.cloud.new_hex(32)}",
         "AccountName": params["AccountName"],
@@ -236,7 +236,7 @@ def create_account(call: Call) -> Answer:
 
 
 def describe_create_account_status(call: Call) -> Answer:
-    organization = _managed(call)
+    organization = find_managed(call)
     request = organization.creations.get(call.params["CreateAccountRequestId"])
     if request is None:
         raise AwsError(
