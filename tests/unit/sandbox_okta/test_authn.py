@@ -72,6 +72,12 @@ def test_a_factor_must_be_verified(browser):
     browser.refused("POST", verify_path(found), body, status=401, code="E0000011")
 
 
+def test_a_code_may_be_called_an_answer(browser):
+    found = browser.json("POST", "/api/v1/authn", MAX)
+    body = {"stateToken": found["stateToken"], "answer": browser.passcode()}
+    assert browser.json("POST", verify_path(found), body)["status"] == "SUCCESS"
+
+
 def test_wrong_and_repeated_codes_are_refused(browser):
     found = browser.json("POST", "/api/v1/authn", MAX)
     body = {"stateToken": found["stateToken"], "passCode": "000000"}

@@ -12,15 +12,18 @@ from ostiary.sandbox.okta.errors import invalid, missing, wrong_transaction
 
 
 def verify(call: Call) -> Response:
-    """Without a ``passCode`` the answer is MFA_CHALLENGE; with the right one, SUCCESS."""
+    """Without a ``passCode`` the answer is MFA_CHALLENGE; with the right one, SUCCESS.
+
+    ``answer`` does as well: okta-awscli sends a code by that name.
+    """
     body = call.body
     transaction, user = authn.current(call, body.get("stateToken"))
     if transaction.status not in ("MFA_REQUIRED", "MFA_CHALLENGE"):
         raise wrong_transaction()
     if call.params["factor"] != user.factor_id:
         raise missing("Factor", call.params["factor"])
-    passcode = body.get("passCode")
-    if passcode in (None, ""):
+    passcode = body.get("passCode") or body.get("answer")
+    if not passcode:
         transaction.status = "MFA_CHALLENGE"
     else:
         totp.check(call, user, str(passcode))
