@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from ostiary.cli.progress import progress, stopping
 from ostiary.errors import DriftFound, EstateError, ProofFailed, UsageError
 
 if TYPE_CHECKING:
+    from ostiary.doors.federation.sign_ins import Secret
     from ostiary.doors.federation.work import Work
     from ostiary.plan.outcome import Outcome
     from ostiary.plan.plan import Plan
@@ -140,6 +141,14 @@ def plan(
     "--accept-reach", is_flag=True, help="Accept admin roles in accounts that are newly matched."
 )
 @click.option("--no-proof", is_flag=True, help="Leave out the proof at the end.")
+@click.option(
+    "--people",
+    "people_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Prove by signing in as the people of FILE (what sandbox up --json prints).",
+)
+@click.option("--sign-in", is_flag=True, help="Prove by your own sign-in, by device flow.")
 @json_option
 def apply(
     *,
@@ -154,6 +163,8 @@ def apply(
     canary: bool,
     accept_reach: bool,
     no_proof: bool,
+    people_file: Path | None,
+    sign_in: bool,
     as_json: bool,
 ) -> None:
     """Do what the plan says, journalled, and prove the result.
@@ -165,6 +176,7 @@ def apply(
 
     overrides = Overrides.parse(allow_deletions, without_admin_path)
     saved = load(plan_file) if plan_file else None
+    people = _people(people_file)
     work = open_work(estate_file, "apply")
     work.refuse_held()
     made = work.fitting(saved, accounts_of(only)) if saved else make_plan(work, accounts_of(only))
@@ -172,7 +184,7 @@ def apply(
         show(made)
     if not made.writes:
         outcome = work.apply(made, overrides=overrides)
-        _finish(work, outcome, as_json=as_json, prove=not no_proof)
+        _finish(work, outcome, as_json=as_json, prove=not no_proof, people=people, sign_in=sign_in)
         return
     if not accept_reach:
         work.refuse_new_reach(made)
@@ -188,7 +200,7 @@ def apply(
             canary=canary,
             stop=stop,
         )
-    _finish(work, outcome, as_json=as_json, prove=not no_proof)
+    _finish(work, outcome, as_json=as_json, prove=not no_proof, people=people, sign_in=sign_in)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -201,23 +213,47 @@ def confirm(question: str, *, yes: bool) -> None:
         raise UsageError("nothing was written", why="the answer was not yes")
 
 
-def _finish(work: Work, outcome: Outcome, *, as_json: bool, prove: bool) -> None:
-    proof = work.prove() if prove and outcome.converged else None
+def _people(file: Path | None) -> Mapping[str, Secret]:
+    from ostiary.doors.federation.entering import read_people  # noqa: PLC0415
+
+    return read_people(file) if file else {}
+
+
+def _finish(
+    work: Work,
+    outcome: Outcome,
+    *,
+    as_json: bool,
+    prove: bool,
+    people: Mapping[str, Secret] | None = None,
+    sign_in: bool = False,
+) -> None:
+    """Say what was done, prove it, and raise what the exit code should say."""
+    ended = outcome.converged
+    proof = work.prove() if prove and ended else None
+    report = work.sign_in_as(people) if people and ended else None
+    live = work.sign_in_live(term.say) if sign_in and ended else None
+    reports = [one for one in (report, live) if one]
     if as_json:
-        term.result_json({**outcome.as_json(), "proof": proof.as_json() if proof else None})
+        shown: dict[str, object] = {"proof": proof.as_json() if proof else None}
+        shown["sign_ins"] = [one.as_json() for one in reports]
+        term.result_json({**outcome.as_json(), **shown})
     else:
-        counts = ", ".join(
-            f"{number} {name}" for name, number in outcome.counts().items() if number
-        )
+        counts = ", ".join(f"{n} {name}" for name, n in outcome.counts().items() if n)
         if counts:
             term.say(f"run {outcome.run_id}: {counts}")
         if proof:
             term.say(proof.sentence())
+        for one in reports:
+            term.say(f"signed in: {one.succeeded} of {one.expected} expected roles were entered")
     outcome.raise_for_result()
-    if proof and not proof.holds:
+    wrong = [] if proof is None else proof.lines()
+    for one in reports:
+        wrong += one.lines()
+    if wrong:
         raise ProofFailed(
             "what people can enter is not what the estate says",
-            why="; ".join(proof.lines()[:20]),
+            why="\n       ".join(wrong[:20]),
             fix="run: ostiary plan",
         )
 

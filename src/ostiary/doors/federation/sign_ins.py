@@ -55,6 +55,18 @@ class SignInResult:
     def holds(self) -> bool:
         return not self.error and self.sign_in.expected == self.offered == self.entered
 
+    @property
+    def trouble(self) -> str:
+        """Why it does not hold; "" when it does."""
+        if self.holds:
+            return ""
+        missing = self.sign_in.expected - self.entered
+        surplus = self.offered - self.sign_in.expected
+        said = [self.error, *self.refusals]
+        said += [f"{one.role_arn} was not entered" for one in sorted(missing)]
+        said += [f"{one.role_arn} was offered and should not be" for one in sorted(surplus)]
+        return "; ".join(filter(None, said))
+
     def as_json(self) -> dict[str, object]:
         return {
             "login": self.sign_in.login,
@@ -84,6 +96,14 @@ class SignInReport:
     @property
     def holds(self) -> bool:
         return all(one.holds for one in self.results)
+
+    def lines(self) -> list[str]:
+        """What did not come out as the estate says, a line for each person and console."""
+        return [
+            f"{one.sign_in.login} at console {one.sign_in.console.name}: {one.trouble}"
+            for one in self.results
+            if not one.holds
+        ]
 
     def as_json(self) -> dict[str, object]:
         return {

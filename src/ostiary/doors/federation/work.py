@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,11 +15,14 @@ from ostiary.aws.bootstrap_policies import Bootstrap
 from ostiary.aws.organization import discover
 from ostiary.connect import AWS_KINDS, Connected, Purpose, Transports, connect, run_store
 from ostiary.doors.federation.desired import desired
+from ostiary.doors.federation.entering import Entering
 from ostiary.doors.federation.held import read_held
+from ostiary.doors.federation.live import own_sign_in
 from ostiary.doors.federation.proof import ProofResult, compare, computed
 from ostiary.doors.federation.reach import matched, new_reach
 from ostiary.doors.federation.reached import Reached, reached
 from ostiary.doors.federation.seen import Desired
+from ostiary.doors.federation.sign_ins import Secret, SignInReport, perform, plan_sign_ins
 from ostiary.doors.federation.survey import Survey, survey
 from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
 from ostiary.model.account import Account, AccountId
@@ -300,6 +303,18 @@ class Work:
         actual = computed(read_held(self.connected, accounts))
         ids = {account.id for account in accounts}
         return Proof(compare(wanted.access, actual, accounts=ids), len(accounts))
+
+    def sign_in_as(self, people: Mapping[str, Secret]) -> SignInReport:
+        """Really sign in as everybody whose password is known, and enter every role that is offered."""
+        entering = Entering(self.connected)
+        wanted = self.desired(next(iter(self._surveys)))
+        planned = plan_sign_ins(self.estate, wanted, people)
+        return perform(planned, people, entering.open_app, entering.enter)
+
+    def sign_in_live(self, say: Callable[[str], None]) -> SignInReport:
+        """The operator's own sign-in by device flow."""
+        known = next(iter(self._surveys))
+        return own_sign_in(self.connected, self.survey(known).seen, self.desired(known), say)
 
     # Newly matched accounts: what the last whole apply saw is kept beside the runs.
 
