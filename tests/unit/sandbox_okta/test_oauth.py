@@ -260,3 +260,15 @@ def test_a_service_app_by_the_api(api, key, world, machine):
     machine.token = machine.json("POST", "/oauth2/v1/token", form=form)["access_token"]
     machine.scheme = "Bearer"
     assert machine.send("GET", "/api/v1/groups").status == 200
+    api.json("POST", f"/oauth2/v1/clients/{app['id']}/roles", {"type": "APP_ADMIN"}, status=201)
+    for scope in ("okta.groups.manage", "okta.apps.manage"):
+        grant = {"scopeId": scope, "issuer": "https://acme.okta.com"}
+        api.json("POST", f"/api/v1/apps/{app['id']}/grants", grant)
+    scopes = "okta.groups.manage okta.apps.manage"
+    again = assertion(world.okta.apps[app["id"]], key, world, jti="second")
+    form = request(again, scopes)
+    machine.token = machine.json("POST", "/oauth2/v1/token", form=form)["access_token"]
+    body = {"name": "bookmark", "label": "Page", "signOnMode": "BOOKMARK"}
+    both = (("/api/v1/groups", {"profile": {"name": "made by two roles"}}), ("/api/v1/apps", body))
+    for path, wanted in both:
+        assert machine.send("POST", path, wanted).status != 403

@@ -107,7 +107,7 @@ def list_apps(call: Call) -> Response:
     query = call.request.query
     found = list(call.org.apps.values())
     who = call.principal
-    if who.user is not None and who.role is None:
+    if who.user is not None and not who.roles:
         person = who.user
         found = [app for app in found if assigned(call, app, person)]
     if query.get("q"):
@@ -163,7 +163,7 @@ def create(call: Call) -> Response:
 def get(call: Call) -> Response:
     app = find(call)
     who = call.principal
-    if who.user is not None and who.role is None and not assigned(call, app, who.user):
+    if who.user is not None and not who.roles and not assigned(call, app, who.user):
         raise forbidden()
     return Response.of_json(show(call, app))
 

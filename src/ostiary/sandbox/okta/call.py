@@ -24,7 +24,7 @@ class Principal:
 
     kind: str
     id: str
-    role: str | None = None
+    roles: frozenset[str] = frozenset()  # admin roles: what they allow adds up
     scopes: frozenset[str] | None = None
     user: User | None = None
     client_id: str | None = None

@@ -14,7 +14,7 @@ from ostiary.sandbox.okta.principals import ROLES
 
 
 def _super(call: Call) -> None:
-    if call.principal.role != "SUPER_ADMIN":
+    if "SUPER_ADMIN" not in call.principal.roles:
         raise forbidden()
 
 

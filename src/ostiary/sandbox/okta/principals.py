@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ostiary.sandbox.okta import dpop, errors
 from ostiary.sandbox.okta.call import PUBLIC, SELF, Call, Principal
-from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, Session, Token
+from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, Session, Token, User
 
 # Okta help, "Standard administrator roles and permissions": scopes that a role stands for, without "okta."
 ROLES: dict[str, frozenset[str]] = {
@@ -27,13 +27,13 @@ def authenticate(call: Call) -> Principal:
         token = call.org.api_tokens.get(value)
         if token is None:
             raise errors.bad_token()
-        return Principal("token", token.id, role=token.role)
+        return Principal("token", token.id, roles=frozenset({token.role}))
     if scheme in ("Bearer", "DPoP"):
         return _client(call, scheme, value)
     session = session_of(call)
     if session is not None:
         user = call.org.users[session.user_id]
-        return Principal("person", user.id, role=user.admin_role, user=user)
+        return Principal("person", user.id, roles=_of_person(user), user=user)
     return Principal("anonymous", "")
 
 
@@ -53,7 +53,7 @@ def authorize(call: Call, scope: str) -> None:
     family = scope.removeprefix("okta.")
     if not allows(who.scopes, family):
         raise errors.forbidden(_challenge("insufficient_scope"))
-    if not _role_allows(who.role, family):
+    if not _roles_allow(who.roles, family):
         if who.user is not None and who.scopes is not None and family == "apps.read":
             return  # a person's own token: the operation shows what the person is assigned to
         raise errors.forbidden()
@@ -71,8 +71,12 @@ def allows(scopes: frozenset[str] | None, family: str) -> bool:
     return not scopes.isdisjoint(wanted)
 
 
-def _role_allows(role: str | None, family: str) -> bool:
-    granted = ROLES.get(role or "", frozenset())
+def _of_person(user: User) -> frozenset[str]:
+    return frozenset({user.admin_role} if user.admin_role else ())
+
+
+def _roles_allow(roles: frozenset[str], family: str) -> bool:
+    granted = frozenset[str]().union(*(ROLES[role] for role in roles))
     noun, _, verb = family.rpartition(".")
     wanted = {family, f"*.{verb}", f"{noun}.manage", "*.manage"}
     return not granted.isdisjoint(wanted)
@@ -107,9 +111,9 @@ def _client(call: Call, scheme: str, value: str) -> Principal:
     user = call.org.users.get(token.user_id) if token.user_id else None
     if token.user_id and (user is None or user.status not in SIGN_IN_STATUSES):
         raise errors.bad_token(_challenge("invalid_token"))
-    role = user.admin_role if user else next(iter(app.admin_roles.values()), None)
+    roles = _of_person(user) if user else frozenset(app.admin_roles.values())
     scopes = frozenset(token.scopes)
-    return Principal("client", app.id, role, scopes, user, app.id)
+    return Principal("client", app.id, roles, scopes, user, app.id)
 
 
 def _challenge(error: str) -> tuple[tuple[str, str], ...]:

@@ -141,7 +141,7 @@ def _rule(call: Call) -> Rule:
 
 def _editable(call: Call) -> None:
     """Only super and organization administrators edit rules; and a change may meet a re-evaluation."""
-    if call.principal.role not in EDITORS:
+    if call.principal.roles.isdisjoint(EDITORS):
         raise forbidden()
     if call.world.random.random() < call.org.reconcile_share:
         raise reconciling()
