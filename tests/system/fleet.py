@@ -1,0 +1,199 @@
+"""Worlds of any size: an Okta org and an AWS organization of N accounts, and an estate of three roles in each.
+
+Everything is in process: the product's own clients talk to the handlers of the sandbox by transports, no socket is
+opened. ``bench/served.py`` serves the same world over HTTPS.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ostiary.connect import Transports, connect
+from ostiary.doors.federation.work import Work, read_estate
+from ostiary.sandbox.adapters import OktaTransport, aws_hook
+from ostiary.sandbox.aws.operations import OPERATIONS
+from ostiary.sandbox.aws.state import AwsAccount, Cloud
+from ostiary.sandbox.okta.state import OktaOrg
+from ostiary.sandbox.world import World
+from ostiary.settings import load
+
+MANAGEMENT = "100000000001"
+OKTA_URL = "https://acme.okta.example"
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+OUS = ("Workloads/Prod", "Workloads/Dev", "Shared", "Sandbox")
+SOURCES = ("platform", "sre", "developers")
+ROLES = ("Administrator", "PowerUser", "ReadOnly")
+
+ESTATE = """\
+estate: fleet
+version: 1
+runs: {store: "file:runs"}
+orgs:
+  main: {url: "OKTA_URL", policy: AWS strong MFA}
+organizations:
+  commercial:
+    reach: {else: [OrganizationAccountAccessRole]}
+    protect: {roles: ["BreakGlass*"]}
+consoles:
+  std: {via: role-groups, org: main, organization: commercial, saml_provider: Okta, session: 4h, app: AWS}
+roles:
+  Administrator: {description: Everything, policies: ["aws:AdministratorAccess"]}
+  PowerUser: {description: Everything but identity, policies: ["aws:PowerUserAccess"], max_session: 8h}
+  ReadOnly: {description: Look but do not touch, policies: ["aws:ReadOnlyAccess"], max_session: 12h}
+assignments:
+  - {group: platform, may: Administrator, in: [all], console: std}
+  - {group: sre, may: PowerUser, in: [all], console: std}
+  - {group: developers, may: ReadOnly, in: [all], console: std}
+"""
+
+
+@dataclass
+class Fleet:
+    """A world and the folder of its estate. ``admin_key`` is the management account's administrator."""
+
+    world: World
+    folder: Path
+    accounts: tuple[str, ...]
+    admin_key: tuple[str, str]
+    clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.world.aws
+
+    @property
+    def okta(self) -> OktaOrg:
+        return self.world.okta
+
+    @property
+    def estate_file(self) -> Path:
+        return self.folder / "estate.yaml"
+
+    def account(self, number: int) -> AwsAccount:
+        return self.cloud.account(self.accounts[number])
+
+    def env(self) -> dict[str, str]:
+        """What reaches this world: in process by transports; served, with the addresses that ``serve`` adds."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.admin_key[0],
+            "AWS_SECRET_ACCESS_KEY": self.admin_key[1],
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "OKTA_CLIENT_TOKEN": self.okta.api_token,
+        }
+
+    def work(self, purpose: str = "apply", **settings: str) -> Work:
+        """The product, knowing nothing yet, bound to this world. ``env`` must be in the environment."""
+        chosen = load(
+            {f"OSTIARY_{name.upper()}": value for name, value in settings.items()},
+            estate_file=str(self.estate_file),
+        )
+        return Work(
+            connect(
+                read_estate(chosen.estate_file),
+                chosen,
+                purpose=purpose,
+                transports=Transports(okta=OktaTransport(self.world), aws=self._join),
+            )
+        )
+
+    def _join(self, client: Any) -> None:
+        client.meta.events.register("before-send", aws_hook(self.world))
+
+    def calls(self) -> Calls:
+        """What was called since the last time."""
+        made, self.world.calls = self.world.calls, []
+        return Calls(made, self.accounts)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Calls in the order in which the world saw them: (service, operation, account or org)."""
+
+    rows: list[tuple[str, str, str]]
+    accounts: Collection[str]
+
+    @property
+    def mutating(self) -> list[tuple[str, str, str]]:
+        return [row for row in self.rows if mutates(row)]
+
+    def aws(self) -> Counter[str]:
+        return Counter(name for service, name, _ in self.rows if service != "okta")
+
+    def okta(self) -> Counter[str]:
+        return Counter(name for service, name, _ in self.rows if service == "okta")
+
+    def in_account(self, account: str) -> Counter[str]:
+        return Counter(name for _, name, place in self.rows if place == account)
+
+
+def mutates(row: tuple[str, str, str]) -> bool:
+    service, name, _ = row
+    if service == "okta":
+        return not name.startswith("GET ")
+    known = OPERATIONS.get((service, name))
+    return known is None or known.mutates
+
+
+def fleet(folder: Path, number: int, *, estate: str = ESTATE, people: int = 6) -> Fleet:
+    """``number`` member accounts over four OUs, each with a BreakGlass role; ``people`` in three source groups."""
+    world = World()
+    world.aws = cloud = Cloud(world.clock)
+    organization = cloud.add_organization("aws", "management", MANAGEMENT)
+    units: dict[str, str] = {}
+    for path in OUS:
+        walked = ""
+        for part in path.split("/"):
+            parent, walked = walked, f"{walked}/{part}".strip("/")
+            if walked not in units:
+                units[walked] = cloud.add_ou(organization, part, units.get(parent, "")).id
+    accounts = tuple(str(200_000_000_001 + index) for index in range(number))
+    for index, account in enumerate(accounts):
+        cloud.add_account(
+            account,
+            f"account-{index}",
+            organization=organization,
+            ou=units[OUS[index % len(OUS)]],
+            alias=f"acme-{index}",
+        )
+        cloud.add_role(
+            account,
+            "BreakGlass",
+            trust_of(f"arn:aws:iam::{MANAGEMENT}:root"),
+            managed=(ADMINISTRATOR,),
+        )
+    world.okta = okta = OktaOrg(world)
+    okta.add_policy("AWS strong MFA", mfa=True)
+    for name in SOURCES:
+        okta.add_group(name)
+    for index in range(people):
+        okta.add_user(
+            f"person-{index}@acme.example",
+            f"Correct-Horse-{index}",
+            first="Person",
+            last=str(index),
+            groups=(SOURCES[index % len(SOURCES)],),
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "estate.yaml").write_text(estate.replace("OKTA_URL", OKTA_URL))
+    return Fleet(world, folder, accounts, cloud.add_user(MANAGEMENT, "admin", [ADMINISTRATOR]))
+
+
+def trust_of(principal: str, sid: str = "Theirs") -> Mapping[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": sid,
+                "Effect": "Allow",
+                "Principal": {"AWS": principal},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
