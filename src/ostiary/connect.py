@@ -87,6 +87,13 @@ class Connected:
             kind.name: tuple(accounts) if kind.name in AWS_KINDS else orgs for kind in self.kinds
         }
 
+    def close(self) -> None:
+        """Close every connection; nothing can be asked after this."""
+        for aws in self.aws.values():
+            aws.close()
+        for okta in self.okta.values():
+            okta.close()
+
     def guard(self, overrides: Overrides) -> Guard:
         providers = {console.saml_provider for console in self.estate.consoles.values()}
         protected = tuple(

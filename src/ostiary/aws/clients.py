@@ -49,6 +49,12 @@ class Clients:
                 self._made[key] = self._new(*key)
             return self._made[key]
 
+    def close(self) -> None:
+        """Close every connection; clients made after this are new ones."""
+        with self._lock:
+            while self._made:
+                self._made.popitem()[1].close()
+
     def _new(self, service: str, region: str) -> Any:
         try:
             if self._session is None:

@@ -74,6 +74,10 @@ class Aws:
         """The shared botocore client of a service in a region; it signs for the account acted in."""
         return self._clients.client(service, region or self._region)
 
+    def close(self) -> None:
+        """Close every connection."""
+        self._clients.close()
+
     def acting_in(self, account_id: str) -> AbstractContextManager[None]:
         """Sign every call of a block for that account; the caller's own account needs no role."""
         return acting_with(self._credentials(account_id))

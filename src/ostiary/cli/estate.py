@@ -78,11 +78,14 @@ def accounts_of(only: tuple[str, ...]) -> frozenset[str]:
 
 
 def open_work(estate_file: str | None, purpose: str) -> Work:
-    """Read the estate and build its clients; nothing is sent yet."""
+    """Read the estate and build its clients, which are closed with the command; nothing is sent yet."""
     from ostiary.doors.federation.work import open_estate  # noqa: PLC0415 - clients are built only by commands that call
     from ostiary.settings import load  # noqa: PLC0415
 
-    return open_estate(load(estate_file=estate_file), "apply" if purpose == "apply" else "plan")
+    settings = load(estate_file=estate_file)
+    work = open_estate(settings, "apply" if purpose == "apply" else "plan")
+    click.get_current_context().call_on_close(work.connected.close)
+    return work
 
 
 def make_plan(work: Work, only: frozenset[str]) -> Plan:

@@ -140,6 +140,10 @@ class Listeners:
                 for server, sock in zip(self._servers, self._sockets, strict=True)
             )
         )
+        for server in self._servers:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()  # clients that keep one open would hold us up
+        await asyncio.sleep(0)
 
     def start(self) -> None:
         """Serve in the background; returns when both listeners answer."""
@@ -154,7 +158,7 @@ class Listeners:
 
     def stop(self) -> None:
         for server in self._servers:
-            server.should_exit = True
+            server.should_exit = server.force_exit = True
         if self._thread is not None:
             self._thread.join(timeout=10)
         for sock in self._sockets:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import closing
 
 from ostiary.aws.organization import discover
 from ostiary.connect import connect
@@ -23,8 +24,9 @@ def draft(settings: Settings, *, name: str, okta_url: str, profile: str | None) 
     connected = connect(estate, settings, purpose="plan")
     (org,) = estate.orgs
     (organization,) = estate.organizations
-    found = discover(connected.aws[organization], organization, alone=True)
-    groups = [group for group in connected.people[org].groups() if group.type != "BUILT_IN"]
+    with closing(connected):
+        found = discover(connected.aws[organization], organization, alone=True)
+        groups = [group for group in connected.people[org].groups() if group.type != "BUILT_IN"]
     return head + _body(found.accounts, found.suspended, groups)
 
 
