@@ -25,44 +25,66 @@ PAGE = 1000  # up to 10,000 is allowed, but Okta advises against the maximum
 
 
 class GroupKind:
-    """``wanted``: ``{"description": text}``; ``ids``: ``id``. Groups of all sources share one space of names."""
+    """``wanted``: ``{"description": text}``; ``ids``: ``id``. Groups of all sources share one space of names.
+
+    A group of ours whose mark says what a wanted one is for, under a name that nobody wants any more, is that
+    group: it is renamed, and keeps its members. ``renamed`` (wanted name -> id) tells the members' kind.
+    """
 
     name = "okta-group"
 
-    def __init__(self, client: OktaClient, org: str, estate: str) -> None:
+    def __init__(
+        self, client: OktaClient, org: str, estate: str, *, renamed: dict[str, str] | None = None
+    ) -> None:
         self._client = client
         self._org = org
         self._mark = Mark(estate)
         self._ids: dict[str, str] = {}  # of what was read or written: a search may lag behind
+        self._renamed = {} if renamed is None else renamed
 
     def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
         return read_whole(self.name, scope, lambda: self._produce(wanted))
 
     def _produce(self, wanted: Mapping[str, Resource]) -> Iterator[Found]:
-        for name, groups in by_name(list_groups(self._client), name_of).items():
-            if name in wanted or any(
-                self._mark.owner(description_of(group))[0] is Owner.OURS for group in groups
-            ):
-                only_one("group", name, groups)
+        named = by_name(list_groups(self._client), name_of)
+        absent = {
+            purpose_of(str(wanted[name].wanted["description"])): name
+            for name in wanted.keys() - named.keys()
+        }
+        self._renamed.clear()
+        for name, groups in named.items():
+            ours = any(self._mark.owner(description_of(group))[0] is Owner.OURS for group in groups)
+            if not ours and name not in wanted:
+                continue
+            only_one("group", name, groups)
+            follows = absent.pop(purpose_of(description_of(groups[0])), None) if ours else None
+            if follows is not None and name not in wanted:
+                self._renamed[follows] = groups[0]["id"]
+                yield self._found(groups[0], follows)
+            else:
                 yield self._found(groups[0])
 
     def look(self, key: Key) -> Found | None:
-        known = self._ids.get(key.name)
+        known = self._renamed.get(key.name) or self._ids.get(key.name)
         if known is not None:
-            found = self._by_id(known)
+            found = self._by_id(known, key.name if key.name in self._renamed else "")
             if found is not None and found.key == key:
                 return found
         group = find_group(self._client, key.name)
         return None if group is None else self._found(group)
 
-    def _found(self, group: Object) -> Found:
+    def _found(self, group: Object, name: str = "") -> Found:
+        """``name`` is the one that it is to have, where that is another."""
         owner, owned_by = self._mark.owner(description_of(group))
         if group.get("type") != "OKTA_GROUP":  # filled from a directory or by Okta itself
             owner, owned_by = Owner.ELSEWHERE, f"group type {group.get('type')}"
         self._ids[name_of(group)] = group["id"]
+        attributes: dict[str, Json] = {"description": description_of(group)}
+        if name and name != name_of(group):
+            attributes["name"] = name_of(group)
         return Found(
-            Key(self.name, self._org, name_of(group)),
-            {"description": description_of(group)},
+            Key(self.name, self._org, name or name_of(group)),
+            attributes,
             owner,
             {"id": group["id"]},
             owned_by,
@@ -70,8 +92,9 @@ class GroupKind:
         )
 
     def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
+        names = ["name"] if "name" in found.attributes else []
         same = found.attributes["description"] == wanted["description"]
-        return () if same else ("description",)
+        return tuple(names if same else [*names, "description"])
 
     def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
         del found, wanted
@@ -104,8 +127,10 @@ class GroupKind:
         return found
 
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
-        refuse_stale(found, self._by_id(found.ids["id"]))
-        return self._put(found, {"description": wanted["description"]})
+        refuse_stale(found, self._by_id(found.ids["id"], found.key.name))
+        updated = self._put(found, {"name": found.key.name, "description": wanted["description"]})
+        self._renamed.pop(found.key.name, None)
+        return updated
 
     def _put(self, found: Found, changes: Mapping[str, Any]) -> Found:
         what = f"cannot update group {found.key.name}"
@@ -127,13 +152,13 @@ class GroupKind:
         except NotFound:
             return
 
-    def _by_id(self, group_id: str) -> Found | None:
+    def _by_id(self, group_id: str, name: str = "") -> Found | None:
         """The object by id: what Okta's search shows may be seconds old."""
         try:
             group = self._client.get(f"/groups/{segment(group_id)}")
         except NotFound:
             return None
-        return self._found(group)
+        return self._found(group, name)
 
     def release(self, found: Found) -> None:
         current = refuse_stale(found, self._by_id(found.ids["id"]))
@@ -169,6 +194,11 @@ def find_group(client: OktaClient, name: str) -> Object | None:
         "group", name, [one for one in answered if name_of(one) == name]
     )
     return group
+
+
+def purpose_of(description: str) -> str:
+    """The part of a mark that says what a group is for, without where its direct members come from."""
+    return description.partition(" groups=")[0].partition(" users=")[0]
 
 
 def name_of(group: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from ostiary.plan.resource import Kind
 def okta_kinds(client: OktaClient, org: str, estate: str) -> tuple[Kind, ...]:
     """``org`` is the org's name in the estate, the scope of every key."""
     removed: set[str] = set()
+    renamed: dict[str, str] = {}
     return (
         AppKind(client, org, estate),
-        GroupKind(client, org, estate),
+        GroupKind(client, org, estate, renamed=renamed),
         GroupRuleKind(client, org, estate, removed=removed),
-        RoleGroupMembersKind(client, org, estate, removed=removed),
+        RoleGroupMembersKind(client, org, estate, removed=removed, renamed=renamed),
         AppAssignmentKind(client, org, estate),
     )

@@ -29,7 +29,8 @@ _NEVER_ACTIVE = 'status eq "STAGED" or status eq "PROVISIONED"'
 class RoleGroupMembersKind:
     """``wanted``: ``{"group": id, "members": [user ids], "direct": [user ids that we add ourselves]}``.
 
-    A group without members counts as absent, unless none are wanted. ``removed`` collects the user ids that were
+    A group without members counts as absent, unless none are wanted. ``renamed`` (wanted name -> id, from
+    ``GroupKind``) are groups that still have another name. ``removed`` collects the user ids that were
     taken out since the last read: ``GroupRuleKind`` forgives the exceptions that Okta makes of them.
     """
 
@@ -42,12 +43,14 @@ class RoleGroupMembersKind:
         estate: str,
         *,
         removed: set[str] | None = None,
+        renamed: dict[str, str] | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._client = client
         self._org = org
         self._mark = Mark(estate)
         self._removed = set() if removed is None else removed
+        self._renamed = {} if renamed is None else renamed
         self._patience = patience
         self._planned: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._groups: dict[str, Object] = {}
@@ -60,6 +63,10 @@ class RoleGroupMembersKind:
 
     def _produce(self, wanted: Mapping[str, Resource]) -> Iterator[Found]:
         self._groups = {name_of(group): group for group in marked_groups(self._client, self._mark)}
+        for name, group_id in self._renamed.items():
+            former = next((n for n, one in self._groups.items() if one["id"] == group_id), None)
+            if former is not None:
+                self._groups[name] = self._groups.pop(former)
         unmarked = wanted.keys() - self._groups.keys()
         if unmarked:  # foreign, or so new that Okta's search does not show it yet
             named = by_name(list_groups(self._client), name_of)
@@ -74,7 +81,7 @@ class RoleGroupMembersKind:
             if name in wanted:
                 self._planned[name] = (members, expected)
             if members or (name in wanted and not expected):
-                yield self._found(group, members)
+                yield self._found(group, members, name)
 
     def _counted(self, group: Object, expected: frozenset[str], *, certain: bool) -> frozenset[str]:
         """The members; not listed where their number says enough."""
@@ -103,7 +110,7 @@ class RoleGroupMembersKind:
         members |= self._not_due(seen & expected - members)
         if members != expected and seen and seen <= members <= seen | expected:
             members = seen
-        return self._found(group, members) if members else None
+        return self._found(group, members, key.name) if members else None
 
     def _group(self, name: str) -> Object | None:
         known = self._groups.get(name)
@@ -113,7 +120,7 @@ class RoleGroupMembersKind:
             except NotFound:
                 del self._groups[name]
             else:
-                if name_of(group) == name:
+                if name_of(group) == name or name in self._renamed:
                     return group
         found = find_group(self._client, name)
         if found is not None:
@@ -123,10 +130,10 @@ class RoleGroupMembersKind:
     def _members(self, group: Object) -> frozenset[str]:
         return frozenset(user["id"] for user in list_members(self._client, group["id"]))
 
-    def _found(self, group: Object, members: frozenset[str]) -> Found:
+    def _found(self, group: Object, members: frozenset[str], name: str = "") -> Found:
         owner, owned_by = self._mark.owner(description_of(group))
         attributes: dict[str, Json] = {"group": group["id"], "members": [*sorted(members)]}
-        key = Key(self.name, self._org, name_of(group))
+        key = Key(self.name, self._org, name or name_of(group))
         return Found(key, attributes, owner, {}, owned_by, raw=dict(attributes))
 
     def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
