@@ -16,12 +16,12 @@ from ostiary import __version__, term
 from ostiary.errors import Interrupted, OstiaryError, UsageError
 
 COMMANDS = {
-    "init": ("estate:init", "Write an estate file from what exists"),
+    "init": ("init:init", "Write an estate file from what exists"),
     "plan": ("estate:plan", "Show what would change; only reads"),
     "apply": ("estate:apply", "Do what a plan says, then prove it"),
     "drift": ("estate:drift", "Say where the world differs from the estate"),
-    "adopt": ("estate:adopt", "Take an existing object under management"),
-    "destroy": ("estate:destroy", "Remove everything that bears this estate's mark"),
+    "adopt": ("owned:adopt", "Take an existing object under management"),
+    "destroy": ("owned:destroy", "Remove everything that bears this estate's mark"),
     "bootstrap": ("bootstrap:bootstrap", "Render or make the plan and apply roles"),
     "runs": ("runs:runs", "List runs and what each one did"),
     "restore": ("runs:restore", "Write back what a run changed"),

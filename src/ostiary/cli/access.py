@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ostiary import term
-from ostiary.cli.estate import estate_option, json_option, open_work
+from ostiary.cli.options import estate_option, json_option
+from ostiary.cli.work import open_work
 from ostiary.errors import NotFound
 
 

@@ -7,7 +7,8 @@ import json
 import click
 
 from ostiary import term
-from ostiary.cli.estate import confirm, estate_option, json_option, open_work
+from ostiary.cli.options import accounts_of, confirm, estate_option, json_option
+from ostiary.cli.work import open_work
 from ostiary.errors import Partial, UsageError
 
 
@@ -59,7 +60,6 @@ def deploy(
 ) -> None:
     """Make both roles in every account, by the fallback role of the estate."""
     from ostiary.aws.bootstrap import deploy as deploy_roles  # noqa: PLC0415
-    from ostiary.cli.estate import accounts_of  # noqa: PLC0415
 
     work = open_work(estate_file, "apply")
     name = _organization(list(work.estate.organizations), organization)
@@ -71,7 +71,7 @@ def deploy(
     ]
     wanted = work.bootstrap(name, trusted)
     confirm(
-        f"make {wanted.plan} and {wanted.apply} in {len(accounts)} accounts of {name}?", yes=yes
+        f"make {wanted.plan} and {wanted.apply} in {len(accounts)} accounts of {name}", yes=yes
     )
     done = deploy_roles(work.connected.aws[name], accounts, wanted)
     if as_json:

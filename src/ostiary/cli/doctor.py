@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.estate import estate_option, json_option, open_work
+from ostiary.cli.options import estate_option, json_option
+from ostiary.cli.work import open_work
 from ostiary.errors import DriftFound
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ import threading
 import click
 
 from ostiary import term
-from ostiary.cli.estate import confirm, estate_option, guard_options, json_option, open_work, show
+from ostiary.cli.options import confirm, estate_option, guard_options, json_option
 from ostiary.cli.progress import progress, stopping
+from ostiary.cli.work import open_work, show
 
 
 @click.group(invoke_without_command=True)
@@ -124,9 +125,9 @@ def restore(
         even_changed=even_changed,
     )
     if not as_json:
-        show(back.plan)
+        show(work, back.plan)
     if back.plan.writes:
-        confirm(f"write back {len(back.plan.writes)} objects of {work.estate.name}?", yes=yes)
+        confirm(f"write back {len(back.plan.writes)} objects of {work.estate.name}", yes=yes)
     stop = threading.Event()
     with stopping(stop, work.connected.stopping), progress("restoring") as on_event:
         outcome = write_back(

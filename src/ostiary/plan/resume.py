@@ -19,7 +19,10 @@ from ostiary.errors import Conflict, NotFound
 from ostiary.plan.change import Plan
 from ostiary.plan.journal import Recorded, read_journal
 from ostiary.plan.lease import holder_token
+from ostiary.plan.resource import Key
 from ostiary.plan.runs import RunStore
+
+LAST_RUNS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,24 @@ def unfinished(store: RunStore, estate: str) -> tuple[str, ...]:
     begun = (name.rpartition("/")[2] for name in store.names(f"{estate}/runs/"))
     ended = {name.rpartition("/")[2] for name in store.names(f"{estate}/ends/")}
     return tuple(run_id for run_id in begun if run_id not in ended)
+
+
+def written_by(
+    store: RunStore, estate: str, *, last: int = LAST_RUNS
+) -> dict[Key, tuple[str, str]]:
+    """Which of the last runs wrote each object last, and what it did (create, update, delete).
+
+    For drift to say that something of ours was taken away; a damaged journal says nothing.
+    """
+    written: dict[Key, tuple[str, str]] = {}
+    for name in store.names(f"{estate}/runs/")[-last:]:
+        run_id = name.rpartition("/")[2]
+        try:
+            steps = show_run(store, estate, run_id).steps
+        except (Conflict, NotFound):
+            continue
+        written |= {step.key: (run_id, step.action) for step in steps if step.result == "done"}
+    return written
 
 
 def settle(store: RunStore, plan: Plan, *, by: str) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ from ostiary.plan.plan import Plan
 from ostiary.plan.plan import make_plan as plan_of
 from ostiary.plan.release import release as release_marks
 from ostiary.plan.resource import Key
+from ostiary.plan.resume import written_by
 from ostiary.plan.runs import RunStore
 from ostiary.plan.wrap import Wrap
 from ostiary.settings import Settings
@@ -186,6 +187,18 @@ class Work:
         reach = new_reach(self._matched_before(), matched(wanted))
         lines += [f"new reach: {line}" for line in reach]
         return tuple(lines)
+
+    def with_history(self, made: Plan) -> Plan:
+        """The same plan; what a run of ours made and somebody else has removed since says so."""
+        written = written_by(self.store[0], self.estate.name)
+
+        def told(change: Change) -> Change:
+            run_id, action = written.get(change.key, ("", "delete"))
+            if change.action not in ("create", "snippet") or action == "delete":
+                return change
+            return change.because(f"run {run_id} wrote it; another owner has removed it since")
+
+        return replace(made, changes=tuple(told(change) for change in made.changes))
 
     def plan_destroy(self, *, on_event: OnEvent | None = None) -> Plan:
         """A plan that removes whatever bears this estate's mark."""
