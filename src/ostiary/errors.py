@@ -62,7 +62,7 @@ class EstateError(OstiaryError):
     def __init__(
         self, what: str, *, problems: Sequence[str] = (), why: str = "", fix: str = ""
     ) -> None:
-        super().__init__(what, why=why, fix=fix)
+        super().__init__(what, why=why or "; ".join(problems[:1]), fix=fix)
         self.problems = tuple(problems)
 
     def as_json(self) -> Mapping[str, object]:

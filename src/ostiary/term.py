@@ -47,11 +47,12 @@ def error(failure: OstiaryError, *, as_json: bool = False) -> None:
         say(json.dumps(failure.as_json(), ensure_ascii=False))
         return
     say(f"{paint('ostiary: error:', 'red', stream=sys.stderr)} {failure.what}")
-    if isinstance(failure, EstateError):
-        for problem in failure.problems:
-            say(f"  {problem}")
-    if failure.why:
-        say(f"  why: {failure.why}")
+    why = failure.why.splitlines()
+    if isinstance(failure, EstateError) and failure.problems:
+        problems = list(failure.problems)
+        why = problems if len(problems) == 1 else [f"{len(problems)} problems", *problems]
+    for index, line in enumerate(why):
+        say(f"       {line}" if index else f"  why: {line}")
     if failure.fix:
         say(f"  fix: {failure.fix}")
 

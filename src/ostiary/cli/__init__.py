@@ -42,6 +42,18 @@ class CommandTable(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Names the command that was perhaps meant."""
+        if args[0] in COMMANDS:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # noqa: PLC0415 - only for who mistyped
+
+        if near := get_close_matches(args[0], COMMANDS, n=1):
+            raise click.UsageError(f"no such command '{args[0]}', did you mean {near[0]}?", ctx)
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
@@ -77,10 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         return ended.exit_code
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
-        term.error(
-            UsageError(wrong.format_message().rstrip(".").lower(), fix=f"run: {command} --help"),
-            as_json=as_json,
-        )
+        message = wrong.format_message().rstrip(".")
+        what = message[:1].lower() + message[1:]
+        term.error(UsageError(what, fix=f"run: {command} --help"), as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
         term.say("ostiary: interrupted")

@@ -30,7 +30,7 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     if as_json:
         term.result_json(reached.as_json())
         return
-    rows = (
+    rows = [
         (
             item.account,
             item.name,
@@ -39,12 +39,13 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
             "" if item.wanted else "NOT in the estate",
         )
         for item in reached.items
-    )
-    if reached.items:
+    ]
+    if rows:
         term.result(term.table(("account", "name", "role", "because", ""), rows))
     else:
-        term.say(
-            f"{login} can enter nothing{' (status ' + reached.status + ')' if reached.status != 'ACTIVE' else ''}"
-        )
-    for missing in reached.missing:
-        term.say(f"the estate also wants {missing}, which does not work now; run: ostiary plan")
+        inactive = "" if reached.status == "ACTIVE" else f": the user is {reached.status}"
+        term.say(f"{login} can enter nothing{inactive}")
+    if reached.missing:
+        term.say(f"{len(reached.missing)} roles of the estate do not open yet; run: ostiary plan")
+        for arn in reached.missing:
+            term.say(f"  {arn}")

@@ -110,8 +110,10 @@ def restore(
     from ostiary.plan.guard import Overrides  # noqa: PLC0415
     from ostiary.plan.restore import plan_restore  # noqa: PLC0415
     from ostiary.plan.restore import restore as write_back  # noqa: PLC0415
+    from ostiary.plan.resume import show_run  # noqa: PLC0415
 
     work = open_work(estate_file, "apply")
+    show_run(work.store[0], work.estate.name, run_id)
     with progress("reading") as on_event:
         owned = work.plan(on_event=on_event).owned
     store, wrap = work.store

@@ -59,11 +59,9 @@ def parse(
 
 def _bad(problems: Problems) -> EstateError:
     lines = problems.lines()
-    count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     return EstateError(
         f"cannot use estate {problems.file}",
         problems=lines,
-        why=f"{count}, first {lines[0]}",
         fix=f"correct {problems.file} and run: ostiary plan --estate {problems.file}",
     )
 

@@ -85,6 +85,6 @@ def _check_all(plan: Plan, kinds: Sequence[Kind], workers: int) -> None:
     if problems:
         raise StalePlan(
             "nothing was written: not all of the plan can be done",
-            why="\n       ".join(problems),
+            why="\n".join(problems),
             fix="plan again, or apply without --all-or-nothing",
         )

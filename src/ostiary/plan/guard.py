@@ -129,7 +129,7 @@ class Guard:
             flags = sorted({one.fix for one in refused if one.fix})
             raise GuardTripped(
                 f"refused to apply the plan of estate {plan.estate}",
-                why="\n       ".join(lines),
+                why="\n".join(lines),
                 fix=" ".join(("look at each, then add:", *flags)) if flags else "",
             )
         return verdicts

@@ -112,7 +112,7 @@ class Outcome:
             return
         if len(lines) > _NAMED:
             lines[_NAMED:] = [f"and {len(lines) - _NAMED} more"]
-        why = "\n       ".join([counts or "nothing to write", *lines])
+        why = "\n".join([counts or "nothing to write", *lines])
         if self.stale and all(one.result in ("stale", "blocked") for one in rest):
             raise StalePlan("not all of the plan still fits the world", why=why, fix=_AGAIN)
         raise Partial("not all of the plan was applied", why=why, fix=_AGAIN)

@@ -1,25 +1,28 @@
 """A plan for people: like a diff, grouped by account, the summary last.
 
-111122223333
+111122223333 prod-web
   + iam-role Administrator
-      + description  "…"
-  ~ trust-statement Ops/OstiaryAB12CD34
+  ~ iam-role ReadOnly
       - max_session  3600
       + max_session  14400
   - okta-group aws#x#Old#111122223333   DELETED: no longer wanted
 
 plan: 1 to create, 1 to update, 1 to delete, 20 as wanted
+
+A new object is one line; with ``details`` its values follow, each behind a plus sign.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from ostiary.plan.change import Change, Plan, canonical
-from ostiary.plan.resource import Json
+from ostiary.plan.resource import Json, Owner
 
+RELEASE = "release"  # no action of a plan: how a deletion is shown that only takes our mark off
 _LONG = 120  # characters of a value that are still shown whole
 
 _SYMBOLS = {
@@ -30,9 +33,10 @@ _SYMBOLS = {
     "unread": "?",
     "foreign": "!",
     "snippet": "!",
+    RELEASE: "=",
 }
 _COLOURS = {"+": "32", "~": "33", "-": "31", "-/+": "1;31", "!": "35", "?": "36"}
-_LOUD = {"delete": "DELETED", "replace": "REPLACED"}
+_LOUD = {"delete": "DELETED", "replace": "REPLACED", RELEASE: "stays, without our mark"}
 _COUNTED = {
     "create": "to create",
     "update": "to update",
@@ -41,18 +45,31 @@ _COUNTED = {
     "foreign": "in the way",
     "snippet": "to hand to their owners",
     "unread": "unread",
+    RELEASE: "to release, nothing is deleted",
     "keep": "as wanted",
 }
 
 
-def render(plan: Plan, *, colour: bool = False) -> str:
-    """The whole plan as text; its last line is the summary."""
-    lines = (_printable(line) for line in _lines(plan))
+def render(
+    plan: Plan,
+    *,
+    colour: bool = False,
+    details: bool = False,
+    names: Mapping[str, str] | None = None,
+    released: bool = False,
+) -> str:
+    """The whole plan as text; its last line is the summary. ``names`` are those of accounts, by id.
+
+    ``released`` says that nothing is deleted: only our mark comes off what the plan would delete.
+    """
+    if released:
+        plan = replace(plan, changes=tuple(replace(one, action=RELEASE) for one in plan.changes))
+    lines = (_printable(line) for line in _lines(plan, details, names or {}))
     return "".join((_coloured(line) if colour else line) + "\n" for line in lines)
 
 
 def summary_line(plan: Plan) -> str:
-    counts = plan.summary()
+    counts = Counter(change.action for change in plan.changes) + Counter(keep=plan.keep)
     parts = [f"{counts[action]} {text}" for action, text in _COUNTED.items() if counts[action]]
     return "plan: " + (", ".join(parts) if parts else "nothing is wanted and nothing is there")
 
@@ -66,14 +83,14 @@ def shown(value: Json) -> str:
     return canonical(value)  # quotes show spaces
 
 
-def _lines(plan: Plan) -> Iterator[str]:
+def _lines(plan: Plan, details: bool, names: Mapping[str, str]) -> Iterator[str]:
     groups: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
         groups[change.account].append(change)
     for account, changes in sorted(groups.items()):
-        yield account
+        yield f"{account} {names.get(account, '')}".rstrip()
         for change in changes:
-            yield from _change(change)
+            yield from _change(change, details)
         yield ""
     for unread in plan.unread:
         yield f"? {unread.scope} was not read, nothing is deleted there: {unread.why}"
@@ -86,15 +103,18 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield summary_line(plan)
 
 
-def _change(change: Change) -> Iterator[str]:
+def _change(change: Change, details: bool) -> Iterator[str]:
     loud = _LOUD.get(change.action, "")
-    note = ": ".join(filter(None, (loud, change.reason)))
+    reason = "" if change.action == RELEASE else change.reason
+    note = ": ".join(filter(None, (loud, reason)))
     yield f"  {_SYMBOLS[change.action]} {change.key.kind} {change.key.name}" + (
         f"   {note}" if note else ""
     )
     if change.action == "snippet":
         yield from (f"      | {line}" for line in change.snippet.splitlines())
-    elif change.action == "create":
+    elif change.action == "foreign" and change.owner is Owner.FOREIGN:
+        yield f"      take it over with: ostiary adopt '{change.key}'"
+    elif change.action == "create" and details:
         for name, value in sorted((change.after or {}).items()):
             yield f"      + {name}  {shown(value)}"
     elif change.action in ("update", "replace"):

@@ -62,7 +62,7 @@ def show_run(store: RunStore, estate: str, run_id: str) -> Recorded:
     """The whole journal of a run. NotFound, or Conflict if it was damaged."""
     data = store.log(journal_name(estate, run_id)).read()
     if not data:
-        raise NotFound(f"no run {run_id} of estate {estate}", fix="ostiary runs list")
+        raise NotFound(f"no run {run_id} of estate {estate}", fix="run: ostiary runs")
     return read_journal(run_id, data)
 
 

@@ -1,6 +1,6 @@
 from ostiary.plan.change import Change, Plan, Unread
 from ostiary.plan.render import render, shown
-from ostiary.plan.resource import Key
+from ostiary.plan.resource import Key, Owner
 
 ACCOUNT = "111122223333"
 
@@ -26,12 +26,21 @@ def test_reads_like_a_diff():
             reason="belongs to stack s",
             snippet="Sid: x\nEffect: y",
         ),
-        Change("foreign", Key("iam-role", ACCOUNT, "Theirs"), reason="exists without our mark"),
+        Change(
+            "foreign",
+            Key("iam-role", ACCOUNT, "Theirs"),
+            reason="exists without our mark",
+            owner=Owner.FOREIGN,
+        ),
     ]
     unread = (Unread("444455556666", ("iam-role",), "AccessDenied", "ask"),)
-    text = render(plan(*changes, keep=20, unread=unread, warnings=("no MFA",)))
+    text = render(
+        plan(*changes, keep=20, unread=unread, warnings=("no MFA",)),
+        details=True,
+        names={ACCOUNT: "prod-web"},
+    )
     assert text == (
-        f"{ACCOUNT}\n"
+        f"{ACCOUNT} prod-web\n"
         "  + iam-role Ops\n"
         "      + size  1\n"
         "      + text  sha256:3c49a9d3… (12,345 characters)\n"
@@ -40,6 +49,7 @@ def test_reads_like_a_diff():
         "      | Sid: x\n"
         "      | Effect: y\n"
         "  ! iam-role Theirs   exists without our mark\n"
+        f"      take it over with: ostiary adopt 'iam-role:{ACCOUNT}/Theirs'\n"
         "\n"
         "main\n"
         "  ~ okta-group g\n"
@@ -57,6 +67,21 @@ def test_reads_like_a_diff():
     )
 
 
+def test_a_new_object_is_one_line_without_details():
+    one = Change("create", Key("iam-role", ACCOUNT, "Ops"), None, {"size": 1})
+    assert render(plan(one)) == f"{ACCOUNT}\n  + iam-role Ops\n\nplan: 1 to create\n"
+
+
+def test_what_is_released_is_not_called_deleted():
+    one = Change("delete", Key("iam-role", ACCOUNT, "Old"), {"a": 1}, reason="no longer wanted")
+    assert render(plan(one), released=True) == (
+        f"{ACCOUNT}\n"
+        "  = iam-role Old   stays, without our mark\n"
+        "\n"
+        "plan: 1 to release, nothing is deleted\n"
+    )
+
+
 def test_colour_only_when_asked():
     one = Change("replace", Key("iam-role", ACCOUNT, "Ops"), {"a": 1}, {"a": 2}, ("a",))
     assert "\033" not in render(plan(one))
@@ -66,7 +91,9 @@ def test_colour_only_when_asked():
 
 def test_hostile_names_do_not_reach_the_terminal():
     name = "a\x1b[2J\x9b\u202e\nplan: nothing"
-    text = render(plan(Change("create", Key("okta-group", "main", name), None, {"n": name})))
+    text = render(
+        plan(Change("create", Key("okta-group", "main", name), None, {"n": name})), details=True
+    )
     assert "\x1b" not in text
     assert "\x9b" not in text
     assert "\u202e" not in text

@@ -51,7 +51,7 @@ def read_estate(file: Path, environ: Mapping[str, str] | None = None) -> Estate:
     except (OSError, UnicodeDecodeError) as error:
         raise EstateError(
             f"cannot read estate {file}",
-            why=str(error),
+            why=(error.strerror or "").lower() if isinstance(error, OSError) else "it is not UTF-8",
             fix="name one with --estate, or write one with: ostiary init",
         ) from error
     return parse(
@@ -124,6 +124,10 @@ class Work:
                 )
         return self._surveys[only]
 
+    def names(self) -> dict[str, str]:
+        """The names of all accounts that were seen, by id."""
+        return {one.id: one.name for known in self._surveys.values() for one in known.accounts}
+
     def desired(self, only: frozenset[str] = frozenset()) -> Desired:
         """What the estate comes to now. EstateError with every problem at once."""
         ids = frozenset(AccountId(one) for one in only)
@@ -133,7 +137,6 @@ class Work:
             raise EstateError(
                 f"cannot use estate {self.estate.file}",
                 problems=wanted.problems,
-                why=wanted.problems[0],
                 fix=f"correct {self.estate.file} and run: ostiary plan",
             )
         return wanted

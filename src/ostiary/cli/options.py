@@ -1,0 +1,86 @@
+"""Options that several commands take, and the question that a writing one asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ostiary import term
+from ostiary.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def estate_option(function: F) -> F:
+    return click.option(
+        "--estate",
+        "estate_file",
+        metavar="FILE",
+        help="The estate file [estate.yaml, OSTIARY_ESTATE].",
+    )(function)
+
+
+def details_option(function: F) -> F:
+    return click.option("--details", is_flag=True, help="Show every value of new objects.")(
+        function
+    )
+
+
+def json_option(function: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def only_option(function: F) -> F:
+    return click.option(
+        "--only",
+        multiple=True,
+        metavar="account:ID",
+        help="Leave everything else untouched; repeatable.",
+    )(function)
+
+
+def guard_options(function: F) -> F:
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option(
+            "--allow-deletions",
+            multiple=True,
+            metavar="KIND=N",
+            help="Allow exactly that many deletions of a kind.",
+        ),
+        click.option(
+            "--without-admin-path",
+            multiple=True,
+            metavar="ID",
+            help="Go on in this account although no independent admin path was found.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def accounts_of(only: tuple[str, ...]) -> frozenset[str]:
+    """``account:123456789012`` to ids. Raises UsageError for anything else."""
+    ids = set()
+    for text in only:
+        kind, _, account = text.partition(":")
+        if kind != "account" or len(account) != 12 or not account.isdigit():  # noqa: PLR2004 - 12 digits
+            raise UsageError(
+                f"--only {text} names no account", fix="write it as --only account:123456789012"
+            )
+        ids.add(account)
+    return frozenset(ids)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask whether to ``question``; where nobody can be asked, ``--yes`` must have been given."""
+    if yes:
+        return
+    if not term.can_ask():
+        raise UsageError(
+            f"cannot ask whether to {question}", why="this is not a terminal", fix="add --yes"
+        )
+    if not term.ask(f"{question}? (yes to go on)", "yes"):
+        raise UsageError("nothing was written", why="the answer was not yes")
