@@ -34,7 +34,7 @@ docs: $(VENV)/.ostiary
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "ostiary: error: $(PYTHON) is not Python 3.11 or newer with venv" >&2; \
-	  echo "  why: $$($(PYTHON) --version 2>&1 || true)" >&2; \
+	  echo "  why: $$($(PYTHON) --version 2>&1 | head -n 1)" >&2; \
 	  echo "  fix: install python3.11 and python3.11-venv, then run: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
 	  exit 2; }
 	@$(PYTHON) -m venv $(VENV)

@@ -76,7 +76,7 @@ def demo(*, as_json: bool, keep: Path | None) -> None:
         tell("\nwhat must not work")
         for refusal in refusals:
             tell(
-                f"  {'✓ refused' if refusal.refused else '✗ ACCEPTED'}  {refusal.what:<34} {refusal.code}"
+                f"  {'✓ refused' if refusal.refused else '✗ ACCEPTED'}  {refusal.what:<40} {refusal.code}"
             )
         second = _open(folder).plan()
         tell(f"\n$ ostiary plan\n{summary_line(second)}")
