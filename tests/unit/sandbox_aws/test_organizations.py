@@ -90,3 +90,43 @@ def test_service_control_policies_of_each_level(organizations, organization, ref
         refusal(organizations.describe_policy, PolicyId="p-12345678")[0]
         == "PolicyNotFoundException"
     )
+
+
+def test_a_service_control_policy_binds_where_it_is_attached(
+    organizations, organization, connect, sts, refusal
+):
+    content = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": "iam:*", "Resource": "*"}],
+    }
+    new = {"Type": "SERVICE_CONTROL_POLICY", "Name": "no-iam", "Description": "", "Tags": []}
+    made = organizations.create_policy(**new, Content=json.dumps(content))["Policy"]
+    assert json.loads(made["Content"]) == content
+    summary = made["PolicySummary"]
+    listed = organizations.list_policies(Filter="SERVICE_CONTROL_POLICY")["Policies"]
+    assert {one["Name"] for one in listed} == {"FullAWSAccess", "no-iam"}
+    again = refusal(organizations.create_policy, **new, Content=json.dumps(content))
+    assert again[0] == "DuplicatePolicyException"
+    junk = refusal(organizations.create_policy, **new | {"Name": "junk"}, Content="{}")
+    assert junk[0] == "MalformedPolicyDocumentException"
+
+    role = f"arn:aws:iam::{MEMBER}:role/OrganizationAccountAccessRole"
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="one")["Credentials"]
+    member = connect("iam", keys)
+    member.list_roles()
+    call = {"PolicyId": summary["Id"], "TargetId": MEMBER}
+    organizations.attach_policy(**call)
+    assert refusal(member.list_roles)[0] == "AccessDenied"
+    assert refusal(organizations.attach_policy, **call)[0] == "DuplicatePolicyAttachmentException"
+    in_use = refusal(organizations.delete_policy, PolicyId=summary["Id"])
+    assert in_use[0] == "PolicyInUseException"
+    full = {"PolicyId": "p-FullAWSAccess", "TargetId": MEMBER}
+    organizations.detach_policy(**full)
+    assert refusal(organizations.detach_policy, **call)[0] == "ConstraintViolationException"
+    organizations.attach_policy(**full)
+    organizations.detach_policy(**call)
+    member.list_roles()
+    assert refusal(organizations.detach_policy, **call)[0] == "PolicyNotAttachedException"
+    organizations.delete_policy(PolicyId=summary["Id"])
+    gone = refusal(organizations.describe_policy, PolicyId=summary["Id"])
+    assert gone[0] == "PolicyNotFoundException"

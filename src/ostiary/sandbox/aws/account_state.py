@@ -64,9 +64,22 @@ class OrganizationalUnit:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ControlPolicy:
+    """A service control policy. Where it is attached, ``scps`` holds this very ``document``."""
+
+    id: str
+    name: str
+    document: Document
+    description: str = ""
+
+
 @dataclass(slots=True)
 class AwsOrganization:
-    """``root`` is the root's id; ``scps`` maps a root, OU or account id to its service control policies."""
+    """``root`` is the root's id; ``scps`` maps a root, OU or account id to its service control policies.
+
+    ``policies`` are those that were made by a call, attached or not.
+    """
 
     partition: str
     id: str
@@ -74,6 +87,7 @@ class AwsOrganization:
     management_id: str
     ous: dict[str, OrganizationalUnit] = field(default_factory=dict)
     scps: dict[str, list[Document]] = field(default_factory=dict)
+    policies: dict[str, ControlPolicy] = field(default_factory=dict)
     creations: dict[str, dict[str, Any]] = field(default_factory=dict)  # CreateAccount requests
 
     def lineage(self, parent_id: str) -> list[str]:

@@ -160,7 +160,12 @@ _ORGANIZATIONS: tuple[Row, ...] = (
     ("DescribeOrganizationalUnit", organizations.describe_organizational_unit, "*", ()),
     ("ListTagsForResource", organizations.list_tags_for_resource, "*", ()),
     ("ListPoliciesForTarget", control_policies.list_policies_for_target, "*", ()),
+    ("ListPolicies", control_policies.list_policies, "*", ()),
     ("DescribePolicy", control_policies.describe_policy, "*", ()),
+    ("CreatePolicy", control_policies.create_policy, "*", _TAGS),
+    ("DeletePolicy", control_policies.delete_policy, "*", ()),
+    ("AttachPolicy", control_policies.attach_policy, "*", ()),
+    ("DetachPolicy", control_policies.detach_policy, "*", ()),
     ("CreateAccount", organizations.create_account, "*", _TAGS),
     ("DescribeCreateAccountStatus", organizations.describe_create_account_status, "*", ()),
 )

@@ -41,7 +41,7 @@ def find_managed(call: Call) -> AwsOrganization:
     return organization
 
 
-def _page(call: Call, result: str, items: Sequence[T], id_of: Callable[[T], str]) -> Answer:
+def paged(call: Call, result: str, items: Sequence[T], id_of: Callable[[T], str]) -> Answer:
     ordered = sorted(items, key=id_of)
     if token := call.params.get("NextToken"):
         try:
@@ -126,7 +126,7 @@ def list_roots(call: Call) -> Answer:
 
 def list_accounts(call: Call) -> Answer:
     organization = find_managed(call)
-    page = _page(call, "Accounts", _accounts(call, organization), lambda one: one.id)
+    page = paged(call, "Accounts", _accounts(call, organization), lambda one: one.id)
     page["Accounts"] = [_shown_account(organization, one) for one in page["Accounts"]]
     return page
 
@@ -144,7 +144,7 @@ def list_accounts_for_parent(call: Call) -> Answer:
     organization = find_managed(call)
     parent = _checked_parent(organization, call.params["ParentId"])
     members = [one for one in _accounts(call, organization) if one.ou_id == parent]
-    page = _page(call, "Accounts", members, lambda one: one.id)
+    page = paged(call, "Accounts", members, lambda one: one.id)
     page["Accounts"] = [_shown_account(organization, one) for one in page["Accounts"]]
     return page
 
@@ -153,7 +153,7 @@ def list_organizational_units_for_parent(call: Call) -> Answer:
     organization = find_managed(call)
     parent = _checked_parent(organization, call.params["ParentId"])
     units = [unit for unit in organization.ous.values() if unit.parent_id == parent]
-    page = _page(call, "OrganizationalUnits", units, lambda unit: unit.id)
+    page = paged(call, "OrganizationalUnits", units, lambda unit: unit.id)
     page["OrganizationalUnits"] = [
         _shown_ou(organization, unit) for unit in page["OrganizationalUnits"]
     ]
@@ -167,7 +167,7 @@ def list_children(call: Call) -> Answer:
         ids = [one.id for one in _accounts(call, organization) if one.ou_id == parent]
     else:
         ids = [unit.id for unit in organization.ous.values() if unit.parent_id == parent]
-    page = _page(call, "Children", ids, str)
+    page = paged(call, "Children", ids, str)
     page["Children"] = [{"Id": one, "Type": call.params["ChildType"]} for one in page["Children"]]
     return page
 
