@@ -28,19 +28,27 @@ class GroupKind:
     """``wanted``: ``{"description": text}``; ``ids``: ``id``. Groups of all sources share one space of names.
 
     A group of ours whose mark says what a wanted one is for, under a name that nobody wants any more, is that
-    group: it is renamed, and keeps its members. ``renamed`` (wanted name -> id) tells the members' kind.
+    group: it is renamed, and keeps its members. ``renamed`` (wanted name -> id) tells the members' kind, and so does
+    ``made`` (id -> group) what was made a moment ago.
     """
 
     name = "okta-group"
 
     def __init__(
-        self, client: OktaClient, org: str, estate: str, *, renamed: dict[str, str] | None = None
+        self,
+        client: OktaClient,
+        org: str,
+        estate: str,
+        *,
+        renamed: dict[str, str] | None = None,
+        made: dict[str, Object] | None = None,
     ) -> None:
         self._client = client
         self._org = org
         self._mark = Mark(estate)
         self._ids: dict[str, str] = {}  # of what was read or written: a search may lag behind
         self._renamed = {} if renamed is None else renamed
+        self._made = {} if made is None else made
 
     def read(self, scope: str, wanted: Mapping[str, Resource]) -> Reading:
         return read_whole(self.name, scope, lambda: self._produce(wanted))
@@ -112,6 +120,7 @@ class GroupKind:
             )
         except Conflict:
             return self._already(key)
+        self._made[group["id"]] = group
         return self._found(group)
 
     def _already(self, key: Key) -> Found:

@@ -20,6 +20,7 @@ from ostiary.errors import Throttled
 
 COLLECTIONS = frozenset({"apps", "groups", "users", "policies", "rules", "keys", "grants", "logs"})
 WINDOW = 60.0
+UNKNOWN = 5  # requests under way in a bucket of which no answer has told anything yet
 LONGEST = 600.0  # a reset further away than this is nonsense and not believed
 
 
@@ -55,12 +56,10 @@ class Pacer:
         self,
         *,
         share: float,
-        workers: int,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
         self._share = share
-        self._workers = workers
         self._clock = clock
         self._sleep = sleep
         self._windows: dict[str, _Window] = {}
@@ -94,8 +93,8 @@ class Pacer:
             return 0.0
 
     def _has_room(self, window: _Window) -> bool:
-        if window.limit is None:  # nothing known yet: as many as may be under way at once
-            return window.in_flight < self._workers
+        if window.limit is None:
+            return window.in_flight < UNKNOWN
         allowed = max(1, int(window.limit * self._share))
         used = window.limit - window.remaining
         return used + window.in_flight < allowed

@@ -31,7 +31,8 @@ class RoleGroupMembersKind:
 
     A group without members counts as absent, unless none are wanted. ``renamed`` (wanted name -> id, from
     ``GroupKind``) are groups that still have another name. ``removed`` collects the user ids that were
-    taken out since the last read: ``GroupRuleKind`` forgives the exceptions that Okta makes of them.
+    taken out since the last read: ``GroupRuleKind`` forgives the exceptions that Okta makes of them. ``made`` are
+    groups that ``GroupKind`` made a moment ago, by id.
     """
 
     name = "okta-role-group-members"
@@ -44,6 +45,7 @@ class RoleGroupMembersKind:
         *,
         removed: set[str] | None = None,
         renamed: dict[str, str] | None = None,
+        made: dict[str, Object] | None = None,
         patience: float = PATIENCE,
     ) -> None:
         self._client = client
@@ -51,6 +53,7 @@ class RoleGroupMembersKind:
         self._mark = Mark(estate)
         self._removed = set() if removed is None else removed
         self._renamed = {} if renamed is None else renamed
+        self._made = {} if made is None else made
         self._patience = patience
         self._planned: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         self._groups: dict[str, Object] = {}
@@ -154,7 +157,9 @@ class RoleGroupMembersKind:
 
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
         """Fill an empty group. Members that nobody wants are a Conflict: to take them out needs a plan that says so."""
-        group = self._client.get(f"/groups/{segment(str(wanted['group']))}")
+        group = self._made.pop(str(wanted["group"]), None) or self._client.get(
+            f"/groups/{segment(str(wanted['group']))}"
+        )
         self._groups[key.name] = group
         if self._mark.owner(description_of(group))[0] is not Owner.OURS:
             raise Conflict(
@@ -162,14 +167,14 @@ class RoleGroupMembersKind:
                 why="it does not bear the mark of this estate",
                 fix=f"ostiary adopt okta-group:{self._org}/{key.name}",
             )
-        extras = self._members(group) - _ids(wanted, "members")
-        if extras:
+        members = self._members(group)
+        if extras := members - _ids(wanted, "members"):
             raise Conflict(
                 f"cannot fill group {key.name}",
                 why=f"it already has {len(extras)} members who are not wanted: {_some(extras)}",
                 fix="ostiary plan",
             )
-        return self._fill(group, wanted)
+        return self._fill(group, wanted, members)
 
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
         group = self._group(found.key.name)
@@ -184,15 +189,19 @@ class RoleGroupMembersKind:
             raise stale(found.key, f"left since the plan was made: {_some(gone)}")
         for user in sorted(members - expected):
             self._remove(group, user)
-        return self._fill(group, wanted)
+        if members - expected:
+            members = self._members(group)
+        return self._fill(group, wanted, members)
 
-    def _fill(self, group: Object, wanted: Mapping[str, Json]) -> Found:
-        """Add the direct members, then wait until rules have brought the others."""
+    def _fill(self, group: Object, wanted: Mapping[str, Json], members: frozenset[str]) -> Found:
+        """Add the direct members, then wait until rules have brought the others; ``members`` are those of now."""
         expected, direct = _ids(wanted, "members"), _ids(wanted, "direct")
-        for user in sorted((expected & direct) - self._members(group)):
-            self._add(group, user)
+        if new := (expected & direct) - members:
+            for user in sorted(new):
+                self._add(group, user)
+            members = self._members(group)
         until, pause = self._client.clock() + self._patience, _FIRST_PAUSE
-        while missing := expected - (members := self._members(group)):
+        while missing := expected - members:
             late = self._not_due(missing - direct)
             if late == missing:
                 break
@@ -205,6 +214,7 @@ class RoleGroupMembersKind:
                 )
             self._client.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)
+            members = self._members(group)
         self._planned.pop(name_of(group), None)
         return self._found(group, members | expected)
 

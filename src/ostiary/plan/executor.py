@@ -7,10 +7,12 @@ org counts as tied to every account, so nothing old goes before everything new i
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import queue
 import re
 import threading
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -155,28 +157,37 @@ class Executor:
 
 
 class _Wave:
-    """The changes of one wave: each becomes ready when all it depends on in this wave is finished."""
+    """The changes of one wave: each becomes ready when all it depends on in this wave is finished.
+
+    In a scope, what the longest chain of others waits for goes first: one app holds up every account, a group nobody.
+    """
 
     def __init__(self, changes: Sequence[Change]) -> None:
         keys = {change.key for change in changes}
         self._waits: dict[Key, int] = {}
         self._followers: dict[Key, list[Change]] = defaultdict(list)
-        self._ready: dict[str, deque[Change]] = defaultdict(deque)
+        self._ready: dict[str, list[tuple[int, int, Change]]] = defaultdict(list)  # heaps
         self._in_flight: dict[str, int] = defaultdict(int)
+        scopes = sorted({change.account for change in changes})
+        self._orgs = [scope for scope in scopes if not _is_account(scope)]
+        self._room = {scope: PER_ORG if scope in self._orgs else PER_ACCOUNT for scope in scopes}
         for change in changes:
             needs = keys.intersection(change.depends_on)
             self._waits[change.key] = len(needs)
             for key in needs:
                 self._followers[key].append(change)
-            if not needs:
-                self._ready[change.account].append(change)
+        self._chains = self._measured(changes)
+        self._number = 0
+        for change in changes:
+            if not self._waits[change.key]:
+                self._add(change)
 
     def next(self) -> Change | None:
-        """A ready change of a scope that has room: scopes take turns."""
-        for scope, ready in self._ready.items():
-            if self._in_flight[scope] < (PER_ACCOUNT if _is_account(scope) else PER_ORG):
-                del self._ready[scope]
-                change = ready.popleft()
+        """A ready change of a scope that has room: orgs, which hold most changes, first; accounts take turns."""
+        for scope in itertools.chain(self._orgs, self._ready):
+            if self._ready.get(scope) and self._in_flight[scope] < self._room[scope]:
+                ready = self._ready.pop(scope)
+                _, _, change = heapq.heappop(ready)
                 if ready:
                     self._ready[scope] = ready  # at the end of the line
                 self._in_flight[scope] += 1
@@ -188,7 +199,27 @@ class _Wave:
         for follower in self._followers[change.key]:
             self._waits[follower.key] -= 1
             if not self._waits[follower.key]:
-                self._ready[follower.account].append(follower)
+                self._add(follower)
+
+    def _add(self, change: Change) -> None:
+        self._number += 1  # among equals as planned
+        place = (-self._chains[change.key], self._number, change)
+        heapq.heappush(self._ready[change.account], place)
+
+    def _measured(self, changes: Sequence[Change]) -> dict[Key, int]:
+        """How many changes, one after another, wait for each; whatever it depends on counts one more."""
+        waits = dict(self._waits)
+        order = [change.key for change in changes if not waits[change.key]]
+        for key in order:  # grows while it is walked: what has no more to wait for is next
+            for follower in self._followers[key]:
+                waits[follower.key] -= 1
+                if not waits[follower.key]:
+                    order.append(follower.key)
+        chains: dict[Key, int] = {}
+        for key in reversed(order):
+            followers = (chains[follower.key] for follower in self._followers[key])
+            chains[key] = 1 + max(followers, default=0)
+        return chains
 
 
 def waves_of(plan: Plan, kind_names: Sequence[str], *, canary: bool) -> list[list[Change]]:

@@ -15,6 +15,8 @@ from ostiary.okta.assigned import assigned_to
 from ostiary.okta.people import GroupSummary
 from ostiary.plan.resource import Key
 
+MEMBERS_AT_ONCE = 12  # lists of members under way; the client keeps the rate limits
+
 
 def read_held(connected: Connected, accounts: Iterable[Account]) -> Held:
     """``accounts`` are those that were read; the others are left out of both sides of the proof."""
@@ -50,7 +52,7 @@ def _org(connected: Connected, org: str) -> OrgHeld:
             seen[person.id] = PersonSeen(person.id, person.login, person.status)
         return GroupSeen(group.id, group.name, group.source, frozenset(one.id for one in members))
 
-    with ThreadPoolExecutor(4, thread_name_prefix="members") as pool:
+    with ThreadPoolExecutor(MEMBERS_AT_ONCE, thread_name_prefix="members") as pool:
         held = tuple(pool.map(with_members, groups))
     return OrgHeld(apps, held, tuple(seen.values()))
 
