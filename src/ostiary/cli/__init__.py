@@ -7,6 +7,7 @@ of a command is imported before it is called.
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -81,7 +82,7 @@ def root(context: click.Context, *, debug: bool) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code and never raises."""
+    """Run one command line; returns the exit code. Raises only with ``--debug``."""
     as_json = "--json" in arguments
     try:
         root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
@@ -104,4 +105,11 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except Exception as defect:  # noqa: BLE001 - whatever it is, people get the one error form
+        if "--debug" in arguments:
+            raise
+        what = f"this is a defect of ostiary: {type(defect).__name__}"
+        again = f"run: ostiary --debug {shlex.join(arguments)}"
+        term.error(OstiaryError(what, why=str(defect), fix=again), as_json=as_json)
+        return OstiaryError.exit_code
     return 0

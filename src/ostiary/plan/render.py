@@ -55,16 +55,16 @@ def render(
     *,
     colour: bool = False,
     details: bool = False,
-    names: Mapping[str, str] | None = None,
+    headings: Mapping[str, str] | None = None,
     released: bool = False,
 ) -> str:
-    """The whole plan as text; its last line is the summary. ``names`` are those of accounts, by id.
+    """The whole plan as text; its last line is the summary. ``headings`` are those of scopes.
 
     ``released`` says that nothing is deleted: only our mark comes off what the plan would delete.
     """
     if released:
         plan = replace(plan, changes=tuple(replace(one, action=RELEASE) for one in plan.changes))
-    lines = (_printable(line) for line in _lines(plan, details, names or {}))
+    lines = (_printable(line) for line in _lines(plan, details, headings or {}))
     return "".join((_coloured(line) if colour else line) + "\n" for line in lines)
 
 
@@ -83,12 +83,12 @@ def shown(value: Json) -> str:
     return canonical(value)  # quotes show spaces
 
 
-def _lines(plan: Plan, details: bool, names: Mapping[str, str]) -> Iterator[str]:
+def _lines(plan: Plan, details: bool, headings: Mapping[str, str]) -> Iterator[str]:
     groups: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
         groups[change.account].append(change)
     for account, changes in sorted(groups.items()):
-        yield f"{account} {names.get(account, '')}".rstrip()
+        yield headings.get(account, account)
         for change in changes:
             yield from _change(change, details)
         yield ""

@@ -37,7 +37,7 @@ def test_reads_like_a_diff():
     text = render(
         plan(*changes, keep=20, unread=unread, warnings=("no MFA",)),
         details=True,
-        names={ACCOUNT: "prod-web"},
+        headings={ACCOUNT: f"{ACCOUNT} prod-web"},
     )
     assert text == (
         f"{ACCOUNT} prod-web\n"

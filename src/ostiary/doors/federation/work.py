@@ -124,9 +124,12 @@ class Work:
                 )
         return self._surveys[only]
 
-    def names(self) -> dict[str, str]:
-        """The names of all accounts that were seen, by id."""
-        return {one.id: one.name for known in self._surveys.values() for one in known.accounts}
+    def headings(self) -> dict[str, str]:
+        """What to call each Okta org and each account that was seen, by scope."""
+        accounts = (one for known in self._surveys.values() for one in known.accounts)
+        return {org: f"Okta org {org}" for org in self.estate.orgs} | {
+            one.id: f"{one.id} {one.name}" for one in accounts
+        }
 
     def desired(self, only: frozenset[str] = frozenset()) -> Desired:
         """What the estate comes to now. EstateError with every problem at once."""
