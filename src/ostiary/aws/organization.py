@@ -6,9 +6,10 @@ The tree is walked once: three calls per OU and their pages (AWS Organizations A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from ostiary.aws.account_reading import tags_of
@@ -71,17 +72,31 @@ def no_way_in(aws: Aws, accounts: Iterable[Account]) -> dict[str, OstiaryError]:
     return {account_id: error for account_id, error in tried if error is not None}
 
 
-def _members(aws: Aws, organization: str) -> Iterator[Account]:
+def _members(aws: Aws, organization: str) -> list[Account]:
+    """Everybody below the roots, level by level: what lies beside each other is asked side by side."""
     described = aws.call("organizations", "describe_organization")["Organization"]
-    for root in aws.pages("organizations", "list_roots", "Roots"):
-        yield from _below(aws, organization, described["MasterAccountId"], root["Id"], "/")
+    managing = described["MasterAccountId"]
+    level = [(root["Id"], "/") for root in aws.pages("organizations", "list_roots", "Roots")]
+    found: list[Account] = []
+    while level:
+        asked = [partial(_accounts_in, aws, organization, managing, *place) for place in level]
+        units = [partial(_units_in, aws, *place) for place in level]
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="organization") as pool:
+            below = [pool.submit(one) for one in units]
+            found += [account for some in pool.map(_call, asked) for account in some]
+            level = [place for some in below for place in some.result()]
+    return found
 
 
-def _below(
-    aws: Aws, organization: str, management: str, parent: str, path: str
-) -> Iterator[Account]:
-    for one in aws.pages("organizations", "list_accounts_for_parent", "Accounts", ParentId=parent):
-        yield Account(
+def _call(one: Callable[[], T]) -> T:
+    return one()
+
+
+def _accounts_in(
+    aws: Aws, organization: str, managing: str, parent: str, path: str
+) -> list[Account]:
+    return [
+        Account(
             AccountId(one["Id"]),
             one.get("Name", ""),
             organization,
@@ -89,17 +104,23 @@ def _below(
             ou=path,
             status=one.get("State") or one["Status"],  # State is the newer of the two
             email=one.get("Email", ""),
-            management=one["Id"] == management,
+            management=one["Id"] == managing,
         )
-    units = aws.pages(
+        for one in aws.pages(
+            "organizations", "list_accounts_for_parent", "Accounts", ParentId=parent
+        )
+    ]
+
+
+def _units_in(aws: Aws, parent: str, path: str) -> list[tuple[str, str]]:
+    """The OUs directly below a parent: their ids and paths."""
+    listed = aws.pages(
         "organizations",
         "list_organizational_units_for_parent",
         "OrganizationalUnits",
         ParentId=parent,
     )
-    for unit in units:
-        below = f"{path.rstrip('/')}/{unit['Name']}"
-        yield from _below(aws, organization, management, unit["Id"], below)
+    return [(unit["Id"], f"{path.rstrip('/')}/{unit['Name']}") for unit in listed]
 
 
 def _own_account(aws: Aws, organization: str) -> Account:

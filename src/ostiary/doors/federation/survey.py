@@ -38,6 +38,29 @@ def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
     With ``only``, no other account is entered: the others count as unread.
     """
     estate = connected.estate
+    with ThreadPoolExecutor(max(1, len(estate.orgs)), thread_name_prefix="org") as pool:
+        asked = {name: pool.submit(_org, connected, name) for name in estate.orgs}
+        accounts, suspended = _discovered(connected)
+        read, unread = _enter(connected, accounts, only)
+        orgs = {name: one.result() for name, one in asked.items()}
+    return Survey(
+        seen=Seen(
+            accounts=tuple(
+                replace(account, alias=read[account.id][0]) if account.id in read else account
+                for account in accounts
+            ),
+            orgs=orgs,
+            unread=frozenset(account.id for account in accounts if account.id not in read),
+            iam={account_id: iam for account_id, (_, iam) in read.items()},
+        ),
+        suspended=tuple(suspended),
+        unread=unread,
+    )
+
+
+def _discovered(connected: Connected) -> tuple[list[Account], list[Account]]:
+    """The active accounts of every organization, and the others."""
+    estate = connected.estate
     accounts: list[Account] = []
     suspended: list[Account] = []
     for name, organization in estate.organizations.items():
@@ -51,20 +74,7 @@ def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
             connected.fleet.place(account.id, name)
         accounts += found.accounts
         suspended += found.suspended
-    read, unread = _enter(connected, accounts, only)
-    return Survey(
-        seen=Seen(
-            accounts=tuple(
-                replace(account, alias=read[account.id][0]) if account.id in read else account
-                for account in accounts
-            ),
-            orgs={name: _org(connected, name) for name in estate.orgs},
-            unread=frozenset(account.id for account in accounts if account.id not in read),
-            iam={account_id: iam for account_id, (_, iam) in read.items()},
-        ),
-        suspended=tuple(suspended),
-        unread=unread,
-    )
+    return accounts, suspended
 
 
 def _asks_for_tags(estate: Estate) -> bool:
