@@ -134,12 +134,15 @@ def _way_back(
         action, risk, detaches = "create", Risk.NONE, 0
     else:  # what a before-image takes away is not known here: the strictest grade
         action, risk, detaches = "update", Risk.TRUST, 1
+    raw = _raw(found)
+    wanted = (image or {}).items()
+    differing = [name for name, value in wanted if raw is None or raw.get(name) != value]
     return Change(
         action=action,
         key=step.key,
-        before=found.attributes if found else None,
+        before=raw,
         after=image,
-        differing=tuple(image or ()),
+        differing=tuple(differing),
         risk=risk,
         detaches=detaches,
         reason=f"{step.action} by that run",

@@ -70,6 +70,17 @@ def test_a_restore_is_a_run_and_can_be_undone(bench):
     assert state(bench) == after
 
 
+def test_only_what_goes_back_is_shown(bench):
+    bench.converge(
+        [Resource(OPS, {"size": 2, "members": ["ada"]})]
+        + [Resource(key, {"size": 1, "members": ["ada"]}) for key in (OLD, TRUST)]
+    )
+    run_id = list_runs(bench.store, "acme")[-1].run_id
+    (change,) = back(bench, run_id).plan.changes
+    assert [change.before[name] == change.after[name] for name in change.differing] == [False]
+    assert change.before.keys() == change.after.keys()
+
+
 def test_what_was_changed_since_is_left_and_named(bench):
     run_id = change_the_world(bench)
     bench.world.rows[OPS]["data"]["size"] = 9
