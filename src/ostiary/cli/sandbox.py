@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -26,13 +27,19 @@ def state_folder() -> Path:
 
 
 def description(folder: Path) -> dict[str, Any] | None:
-    """What ``up --json`` printed, if that sandbox still runs."""
+    """What ``up --json`` printed, if that sandbox still runs.
+
+    It runs as long as it holds its lock: a process id alone may by now be another's, and would be signalled.
+    """
     try:
         described: dict[str, Any] = json.loads((folder / "sandbox.json").read_text())
-        os.kill(described["pid"], 0)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return described
+        with (folder / "lock").open() as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return described
+    except FileNotFoundError:
+        pass
+    return None
 
 
 @click.group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import signal
@@ -94,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--switch", action="append", default=[])
     options = parser.parse_args(arguments)
     switches = switches_from(options.switch)
+    held = (options.folder / "lock").open("w")  # as long as this process lives
+    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     world = World()
     seed = acme(world)
