@@ -121,6 +121,7 @@ def acme(world: World) -> Acme:
 
 
 def _fill_okta(org: OktaOrg) -> None:
+    org.pipeline = "idx"  # the device flow and policies of apps are the Identity Engine's
     org.add_policy("AWS strong MFA", mfa=True)
     for name in GROUPS:
         org.add_group(name)

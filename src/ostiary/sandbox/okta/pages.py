@@ -1,4 +1,4 @@
-"""HTML pages: Jinja2 with autoescape, one style sheet, no script."""
+"""HTML pages: Jinja2 with autoescape, one style sheet; the only script is the one that names the dashboard's client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ostiary.sandbox.http import Response
 from ostiary.sandbox.okta.call import Call
 
 FOLDER = Path(__file__).parent / "templates"
+SCRIPT = "/assets/enduser-v1/enduser.js"
 SECURITY = (
     (
         "content-security-policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -35,7 +36,7 @@ def _environment() -> Environment:
 
 def render(call: Call, template: str, status: int = 200, **values: Any) -> Response:
     """A page of the org. ``user`` is the signed-in person, ``problem`` a line about what went wrong."""
-    defaults = {"org": call.org.name, "user": None, "problem": ""}
+    defaults = {"org": call.org.name, "user": None, "problem": "", "script": call.href(SCRIPT)}
     text = _environment().get_template(template).render({**defaults, **values})
     return Response.of_html(text, status, SECURITY)
 
