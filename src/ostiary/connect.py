@@ -223,7 +223,7 @@ def _private_key(org: OrgSettings, environ: Mapping[str, str]) -> str:
     except OSError as error:
         raise UsageError(
             f"cannot read the private key of Okta org {org.name}",
-            why=f"{path}: {error.strerror}",
+            why=f"{path}: {str(error.strerror).lower()}",
             fix=f"correct private_key_file in orgs.{org.name}.auth",
         ) from error
 

@@ -57,6 +57,11 @@ def error(failure: OstiaryError, *, as_json: bool = False) -> None:
         say(f"  fix: {failure.fix}")
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 account``, ``2 accounts``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns padded to their widest cell, headings dimmed; no trailing blanks."""
     cells = [list(row) for row in rows]

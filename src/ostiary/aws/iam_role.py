@@ -92,7 +92,7 @@ class IamRoleKind:
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
         now = self._unchanged(found, wanted)
         if now is None:
-            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="plan again")
+            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="run: ostiary plan")
         self._may_write(self._found(found.key.scope, now))
         role = self._wanted_role(found.key, wanted, now)
         self._write(found.key, role, alteration(now, role))
@@ -209,7 +209,7 @@ class IamRoleKind:
             raise StalePlan(
                 f"cannot write {found.key}",
                 why=f"changed since it was read: {', '.join(changed) or 'its owner'}",
-                fix="plan again",
+                fix="run: ostiary plan",
             )
         return now
 
@@ -229,10 +229,11 @@ class IamRoleKind:
             found = self.look(key)
             if found is not None and found.owner is Owner.OURS:
                 return found
-        raise Conflict(
+        appeared = twin == key.name
+        raise (StalePlan if appeared else Conflict)(
             f"cannot create {key}",
-            why=exists.why if twin == key.name else f"{twin} exists, and IAM ignores case in names",
-            fix=f"ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
+            why=exists.why if appeared else f"{twin} exists, and IAM ignores case in names",
+            fix=f"run: ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
             code=exists.code,
         ) from exists
 

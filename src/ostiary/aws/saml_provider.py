@@ -92,7 +92,7 @@ class SamlProviderKind:
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
         now = self._unchanged(found)
         if now is None:
-            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="plan again")
+            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="run: ostiary plan")
         text = _checked(wanted)
         arn = found.ids["arn"]
         if not _same(now.metadata, text):
@@ -165,7 +165,7 @@ class SamlProviderKind:
         owner, _ = owner_by_tag(now.tags, self._estate)
         if owner is not found.owner or not _same(now.metadata, str(found.attributes["metadata"])):
             raise StalePlan(
-                f"cannot write {found.key}", why="changed since it was read", fix="plan again"
+                f"cannot write {found.key}", why="changed since it was read", fix="run: ostiary plan"
             )
         return now
 
@@ -178,10 +178,11 @@ class SamlProviderKind:
             found = self.look(key)
             if found is not None and found.owner is Owner.OURS:
                 return found
-        raise Conflict(
+        appeared = twin == key.name
+        raise (StalePlan if appeared else Conflict)(
             f"cannot create {key}",
-            why=exists.why if twin == key.name else f"{twin} exists, and IAM ignores case in names",
-            fix=f"ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
+            why=exists.why if appeared else f"{twin} exists, and IAM ignores case in names",
+            fix=f"run: ostiary adopt {self.name}:{key.scope}/{twin}, or choose another name",
             code=exists.code,
         ) from exists
 

@@ -110,7 +110,7 @@ class TrustStatementKind:
     def update(self, found: Found, wanted: Mapping[str, Json]) -> Found:
         role = self._unchanged(found)
         if role is None:
-            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="plan again")
+            raise StalePlan(f"cannot update {found.key}", why="it is gone", fix="run: ostiary plan")
         return self._merge(found.key, role, wanted)
 
     def delete(self, found: Found) -> None:
@@ -162,7 +162,7 @@ class TrustStatementKind:
             raise StalePlan(
                 f"cannot write {found.key}",
                 why="the statement changed since it was read",
-                fix="plan again",
+                fix="run: ostiary plan",
             )
         return role
 

@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
         return ended.exit_code
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
-        message = wrong.format_message().rstrip(".")
+        message = wrong.format_message().rstrip(".").replace(". (Did", " (did")
         what = message[:1].lower() + message[1:]
         term.error(UsageError(what, fix=f"run: {command} --help"), as_json=as_json)
         return UsageError.exit_code
@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as defect:  # noqa: BLE001 - whatever it is, people get the one error form
+    except Exception as defect:  # whatever it is, people get the one error form
         if "--debug" in arguments:
             raise
         what = f"this is a defect of ostiary: {type(defect).__name__}"

@@ -70,7 +70,10 @@ def deploy(
         if not account.management and (not chosen or account.id in chosen)
     ]
     wanted = work.bootstrap(name, trusted)
-    confirm(f"make {wanted.plan} and {wanted.apply} in {len(accounts)} accounts of {name}", yes=yes)
+    confirm(
+        f"make {wanted.plan} and {wanted.apply} in {term.counted(len(accounts), 'account')} of {name}",
+        yes=yes,
+    )
     done = deploy_roles(work.connected.aws[name], accounts, wanted)
     if as_json:
         rows = [

@@ -127,7 +127,7 @@ def apply(
         return
     if not accept_reach:
         work.refuse_new_reach(made)
-    confirm(f"apply {len(made.writes)} changes to {work.estate.name}", yes=yes)
+    confirm(f"apply {term.counted(len(made.writes), 'change')} to {work.estate.name}", yes=yes)
     stop = threading.Event()
     with stopping(stop, work.connected.stopping), progress("applying") as on_event:
         outcome = work.apply(
@@ -173,8 +173,8 @@ def drift(*, estate_file: str | None, only: tuple[str, ...], details: bool, as_j
 
 def _differing(made: Plan) -> str:
     parts = (
-        (len(made.writes), "changes would bring it back"),
-        (len(made.changes) - len(made.writes), "objects are in the way or owned elsewhere"),
-        (len(made.unread), "scopes were not read"),
+        (len(made.writes), "change", "would bring it back"),
+        (len(made.changes) - len(made.writes), "object", "in the way or owned elsewhere"),
+        (len(made.unread), "scope", "not read"),
     )
-    return ", ".join(f"{number} {text}" for number, text in parts if number)
+    return ", ".join(f"{term.counted(n, noun)} {text}" for n, noun, text in parts if n)

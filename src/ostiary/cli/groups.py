@@ -63,7 +63,7 @@ def _names(file: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot read group names from {file}",
-            why=str(error),
+            why=(error.strerror or "").lower() if isinstance(error, OSError) else str(error),
             fix='write a JSON list: ["aws#acme-prod#Admin#111122223333"]',
         ) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -102,7 +102,7 @@ def lint(*, group_filter: str, pattern: str, app_filter: str, as_json: bool) -> 
     errors = [finding for finding in findings if finding.level == "error"]
     if errors:
         raise UsageError(
-            f"{len(errors)} of these settings give wrong access or none",
-            why=errors[0].message,
+            f"{term.counted(len(errors), 'finding')} would give wrong access or none",
+            why="\n".join(f"{one.setting}: {one.message}" for one in errors),
             fix="start from the defaults shown by: ostiary groups lint --help",
         )

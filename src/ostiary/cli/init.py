@@ -30,5 +30,5 @@ def init(*, okta_url: str, name: str, profile: str | None, output: Path) -> None
     try:
         output.write_text(text)
     except OSError as error:
-        raise EstateError(f"cannot write {output}", why=str(error.strerror)) from error
+        raise EstateError(f"cannot write {output}", why=str(error.strerror).lower()) from error
     term.say(f"wrote {output}; look at it, then run: ostiary plan --estate {output}")

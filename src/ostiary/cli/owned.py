@@ -43,7 +43,7 @@ def adopt(
         made = work.adopt(wanted, on_event=on_event)
     if not as_json:
         show(work, made)
-    confirm(f"adopt {len(wanted)} objects into {work.estate.name}", yes=yes)
+    confirm(f"adopt {term.counted(len(wanted), 'object')} into {work.estate.name}", yes=yes)
     outcome = work.apply(made, overrides=Overrides.parse(allow_deletions, without_admin_path))
     finish(work, outcome, as_json=as_json, prove=False)
 

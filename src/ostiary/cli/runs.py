@@ -129,7 +129,8 @@ def restore(
     if not as_json:
         show(work, back.plan)
     if back.plan.writes:
-        confirm(f"write back {len(back.plan.writes)} objects of {work.estate.name}", yes=yes)
+        count = term.counted(len(back.plan.writes), "object")
+        confirm(f"write back {count} of {work.estate.name}", yes=yes)
     stop = threading.Event()
     with stopping(stop, work.connected.stopping), progress("restoring") as on_event:
         outcome = write_back(

@@ -25,7 +25,9 @@ def parse_selectors(fields: Fields, key: str) -> tuple[Selector, ...]:
         if selector is None:
             continue
         if any(selector.text == other.text for other in found):
-            fields.problems.add(item.line, f"duplicate {selector.text} in {key} of {fields.where}")
+            fields.problems.add(
+                item.line, f"duplicate {selector.text!r} under {key}: of {fields.where}"
+            )
         found.append(selector)
     return tuple(found)
 

@@ -37,7 +37,7 @@ def check_against(
     for role in estate.roles.values():
         for other in role.by:
             if not any(other.selector.covers(account) for account in known):
-                message = f"{other.place}: {other.selector} in by of role {role.name!r} matches no account"
+                message = f"{other.place}: '{other.selector}' under by: of role {role.name!r} matches no account"
                 found.append((other.place.line, message))
     return tuple(dict.fromkeys(message for _, message in sorted(found)))
 
@@ -53,10 +53,10 @@ def _selector_problems(rule: AssignmentRule, accounts: Sequence[Account]) -> Ite
     for item in rule.in_:
         if not any(item.matches(account) for account in accounts):
             empty = True
-            yield f"{item} in in of the assignment of {rule.principal} {_nothing(item, accounts)}"
+            yield f"'{item}' under in: of {rule.principal} {_nothing(item, accounts)}"
     for item in rule.not_in:
         if not any(item.covers(account) for account in accounts):
-            yield f"{item} in not_in of the assignment of {rule.principal} matches no account"
+            yield f"'{item}' under not_in: of {rule.principal} matches no account"
     if not empty and not select(rule.in_, rule.not_in, accounts):
         yield f"not_in takes every account out of the assignment of {rule.principal}"
 

@@ -116,7 +116,7 @@ class Fields:
         for item in node.items:
             value = self._text(key, item, pattern)
             if value in values:
-                self.problems.add(item.line, f"duplicate {value!r} in {key} of {self.where}")
+                self.problems.add(item.line, f"duplicate {value!r} under {key}: of {self.where}")
             elif value is not None:
                 values.append(value)
         return tuple(values)
@@ -138,7 +138,8 @@ class Fields:
             self.wrong(key, f"must be a whole number, not {_shown(node)}")
             return default
         if not low <= int(node.text) <= high:
-            self.wrong(key, f"must be between {low} and {high}, not {node.text}")
+            range_ = f"between {low} and {high}" if low < high else str(low)
+            self.wrong(key, f"must be {range_}, not {node.text}")
             return default
         return int(node.text)
 

@@ -258,7 +258,7 @@ def _split(name: str) -> tuple[str, str, str]:
         raise UsageError(
             f"cannot read the name of assignment {name!r}",
             why="it is not <app label>/group:<name> or <app label>/user:<login>",
-            fix="ostiary plan",
+            fix="run: ostiary plan",
         )
     return match["label"], match["sort"], match["principal"]
 

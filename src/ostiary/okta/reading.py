@@ -51,7 +51,7 @@ def refuse_foreign(found: Found) -> None:
         raise Conflict(
             f"cannot create {found.key}",
             why=f"it exists already with {whose} (id {found.ids.get('id', 'unknown')})",
-            fix=f"ostiary adopt {found.key}",
+            fix=f"run: ostiary adopt {found.key}",
         )
 
 
@@ -75,7 +75,7 @@ def refuse_stale(
 
 
 def stale(key: Key, why: str) -> StalePlan:
-    return StalePlan(f"cannot change {key}", why=why, fix="ostiary plan")
+    return StalePlan(f"cannot change {key}", why=why, fix="run: ostiary plan")
 
 
 def search_literal(text: str) -> str:

@@ -86,5 +86,5 @@ def _check_all(plan: Plan, kinds: Sequence[Kind], workers: int) -> None:
         raise StalePlan(
             "nothing was written: not all of the plan can be done",
             why="\n".join(problems),
-            fix="plan again, or apply without --all-or-nothing",
+            fix="run: ostiary plan, or apply without --all-or-nothing",
         )

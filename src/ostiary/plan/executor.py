@@ -26,6 +26,7 @@ PER_ACCOUNT = 4  # changes in flight in one account: IAM throttles each account 
 PER_ORG = (
     12  # in one Okta org, which holds most changes of an estate; its client keeps the rate limits
 )
+_WENT = {"failed": "failed", "left": "was not begun", "unknown": "may or may not be done"}
 _POLL = 0.1  # seconds until a stop is noticed
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -120,7 +121,7 @@ class Executor:
         for key in change.depends_on:
             before = self.results.get(key)
             if before is not None and before.result != "done":
-                return f"{key} is {before.result}"
+                return f"{key} {_WENT.get(before.result, 'is ' + before.result)}"
             if key in self._stuck:
                 return self._stuck[key]
         if change.action != "delete":

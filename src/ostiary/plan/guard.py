@@ -79,7 +79,9 @@ class Overrides:
             kind, _, number = text.partition("=")
             if not (kind and number.isascii() and number.isdigit()):
                 raise UsageError(
-                    f"cannot use --allow-deletions {text}", why="it takes KIND=N, as okta-group=12"
+                    f"cannot use --allow-deletions {text}",
+                    why="it is not KIND=N",
+                    fix="write it as --allow-deletions okta-group=12",
                 )
             allowed[kind] = int(number)
         return cls(allowed, frozenset(without_admin_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,10 +116,12 @@ class Outcome:
         why = "\n".join([counts or "nothing to write", *lines])
         if self.stale and all(one.result in ("stale", "blocked") for one in rest):
             raise StalePlan("not all of the plan still fits the world", why=why, fix=_AGAIN)
-        raise Partial("not all of the plan was applied", why=why, fix=_AGAIN)
+        in_the_way = [str(one.key) for one in self.not_written if one.action == "foreign"]
+        fix = f"run: ostiary adopt {shlex.join(in_the_way)}" if in_the_way else _AGAIN
+        raise Partial("not all of the plan was applied", why=why, fix=fix)
 
     def _with(self, result: str) -> tuple[Result, ...]:
         return tuple(one for one in self.results if one.result == result)
 
 
-_AGAIN = "run apply again: what is done stays done"
+_AGAIN = "run: ostiary apply (what is done stays done)"

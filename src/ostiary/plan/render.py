@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ostiary.plan.change import Change, Plan, canonical
-from ostiary.plan.resource import Json, Owner
+from ostiary.plan.resource import Json
 
 RELEASE = "release"  # no action of a plan: how a deletion is shown that only takes our mark off
 _LONG = 120  # characters of a value that are still shown whole
@@ -112,8 +112,6 @@ def _change(change: Change, details: bool) -> Iterator[str]:
     )
     if change.action == "snippet":
         yield from (f"      | {line}" for line in change.snippet.splitlines())
-    elif change.action == "foreign" and change.owner is Owner.FOREIGN:
-        yield f"      take it over with: ostiary adopt '{change.key}'"
     elif change.action == "create" and details:
         for name, value in sorted((change.after or {}).items()):
             yield f"      + {name}  {shown(value)}"

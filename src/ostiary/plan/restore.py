@@ -145,7 +145,7 @@ def _way_back(
         differing=tuple(differing),
         risk=risk,
         detaches=detaches,
-        reason=f"{step.action} by that run",
+        reason=f"{step.action}d by that run",
         fingerprint=fingerprint(found),
         owner=found.owner if found else None,
         protected=found.protected if found else False,

@@ -48,7 +48,7 @@ def save(plan: Plan, path: Path) -> str:
     try:
         path.write_bytes(_file_form(document))
     except OSError as error:
-        raise OstiaryError(f"cannot save the plan to {path}", why=str(error.strerror)) from error
+        raise OstiaryError(f"cannot save the plan to {path}", why=_of(error)) from error
     return str(document["digest"])
 
 
@@ -57,7 +57,9 @@ def load(path: Path) -> Plan:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read the plan {path}", why=str(error.strerror)) from error
+        raise UsageError(
+            f"cannot read the plan {path}", why=_of(error), fix=f"run: ostiary plan --save {path}"
+        ) from error
     again = "make it again: ostiary plan --estate FILE --save " + str(path)
     try:
         document = json.loads(data)
@@ -143,3 +145,7 @@ def _from_json(document: Mapping[str, Any]) -> Plan:
         owned=document["owned"],
         warnings=tuple(document["warnings"]),
     )
+
+
+def _of(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -159,7 +159,7 @@ def test_what_is_wrong_is_said(extra, said):
         ('"account:1234567890123"', "13 digits"),
         ('"account:12345678901"', "11 digits"),
         ('"account:1234-5678-9012"', "no dashes"),
-        ('"account:a", "account:a"', "duplicate account:a"),
+        ('"account:a", "account:a"', "duplicate 'account:a'"),
         ('{tag: "k"}', "key=value"),
         ('"ou:Prod"', "ou:/Prod"),
         ('"ou:/Prod/"', "empty part"),

@@ -67,11 +67,11 @@ def check(accounts, assignments, roles="{A: {existing: true}}"):
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("{group: eng, may: A, in: ['ou:/Wurk', 'ou:/Work']}", "ou:/Wurk in in of the assignment"),
+        ("{group: eng, may: A, in: ['ou:/Wurk', 'ou:/Work']}", "'ou:/Wurk' under in: of eng"),
         ("{group: eng, may: A, in: ['account:prod-wep']}", "did you mean 'prod-web'?"),
         ("{group: eng, may: A, in: ['account:b*']}", "only the management account"),
         ("{group: eng, may: A, in: ['account:old']}", "not active"),
-        ("{group: eng, may: A, in: ['ou:/Work'], not_in: ['account:nope']}", "in not_in"),
+        ("{group: eng, may: A, in: ['ou:/Work'], not_in: ['account:nope']}", "under not_in: of eng"),
         ("{group: eng, may: A, in: ['ou:/Work'], not_in: [all]}", "every account"),
         ("{group: enc, may: A, in: ['ou:/Work']}", "has no group 'enc'; did you mean 'eng'?"),
         ("{user: a@c, may: A, in: ['ou:/Work'], until: 2027-01-01, reason: r}", "no user 'a@c'"),
@@ -91,4 +91,4 @@ def test_what_is_overdue_need_not_hold(accounts):
 def test_by_must_match_some_account(accounts):
     roles = "{A: {policies: ['aws:x'], by: {'ou:/Gone': {max_session: 2h}}}}"
     (found,) = check(accounts, "  - {group: eng, may: A, in: ['ou:/Work']}\n", roles)
-    assert "by of role 'A' matches no account" in found
+    assert "under by: of role 'A' matches no account" in found

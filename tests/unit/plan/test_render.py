@@ -1,6 +1,6 @@
 from ostiary.plan.change import Change, Plan, Unread
 from ostiary.plan.render import render, shown
-from ostiary.plan.resource import Key, Owner
+from ostiary.plan.resource import Key
 
 ACCOUNT = "111122223333"
 
@@ -26,12 +26,7 @@ def test_reads_like_a_diff():
             reason="belongs to stack s",
             snippet="Sid: x\nEffect: y",
         ),
-        Change(
-            "foreign",
-            Key("iam-role", ACCOUNT, "Theirs"),
-            reason="exists without our mark",
-            owner=Owner.FOREIGN,
-        ),
+        Change("foreign", Key("iam-role", ACCOUNT, "Theirs"), reason="exists without our mark"),
     ]
     unread = (Unread("444455556666", ("iam-role",), "AccessDenied", "ask"),)
     text = render(
@@ -49,7 +44,6 @@ def test_reads_like_a_diff():
         "      | Sid: x\n"
         "      | Effect: y\n"
         "  ! iam-role Theirs   exists without our mark\n"
-        f"      take it over with: ostiary adopt 'iam-role:{ACCOUNT}/Theirs'\n"
         "\n"
         "main\n"
         "  ~ okta-group g\n"

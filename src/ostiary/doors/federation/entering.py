@@ -38,7 +38,7 @@ class Entering:
         links = [link for link in session.app_links() if link.label == console.app_label]
         if not links:
             raise NotFound(
-                f"{login} has no app {console.app_label}", fix="ostiary access what " + login
+                f"{login} has no app {console.app_label}", fix=f"run: ostiary access what {login}"
             )
         return session.open_app(links[0]).response
 

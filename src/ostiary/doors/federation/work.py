@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +29,7 @@ from ostiary.doors.federation.survey import Survey, survey
 from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
 from ostiary.model.account import Account, AccountId
 from ostiary.model.estate import Estate, resolve
+from ostiary.model.estate_check import check_against
 from ostiary.model.estate_text import parse
 from ostiary.okta.app import AppKind
 from ostiary.plan.apply import Outcome
@@ -42,6 +45,7 @@ from ostiary.plan.resume import written_by
 from ostiary.plan.runs import RunStore
 from ostiary.plan.wrap import Wrap
 from ostiary.settings import Settings
+from ostiary.term import counted
 
 
 def read_estate(file: Path, environ: Mapping[str, str] | None = None) -> Estate:
@@ -100,7 +104,7 @@ class Proof:
         if self.holds:
             return (
                 f"proof: {people} people can enter exactly the {len(self.result.expected)} "
-                f"(person, role) pairs of the estate in {self.accounts} accounts"
+                f"(person, role) pairs of the estate in {counted(self.accounts, 'account')}"
             )
         return f"proof failed: {len(self.result.missing)} pairs missing, {len(self.result.surplus)} too many"
 
@@ -135,14 +139,24 @@ class Work:
         """What the estate comes to now. EstateError with every problem at once."""
         ids = frozenset(AccountId(one) for one in only)
         today = datetime.now(UTC).date()
-        wanted = desired(self.estate, self.survey(only).seen, today=today, only=ids)
-        if wanted.problems:
+        known = self.survey(only)
+        wanted = desired(self.estate, known.seen, today=today, only=ids)
+        empty = check_against(
+            self.estate, (*known.accounts, *known.suspended), self._group_names(), today=today
+        )
+        more = (one for one in wanted.problems if not any(line.startswith(one) for line in empty))
+        problems = sorted((*empty, *more), key=_line)
+        if problems:
             raise EstateError(
                 f"cannot use estate {self.estate.file}",
-                problems=wanted.problems,
-                fix=f"correct {self.estate.file} and run: ostiary plan",
+                problems=problems,
+                fix=f"correct {self.estate.file} and run: ostiary plan --estate {self.estate.file}",
             )
         return wanted
+
+    def _group_names(self) -> dict[str, tuple[str, ...]]:
+        listed = {org: people.groups() for org, people in self.connected.people.items()}
+        return {org: tuple(group.name for group in groups) for org, groups in listed.items()}
 
     def plan(
         self,
@@ -358,6 +372,12 @@ class Work:
             return
         names = sorted(matched(self.desired()))
         self.store[0].put(f"{self.estate.name}/reach", json.dumps(names).encode())
+
+
+def _line(problem: str) -> int:
+    """The line of ``file:line: message``; what has none comes last."""
+    found = re.match(r".*?:(\d+): ", problem)
+    return int(found[1]) if found else sys.maxsize
 
 
 def _within(made: Plan, only: Collection[str]) -> Plan:
