@@ -13,6 +13,7 @@ from ostiary.plan.apply import apply
 from ostiary.plan.guard import Guard, Overrides
 from ostiary.plan.plan import make_plan
 from ostiary.plan.resource import Key, Ref, Resource
+from ostiary.plan.restore import plan_restore, restore
 from ostiary.plan.wrap import LocalKeyWrap
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -106,6 +107,15 @@ class Bench:
         guard = Guard(OPEN, overrides=Overrides.parse(typed, ()))
         return apply(plan, self.kinds, store=self.store, wrap=self.wrap, guard=guard, workers=1)
 
+    def restores(self, run_id):
+        """Undo a run, with whatever the guard asks for typed."""
+        back = plan_restore(run_id, self.kinds, estate=ESTATE, store=self.store, wrap=self.wrap)
+        typed = [one.fix.removeprefix("--allow-deletions ") for one in Guard(OPEN).judge(back.plan)]
+        guard = Guard(OPEN, overrides=Overrides.parse(list(filter(None, typed)), ()))
+        restore(
+            back, self.kinds, store=self.store, wrap=self.wrap, guard=guard, workers=1
+        ).raise_for_result()
+
     def settles(self, give, **rest):
         outcome = self.apply(give, **rest)
         assert {one.result for one in outcome.results} <= {"done"}, [
@@ -147,6 +157,18 @@ def test_a_life(bench):
     assert bench.members("ReadOnly") is None
     assert bench.world.okta.rules == {}
     assert {app.label for app in bench.world.okta.apps.values()} == {"AWS", "AWS CLI"}
+
+
+@pytest.mark.parametrize("later", [["ReadOnly", "Admin"], []], ids=["given", "taken"])
+def test_a_restore_brings_people_back_to_where_they_were(bench, later):
+    """Also those whom a rule of that run had brought before it came to the members; nobody stays excepted."""
+    before = {"platform": ["Admin"], "sre": ["ReadOnly"]}
+    bench.settles(before)
+    run_id = bench.apply({"platform": ["Admin", "ReadOnly"], "sre": later}).run_id
+    bench.restores(run_id)
+    assert bench.members("Admin") == ["ann", "ben"]
+    assert bench.members("ReadOnly") == ["cara"]
+    assert [str(one) for one in bench.plan(before).changes] == []
 
 
 def test_rules_take_their_time(bench, world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ostiary.plan.change import Change
 from ostiary.plan.resource import Found, Json, Key, Kind, Reading, Resource, Risk, Value
 
 
@@ -30,6 +31,12 @@ class InEveryOrg:
 
     def detaches(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> int:
         return self._any.detaches(action, found, wanted)
+
+    def expect(self, change: Change) -> None:
+        """See ``ostiary.plan.change.Expecting``; most kinds need not know."""
+        tell = getattr(self._members[change.key.scope], "expect", None)
+        if tell:
+            tell(change)
 
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
         return self._members[key.scope].create(key, wanted)

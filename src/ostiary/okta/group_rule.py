@@ -7,6 +7,7 @@ Source: Okta API, "Group Rules".
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -86,8 +87,16 @@ class GroupRuleKind:
             owner,
             {"id": rule["id"]},
             owned_by,
-            raw={name: rule[name] for name in kept},
+            raw={name: rule[name] for name in kept} | {"conditions": self._unexcepted(rule)},
         )
+
+    def _unexcepted(self, rule: Object) -> dict[str, Any]:
+        """The rule's conditions without the exceptions that Okta made of whom we took out ourselves."""
+        conditions: dict[str, Any] = copy.deepcopy(rule["conditions"])
+        if self._removed and _excluded_of(rule):
+            users = conditions["people"]["users"]
+            users["exclude"] = [one for one in users["exclude"] if one not in self._removed]
+        return conditions
 
     def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
         have = found.attributes
@@ -187,7 +196,7 @@ class GroupRuleKind:
             raise Conflict(
                 f"cannot release group rule {found.key.name}",
                 why="it is INVALID: one of its target groups is gone, and Okta lets such a rule only be deleted",
-                fix="ostiary apply",
+                fix="run: ostiary apply",
             )
         self._switch(found.key, found.ids["id"], on=False)
         name = found.key.name.removeprefix(self._mark.rule_prefix) or found.ids["id"]

@@ -17,6 +17,7 @@ from ostiary.okta.group import description_of, find_group, list_groups, name_of
 from ostiary.okta.group_rule import list_rules, targets_of
 from ostiary.okta.mark import Mark
 from ostiary.okta.reading import by_name, only_one, read_whole, search_literal, stale
+from ostiary.plan.change import Change
 from ostiary.plan.resource import Found, Json, Key, Owner, Reading, Resource, Risk, Value
 
 MEMBERS_PAGE = 1000
@@ -104,16 +105,26 @@ class RoleGroupMembersKind:
         return missing & (self._never_active or frozenset())
 
     def look(self, key: Key) -> Found | None:
-        """While an update is planned, people whom a rule brings in the meantime are no news: shown as planned."""
+        """While an update is planned, people whom a rule brings in the meantime are no news: shown as planned.
+
+        All of them too: the journal must hold who was there before the run, or restoring it would leave them in.
+        """
         group = self._group(key.name)
         if group is None:
             return None
         members = self._members(group)
         seen, expected = self._planned.get(key.name, (members, members))
         members |= self._not_due(seen & expected - members)
-        if members != expected and seen and seen <= members <= seen | expected:
+        if seen and seen <= members <= seen | expected:
             members = seen
         return self._found(group, members, key.name) if members else None
+
+    def expect(self, change: Change) -> None:
+        """A run begins that writes this change: also where the plan was read by another process, or restores."""
+        self._planned[change.key.name] = (
+            _ids(change.before or {}, "members"),
+            _ids(change.after or {}, "members"),
+        )
 
     def _group(self, name: str) -> Object | None:
         known = self._groups.get(name)
@@ -165,14 +176,14 @@ class RoleGroupMembersKind:
             raise Conflict(
                 f"cannot fill group {key.name}",
                 why="it does not bear the mark of this estate",
-                fix=f"ostiary adopt okta-group:{self._org}/{key.name}",
+                fix=f"run: ostiary adopt okta-group:{self._org}/{key.name}",
             )
         members = self._members(group)
         if extras := members - _ids(wanted, "members"):
             raise Conflict(
                 f"cannot fill group {key.name}",
                 why=f"it already has {len(extras)} members who are not wanted: {_some(extras)}",
-                fix="ostiary plan",
+                fix="run: ostiary plan",
             )
         return self._fill(group, wanted, members)
 
@@ -210,7 +221,7 @@ class RoleGroupMembersKind:
                     f"cannot fill group {name_of(group)}",
                     why=f"no group rule has brought {len(missing - late)} of its members within "
                     f"{self._patience:.0f} s: {_some(missing - late)}",
-                    fix="ostiary plan (a rule that is not ACTIVE, or excepts them, is shown there)",
+                    fix="run: ostiary plan; a rule that is not ACTIVE, or excepts them, is shown there",
                 )
             self._client.sleep(pause)
             pause = min(_LONGEST_PAUSE, pause * 2)

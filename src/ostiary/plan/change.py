@@ -138,6 +138,12 @@ class Replacing(Protocol):
     immutable: frozenset[str]
 
 
+class Expecting(Protocol):
+    """A kind whose objects other changes of the same run change too is told beforehand what is planned."""
+
+    def expect(self, change: Change) -> None: ...
+
+
 class Snippeting(Protocol):
     """A kind that can print what the owner of an object should write."""
 

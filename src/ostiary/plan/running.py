@@ -56,12 +56,17 @@ def run(
     key = os.urandom(32)
     begin = {**_begin(plan, lease, wrap, key), **facts}
     stop = pace.stop or threading.Event()
+    by_name = {kind.name: kind for kind in kinds}
+    for change in plan.writes:
+        expect = getattr(by_name[change.key.kind], "expect", None)  # see Expecting
+        if expect:
+            expect(change)
     with closing(Journal(store.log(journal_name(plan.estate, run_id)), run_id, key)) as journal:
         journal.begin(begin)
         store.put_new(run_name(plan.estate, run_id), json.dumps(begin).encode())
         executor = Executor(
             plan,
-            Writer({kind.name: kind for kind in kinds}, journal, lease, stop, instead),
+            Writer(by_name, journal, lease, stop, instead),
             stop,
             workers=pace.workers,
             max_failures=pace.max_failures,
