@@ -1,5 +1,7 @@
 """The pages that people see: sign-in, code, tiles, and who is shut out."""
 
+import re
+
 import pytest
 
 LOGIN, VERIFY = "/login/login.htm", "/login/verify.htm"
@@ -135,3 +137,11 @@ def test_the_root_leads_on(browser):
     assert browser.header(browser.send("GET", "/"), "location").endswith(LOGIN)
     sign_in(browser, "ada")
     assert browser.header(browser.send("GET", "/"), "location").endswith("/app/UserHome")
+
+
+def test_the_sign_in_page_leads_to_the_client_id_of_the_dashboard(browser, org):
+    page = browser.follow(browser.send("GET", "/"))
+    (path,) = re.findall(r'<script src="https://[^/]+([^"]+)"', page.body.decode())
+    script = browser.send("GET", path)
+    assert org.dashboard.id in script.body.decode()
+    assert "script-src 'self'" in browser.header(page, "content-security-policy")
