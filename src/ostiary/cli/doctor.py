@@ -48,22 +48,23 @@ def doctor(
     wrong = [finding for finding in findings if finding.ok is False]
     if wrong:
         raise DriftFound(
-            f"{len(wrong)} of {len(findings)} checks failed",
+            f"{len(wrong)} of {term.counted(len(findings), 'check')} failed",
             why=f"{wrong[0].where}: {wrong[0].what}",
             fix=wrong[0].ask or "see the list above",
         )
 
 
 def _print(findings: Sequence[Checked]) -> None:
-    """One line for a place where all is well; each finding where it is not."""
+    """One line for a place; below it what is not well there, and what to ask for."""
     for where, group in groupby(findings, key=lambda finding: finding.where):
         checks = list(group)
-        if all(finding.ok for finding in checks):
-            term.result(f"{term.paint('✓', 'green')} {where}: {len(checks)} checks")
-            continue
-        term.result(where)
-        for finding in checks:
+        trouble = [finding for finding in checks if not finding.ok]
+        failed = sum(finding.ok is False for finding in checks)
+        mark, colour = _MARKS[None if trouble and not failed else not failed]
+        count = f"{failed} of {len(checks)} checks failed" if failed else f"{len(checks)} checks"
+        term.result(f"{term.paint(mark, colour)} {where}: {count}")
+        for finding in trouble:
             mark, colour = _MARKS[finding.ok]
-            term.result(f"  {term.paint(mark, colour)} {finding.what}")
+            term.result(f"    {term.paint(mark, colour)} {finding.what}")
             if finding.ask:
                 term.result(f"      {finding.ask}")

@@ -39,7 +39,7 @@ def show(work: Work, plan: Plan, *, details: bool = False, released: bool = Fals
     from ostiary.plan.render import render  # noqa: PLC0415
 
     colour = term.wants_colour(sys.stdout)
-    text = render(plan, colour=colour, details=details, headings=work.headings(), released=released)
+    text = render(plan, colour=colour, details=details, names=work.names(plan), released=released)
     term.result(text.rstrip("\n"))
 
 

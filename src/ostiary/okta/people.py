@@ -113,6 +113,19 @@ class People:
                 found[login] = person
         return found
 
+    def logins(self, ids: Iterable[str]) -> dict[str, str]:
+        """Logins by user id; who does not exist any more is left out."""
+        found: dict[str, str] = {}
+        for user_id in sorted(ids):
+            try:
+                user = self._client.get(
+                    f"/users/{segment(user_id)}", what=f"cannot look for user {user_id}"
+                )
+            except NotFound:
+                continue
+            found[user_id] = person_of(user).login
+        return found
+
     def rule_count(self) -> int:
         """How many group rules the org has, of whomever."""
         return len(self._all_rules())

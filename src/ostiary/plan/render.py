@@ -55,16 +55,16 @@ def render(
     *,
     colour: bool = False,
     details: bool = False,
-    headings: Mapping[str, str] | None = None,
+    names: Mapping[str, str] | None = None,
     released: bool = False,
 ) -> str:
-    """The whole plan as text; its last line is the summary. ``headings`` are those of scopes.
+    """The whole plan as text; its last line is the summary. ``names`` say what to call scopes and ids.
 
     ``released`` says that nothing is deleted: only our mark comes off what the plan would delete.
     """
     if released:
         plan = replace(plan, changes=tuple(replace(one, action=RELEASE) for one in plan.changes))
-    lines = (_printable(line) for line in _lines(plan, details, headings or {}))
+    lines = (_printable(line) for line in _lines(plan, details, names or {}))
     return "".join((_coloured(line) if colour else line) + "\n" for line in lines)
 
 
@@ -83,14 +83,14 @@ def shown(value: Json) -> str:
     return canonical(value)  # quotes show spaces
 
 
-def _lines(plan: Plan, details: bool, headings: Mapping[str, str]) -> Iterator[str]:
+def _lines(plan: Plan, details: bool, names: Mapping[str, str]) -> Iterator[str]:
     groups: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
         groups[change.account].append(change)
     for account, changes in sorted(groups.items()):
-        yield headings.get(account, account)
+        yield names.get(account, account)
         for change in changes:
-            yield from _change(change, details)
+            yield from _change(change, details, names)
         yield ""
     for unread in plan.unread:
         yield f"? {unread.scope} was not read, nothing is deleted there: {unread.why}"
@@ -103,7 +103,7 @@ def _lines(plan: Plan, details: bool, headings: Mapping[str, str]) -> Iterator[s
     yield summary_line(plan)
 
 
-def _change(change: Change, details: bool) -> Iterator[str]:
+def _change(change: Change, details: bool, names: Mapping[str, str]) -> Iterator[str]:
     loud = _LOUD.get(change.action, "")
     reason = "" if change.action == RELEASE else change.reason
     note = ": ".join(filter(None, (loud, reason)))
@@ -117,7 +117,8 @@ def _change(change: Change, details: bool) -> Iterator[str]:
             yield f"      + {name}  {shown(value)}"
     elif change.action in ("update", "replace"):
         for name in change.differing:
-            yield from _difference(name, change.before or {}, change.after or {})
+            lines = _difference(name, change.before or {}, change.after or {})
+            yield from (_named(line, names) for line in lines)
 
 
 def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[str]:
@@ -138,6 +139,13 @@ def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]
         yield f"      - {name}  {shown(old)}"
     if name in after:
         yield f"      + {name}  {shown(new)}"
+
+
+def _named(line: str, names: Mapping[str, str]) -> str:
+    """``- members  "00u…"`` with the login behind the id."""
+    head, _, quoted = line.rpartition("  ")
+    name = names.get(quoted.strip('"'))
+    return f"{head}  {name}" if name else line
 
 
 def _at(value: Mapping[str, Json], name: str, key: str) -> Mapping[str, Json]:

@@ -32,7 +32,7 @@ def test_reads_like_a_diff():
     text = render(
         plan(*changes, keep=20, unread=unread, warnings=("no MFA",)),
         details=True,
-        headings={ACCOUNT: f"{ACCOUNT} prod-web"},
+        names={ACCOUNT: f"{ACCOUNT} prod-web"},
     )
     assert text == (
         f"{ACCOUNT} prod-web\n"

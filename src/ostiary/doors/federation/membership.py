@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ostiary.doors.federation.rule_chunks import Chunk, plan_chunks
 from ostiary.doors.federation.seen import GroupSeen, Notes, OrgSeen
 from ostiary.model.estate import Estate
+from ostiary.plan.change import Plan
 from ostiary.plan.resource import Found, Owner
 
 
@@ -116,3 +117,15 @@ def _over_budget(
         needed -= len(chunks[source])
         dropped.append(source)
     return dropped
+
+
+def moved(made: Plan) -> dict[str, set[str]]:
+    """By org, the ids of the people whom a plan takes out of existing role groups or puts into them."""
+    found: dict[str, set[str]] = {}
+    for change in made.changes:
+        if change.key.kind == "okta-role-group-members" and change.action == "update":
+            before, after = ((side or {}).get("members") for side in (change.before, change.after))
+            if isinstance(before, list) and isinstance(after, list):
+                both = {str(one) for one in before} ^ {str(one) for one in after}
+                found.setdefault(change.account, set()).update(both)
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ostiary.doors.federation.proof import Held, computed_paths
-from ostiary.doors.federation.seen import ACTIVE, Desired
+from ostiary.doors.federation.seen import Desired
 from ostiary.model.account import Account
 
 
@@ -25,7 +25,6 @@ class ReachedItem:
 class Reached:
     login: str
     status: str
-    exists: bool
     items: tuple[ReachedItem, ...]
     missing: tuple[str, ...]
 
@@ -49,9 +48,9 @@ class Reached:
 
 
 def reached(
-    login: str, status: str | None, held: Held, wanted: Desired, accounts: tuple[Account, ...]
+    login: str, status: str, held: Held, wanted: Desired, accounts: tuple[Account, ...]
 ) -> Reached:
-    """``status`` is Okta's, None when no org knows the person."""
+    """``status`` is Okta's."""
     names = {account.id: account.name for account in accounts}
     meant = {one.entitlement for one in wanted.access if one.login == login}
     paths = [path for path in computed_paths(held) if path.access.login == login]
@@ -68,4 +67,4 @@ def reached(
     )
     there = {item.arn for item in items}
     missing = tuple(sorted(one.role_arn for one in meant if one.role_arn not in there))
-    return Reached(login, status or ACTIVE, status is not None, items, missing)
+    return Reached(login, status, items, missing)

@@ -20,6 +20,7 @@ from ostiary.doors.federation.desired import desired
 from ostiary.doors.federation.entering import Entering
 from ostiary.doors.federation.held import read_held
 from ostiary.doors.federation.live import own_sign_in
+from ostiary.doors.federation.membership import moved
 from ostiary.doors.federation.proof import ProofResult, compare, computed
 from ostiary.doors.federation.reach import matched, new_reach
 from ostiary.doors.federation.reached import Reached, reached
@@ -128,12 +129,16 @@ class Work:
                 )
         return self._surveys[only]
 
-    def headings(self) -> dict[str, str]:
-        """What to call each Okta org and each account that was seen, by scope."""
-        accounts = (one for known in self._surveys.values() for one in known.accounts)
-        return {org: f"Okta org {org}" for org in self.estate.orgs} | {
-            one.id: f"{one.id} {one.name}" for one in accounts
-        }
+    def names(self, made: Plan) -> dict[str, str]:
+        """What to call each Okta org, each account that was seen, and the people whom ``made`` moves, by id."""
+        names = {org: f"Okta org {org}" for org in self.estate.orgs}
+        for known in self._surveys.values():
+            names |= {one.id: f"{one.id} {one.name}" for one in known.accounts}
+            for org in known.seen.orgs.values():
+                names |= {one.id: one.login for one in org.people.values()}
+        for name, ids in moved(made).items():
+            names |= self.connected.people[name].logins(ids - names.keys())
+        return names
 
     def desired(self, only: frozenset[str] = frozenset()) -> Desired:
         """What the estate comes to now. EstateError with every problem at once."""
@@ -317,11 +322,15 @@ class Work:
 
     def reach_of(self, login: str) -> Reached:
         """What one person can enter now, by which group, and what the estate says."""
+        found = [people.people([login]).get(login) for people in self.connected.people.values()]
+        status = next((person.status for person in found if person), None)
+        if status is None:
+            raise NotFound(
+                f"no user {login} in the Okta orgs of this estate", fix="check the login in Okta"
+            )
         known = self.survey()
         accounts = [account for account in known.accounts if account.id not in known.seen.unread]
         held = read_held(self.connected, accounts)
-        found = [people.people([login]).get(login) for people in self.connected.people.values()]
-        status = next((person.status for person in found if person), None)
         return reached(login, status, held, self.desired(), known.accounts)
 
     @cached_property
