@@ -91,8 +91,10 @@ def handle(world: World, request: Request) -> Response:
             org.scale,
         )
         api = request.path.startswith("/api/")
-        if (allowance and allowance.refused) or (api and _chance(world, "throttle_share")):
-            allowance = allowance or Allowance(0, 0, int(call.now) + 1)
+        if allowance and allowance.refused:
+            raise errors.throttled()
+        if api and _chance(world, "throttle_share"):  # too many at once: no window is used up
+            allowance = Allowance(0, 0, int(call.now) + 1)
             raise errors.throttled()
         principals.authorize(call, found.scope)
         response = found.operation(call)
