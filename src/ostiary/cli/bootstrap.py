@@ -23,17 +23,16 @@ def bootstrap() -> None:
 @click.option(
     "--trust",
     "trusted",
-    multiple=True,
     metavar="ARN",
     help="Who may assume the roles [the caller].",
 )
-def render(*, estate_file: str | None, organization: str | None, trusted: tuple[str, ...]) -> None:
+def render(*, estate_file: str | None, organization: str | None, trusted: str | None) -> None:
     """Print a CloudFormation template for a stack or a service-managed StackSet."""
     from ostiary.aws.bootstrap import template  # noqa: PLC0415 - boto3 is loaded only by commands that call
 
     work = open_work(estate_file, "apply")
     name = _organization(list(work.estate.organizations), organization)
-    term.result(json.dumps(template(work.bootstrap(name, trusted)), indent=2))
+    term.result(json.dumps(template(work.bootstrap(name, [trusted] if trusted else ())), indent=2))
 
 
 @bootstrap.command()
@@ -42,7 +41,6 @@ def render(*, estate_file: str | None, organization: str | None, trusted: tuple[
 @click.option(
     "--trust",
     "trusted",
-    multiple=True,
     metavar="ARN",
     help="Who may assume the roles [the caller].",
 )
@@ -53,7 +51,7 @@ def deploy(
     *,
     estate_file: str | None,
     organization: str | None,
-    trusted: tuple[str, ...],
+    trusted: str | None,
     only: tuple[str, ...],
     yes: bool,
     as_json: bool,
@@ -69,7 +67,7 @@ def deploy(
         for account in work.accounts_of(name)
         if not account.management and (not chosen or account.id in chosen)
     ]
-    wanted = work.bootstrap(name, trusted)
+    wanted = work.bootstrap(name, [trusted] if trusted else ())
     confirm(
         f"make {wanted.plan} and {wanted.apply} in {term.counted(len(accounts), 'account')} of {name}",
         yes=yes,
