@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ostiary.doors.federation.grants import Grant
@@ -161,8 +161,9 @@ def okta_resources(
         yield Resource(group.key, {"description": _description(estate, group, known, filling)})
         direct = direct_members(group, known, filling) - left
         yield _members(group, known, direct, rules.get(group.name, ()))
+    mine_now = {group.name for group in groups}
     for chunk, source_id in filling.chunks:
-        targets = [Ref(Key("okta-group", org, name), "id") for name in sorted(chunk.targets)]
+        targets = [_target(org, name, known, mine_now) for name in sorted(chunk.targets)]
         yield Resource(
             Key("okta-group-rule", org, chunk.name),
             {
@@ -178,6 +179,13 @@ def okta_resources(
         if console.native_app:
             everybody |= mine
     yield from _assignments(native_app_key(estate, org), everybody)
+
+
+def _target(org: str, name: str, known: OrgSeen, wanted: Collection[str]) -> Value:
+    """A role group that a rule fills; with ``--only`` those of other accounts are none of the plan's, but exist."""
+    key = Key("okta-group", org, name)
+    there = (one.ids.get("id") for one in known.owned if one.key == key)
+    return Ref(key, "id") if name in wanted else next(filter(None, there), Ref(key, "id"))
 
 
 def _successors(org: str, known: OrgSeen, filling: Filling) -> dict[str, set[Key]]:
