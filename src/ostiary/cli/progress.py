@@ -14,7 +14,7 @@ from ostiary import term
 from ostiary.plan.change import Event, OnEvent
 
 FINISH_SECONDS = 25.0
-TROUBLE = frozenset({"unread", "failed", "stale", "blocked", "unknown"})
+TROUBLE = frozenset({"failed", "stale", "blocked", "unknown"})
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def progress(title: str) -> Iterator[OnEvent]:
 
 
 def _line(event: Event) -> None:
-    if event.what in {"read", "start"}:
+    if event.what in {"read", "unread", "start"}:  # the plan says what was not read, and why
         return
     text = f": {event.text}" if event.text else ""
     term.say(

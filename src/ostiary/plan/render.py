@@ -36,7 +36,13 @@ _SYMBOLS = {
     RELEASE: "=",
 }
 _COLOURS = {"+": "32", "~": "33", "-": "31", "-/+": "1;31", "!": "35", "?": "36"}
-_LOUD = {"delete": "DELETED", "replace": "REPLACED", RELEASE: "stays, without our mark"}
+_LOUD = {
+    "delete": "DELETED",
+    "replace": "REPLACED",
+    "unread": "could not be read",
+    RELEASE: "stays, without our mark",
+}
+_TOLD_ELSEWHERE = ("unread", RELEASE)  # no reason behind each
 _COUNTED = {
     "create": "to create",
     "update": "to update",
@@ -105,7 +111,7 @@ def _lines(plan: Plan, details: bool, names: Mapping[str, str]) -> Iterator[str]
 
 def _change(change: Change, details: bool, names: Mapping[str, str]) -> Iterator[str]:
     loud = _LOUD.get(change.action, "")
-    reason = "" if change.action == RELEASE else change.reason
+    reason = "" if change.action in _TOLD_ELSEWHERE else change.reason
     note = ": ".join(filter(None, (loud, reason)))
     yield f"  {_SYMBOLS[change.action]} {change.key.kind} {change.key.name}" + (
         f"   {note}" if note else ""

@@ -1,0 +1,49 @@
+"""One sandbox for all transcripts of a process, served over HTTPS on loopback and begun again for each."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from acme_small import acme_small
+
+from ostiary.sandbox.daemon import environment, write_aws_files
+from ostiary.sandbox.serve import Listeners
+from ostiary.sandbox.world import World
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sandbox")
+    world = World()
+    acme_small(world)
+    listeners = Listeners(world, folder)
+    listeners.start()
+    yield listeners, folder
+    listeners.stop()
+
+
+@pytest.fixture
+def acme(served, tmp_path, monkeypatch):
+    """A fresh world, its environment in ours, and a folder of one's own to work in."""
+    listeners, folder = served
+    with listeners.world.lock:
+        listeners.world.begin_again()
+        seed = acme_small(listeners.world)
+        listeners.world.okta.aws_origin = listeners.aws_url
+    write_aws_files(seed, folder)
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "OKTA_", "OSTIARY_")) or name == "NO_COLOR":
+            monkeypatch.delenv(name)
+    for name, value in environment(seed, listeners, folder).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OSTIARY_SANDBOX", str(tmp_path / "no-sandbox"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("OSTIARY_WORKERS", "4")  # few connections: each costs a handshake
+    monkeypatch.chdir(tmp_path)
+    return listeners
