@@ -11,9 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import botocore.credentials
+import botocore.loaders
 import botocore.session
 from botocore.exceptions import NoCredentialsError
 
@@ -102,4 +104,11 @@ def acting_session(profile: str | None) -> botocore.session.Session:
         "credential_provider",
         botocore.credentials.CredentialResolver(providers=[ActingProvider(chain)]),
     )
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     return session
+
+
+@cache
+def _loader(data_path: str | None) -> botocore.loaders.Loader:
+    """One for all sessions: botocore would read and parse every service's model again for each."""
+    return botocore.loaders.create_loader(data_path)
