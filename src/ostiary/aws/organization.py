@@ -51,9 +51,9 @@ def discover(
         if not alone:
             raise
         found = [_own_account(aws, organization)]
-    accounts = tuple(account for account in found if account.is_active)
     if tags:
-        accounts = tuple(_side_by_side(lambda account: _tagged(aws, account), accounts))
+        found = list(_side_by_side(lambda account: _tagged(aws, account), found))
+    accounts = tuple(account for account in found if account.is_active)
     suspended = tuple(account for account in found if not account.is_active)
     return Discovery(accounts, suspended, no_way_in(aws, accounts) if enter else {})
 

@@ -34,8 +34,10 @@ class Selector:
 
     def matches(self, account: Account) -> bool:
         """Whether an ``in`` item chooses the account: active, and a management account by name only."""
-        if not account.is_active:
-            return False
+        return account.is_active and self.means(account)
+
+    def means(self, account: Account) -> bool:
+        """The same, whatever state the account is in."""
         if account.management and self.account not in (account.id, account.name):
             return False
         return self.covers(account)
@@ -68,14 +70,21 @@ class Selector:
 
 
 def select(
-    include: Iterable[Selector], exclude: Iterable[Selector], accounts: Iterable[Account]
+    include: Iterable[Selector],
+    exclude: Iterable[Selector],
+    accounts: Iterable[Account],
+    *,
+    inactive: bool = False,
 ) -> tuple[Account, ...]:
-    """The accounts that any of ``include`` matches and none of ``exclude`` covers, ordered by id."""
+    """The accounts that any of ``include`` matches and none of ``exclude`` covers, ordered by id.
+
+    ``inactive``: also those that would be chosen if they were active.
+    """
     wanted, unwanted = tuple(include), tuple(exclude)
     chosen = {
         account.id: account
         for account in accounts
-        if any(item.matches(account) for item in wanted)
+        if any((item.means if inactive else item.matches)(account) for item in wanted)
         and not any(item.covers(account) for item in unwanted)
     }
     return tuple(chosen[key] for key in sorted(chosen))

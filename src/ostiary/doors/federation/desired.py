@@ -64,7 +64,9 @@ def desired(
     _check_descriptions(resources, notes)
     return Desired(
         resources=tuple(sorted(resources, key=lambda resource: resource.key)),
-        assignments=tuple(sorted({grant.assignment for grant in grants})),
+        assignments=tuple(
+            sorted({grant.assignment for grant in grants if grant.account.is_active})
+        ),
         access=frozenset[Access]().union(*access.values()),
         problems=tuple(notes.problems),
         warnings=tuple(notes.warnings),

@@ -31,7 +31,10 @@ class Grant:
 
 
 def expand(estate: Estate, seen: Seen, today: date, notes: Notes) -> tuple[Grant, ...]:
-    """Every grant that holds ``today``; those of principals that Okta does not have are problems."""
+    """Every grant that holds ``today``; those of principals that Okta does not have are problems.
+
+    Those in accounts that are not active are among them: what such an account has is kept for its return.
+    """
     return tuple(
         grant
         for rule in estate.assignments
@@ -55,7 +58,7 @@ def _grants(rule: AssignmentRule, estate: Estate, seen: Seen) -> Iterator[Grant]
     for name in rule.consoles:
         console = estate.consoles[name]
         accounts = (one for one in seen.accounts if one.organization == console.organization)
-        for account in select(rule.in_, rule.not_in, accounts):
+        for account in select(rule.in_, rule.not_in, accounts, inactive=True):
             for role in rule.may:
                 yield Grant(console, account, role, rule)
 

@@ -53,9 +53,10 @@ def role_groups(
         unread = account.id in seen.unread or account.alias is None
         if unread:
             if known is None:
-                notes.warn(
-                    f"account {account} is unread: no role group for role {role} is made yet"
-                )
+                if account.is_active:
+                    notes.warn(
+                        f"account {account} is unread: no role group for role {role} is made yet"
+                    )
                 continue
             name = known
         else:

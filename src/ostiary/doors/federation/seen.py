@@ -55,8 +55,8 @@ class OrgSeen:
 class Seen:
     """Everything read before planning.
 
-    ``accounts`` are all accounts that the Organizations list; those in ``unread`` (ids) could not be entered,
-    so that their alias and roles are unknown. ``orgs`` is by the org's name in the estate. ``iam`` may lack
+    ``accounts`` are all accounts that the Organizations list; those in ``unread`` (ids) could not be entered, or are
+    not active, so that their alias and roles are unknown. ``orgs`` is by the org's name in the estate. ``iam`` may lack
     accounts; what it has is checked (policies that must exist, roles made elsewhere, size of trust policies).
     """
 

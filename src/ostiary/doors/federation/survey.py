@@ -29,7 +29,8 @@ class Survey:
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        return self.seen.accounts
+        """The active ones: all that may be entered."""
+        return tuple(account for account in self.seen.accounts if account.is_active)
 
 
 def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
@@ -47,10 +48,11 @@ def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
         seen=Seen(
             accounts=tuple(
                 replace(account, alias=read[account.id][0]) if account.id in read else account
-                for account in accounts
+                for account in (*accounts, *suspended)
             ),
             orgs=orgs,
-            unread=frozenset(account.id for account in accounts if account.id not in read),
+            # Who is suspended today may be back tomorrow: unread, so that nothing of it is taken away.
+            unread=frozenset(one.id for one in (*accounts, *suspended) if one.id not in read),
             iam={account_id: iam for account_id, (_, iam) in read.items()},
         ),
         suspended=tuple(suspended),
