@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Iterable
 
 from ostiary.aws.account_reading import Readings
+from ostiary.aws.control_policies import ControlPolicies
 from ostiary.aws.principals import read_principals
 from ostiary.errors import OstiaryError
 from ostiary.model.admin_path import PathVerdict, independent_admin_paths
@@ -16,7 +17,7 @@ _IAM_KINDS = frozenset(("iam-role", "saml-provider", "trust-statement"))
 
 
 class AdminPathCheck:
-    """Satisfies ``plan.guard.AdminPath``. Each account is read once, and only if it is asked about.
+    """Satisfies ``plan.guard.AdminPath``. Each account is read once, and only if it is asked about; threads may ask.
 
     ``providers`` are the names of the SAML providers that this estate feeds; ``trusted`` ARNs of providers or
     principals that it names as independent.
@@ -29,14 +30,15 @@ class AdminPathCheck:
         self._providers = frozenset(providers)
         self._trusted = frozenset(trusted)
         self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._read: dict[str, AccountIam] = {}
+        self._scps: dict[int, ControlPolicies] = {}  # by the Aws that reads them
 
     def check(self, account_id: str, touched: Collection[Key]) -> PathVerdict:
         """Unknown counts as no: an account that cannot be read has no path."""
         try:
-            with self._lock:
-                account = self._account(account_id)
-                management = self._management_of(account_id)
+            account = self._account(account_id)
+            management = self._management_of(account_id)
         except OstiaryError as error:
             return PathVerdict(ok=False, why=f"IAM of account {account_id} was not read: {error}")
         read = [one for one in (account, management) if one is not None]
@@ -51,9 +53,15 @@ class AdminPathCheck:
         )
 
     def _account(self, account_id: str) -> AccountIam:
-        if account_id not in self._read:
-            self._read[account_id] = read_principals(self._readings, account_id)
-        return self._read[account_id]
+        aws = self._readings.clouds.of(account_id)
+        with self._lock:
+            lock = self._locks.setdefault(account_id, threading.Lock())
+            scps = self._scps.setdefault(id(aws), ControlPolicies(aws))
+        with lock:
+            if account_id not in self._read:
+                over = scps.over(account_id)
+                self._read[account_id] = read_principals(self._readings, account_id, over)
+            return self._read[account_id]
 
     def _management_of(self, account_id: str) -> AccountIam | None:
         """The management account's IAM; None when there is none or we have no way in."""

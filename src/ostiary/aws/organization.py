@@ -95,6 +95,10 @@ def _call(one: Callable[[], T]) -> T:
 def _accounts_in(
     aws: Aws, organization: str, managing: str, parent: str, path: str
 ) -> list[Account]:
+    listed = list(
+        aws.pages("organizations", "list_accounts_for_parent", "Accounts", ParentId=parent)
+    )
+    aws.parents.update({one["Id"]: parent for one in listed})
     return [
         Account(
             AccountId(one["Id"]),
@@ -106,20 +110,21 @@ def _accounts_in(
             email=one.get("Email", ""),
             management=one["Id"] == managing,
         )
-        for one in aws.pages(
-            "organizations", "list_accounts_for_parent", "Accounts", ParentId=parent
-        )
+        for one in listed
     ]
 
 
 def _units_in(aws: Aws, parent: str, path: str) -> list[tuple[str, str]]:
     """The OUs directly below a parent: their ids and paths."""
-    listed = aws.pages(
-        "organizations",
-        "list_organizational_units_for_parent",
-        "OrganizationalUnits",
-        ParentId=parent,
+    listed = list(
+        aws.pages(
+            "organizations",
+            "list_organizational_units_for_parent",
+            "OrganizationalUnits",
+            ParentId=parent,
+        )
     )
+    aws.parents.update({unit["Id"]: parent for unit in listed})
     return [(unit["Id"], f"{path.rstrip('/')}/{unit['Name']}") for unit in listed]
 
 

@@ -1,12 +1,11 @@
 """The fuller reading of an account: users, groups, their credentials and every policy in force.
 
-Only asked for where a change could lock somebody out. One call for all principals, three for each user, and
-the service control policies from the root down. What may not be read is unknown, and unknown counts as no.
+Only asked for where a change could lock somebody out. One call for all principals, three for each user. What may
+not be read is unknown, and unknown counts as no.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,14 +15,18 @@ from ostiary.aws.account_reading import (
     inline_of,
     managed_of,
 )
+from ostiary.aws.control_policies import Levels
 from ostiary.aws.session import Aws
-from ostiary.errors import Conflict, Denied, NotFound, OstiaryError
+from ostiary.errors import Conflict, NotFound, OstiaryError
 from ostiary.model.iam import AccountIam, Document, IamGroup, IamUser, SamlProviderSeen
 from ostiary.saml import metadata
 
 
-def read_principals(readings: Readings, account_id: str) -> AccountIam:
-    """Everything that the judge of admin paths asks for. Raises an ``OstiaryError`` if IAM cannot be read."""
+def read_principals(readings: Readings, account_id: str, scps: Levels | None) -> AccountIam:
+    """Everything that the judge of admin paths asks for. Raises an ``OstiaryError`` if IAM cannot be read.
+
+    ``scps`` are the service control policies over the account (``ControlPolicies.over``).
+    """
     aws = readings.clouds.of(account_id)
     users: list[IamUser] = []
     groups: list[IamGroup] = []
@@ -46,47 +49,9 @@ def read_principals(readings: Readings, account_id: str) -> AccountIam:
         tuple(groups),
         policies,
         saml_providers=_providers(readings, account_id),
-        scps=read_scps(aws, account_id),
+        scps=scps,
         organization_id=(aws.organization() or {}).get("Id", ""),
     )
-
-
-def read_scps(aws: Aws, account_id: str) -> tuple[tuple[Document, ...], ...] | None:
-    """The service control policies of each level, root first; () when none can limit it, None when not readable."""
-    organization = aws.organization()
-    if organization is None:
-        return None
-    if not organization or organization["MasterAccountId"] == account_id:
-        return ()  # service control policies never limit the management account
-    try:
-        lineage = [account_id]
-        while not lineage[0].startswith("r-"):
-            parents = aws.pages("organizations", "list_parents", "Parents", ChildId=lineage[0])
-            lineage.insert(0, next(parents)["Id"])
-        return tuple(_policies_of(aws, target) for target in lineage)
-    except Denied:
-        return None
-    except Conflict as error:
-        if error.code == "PolicyTypeNotEnabledException":
-            return ()
-        raise
-
-
-def _policies_of(aws: Aws, target: str) -> tuple[Document, ...]:
-    listed = aws.pages(
-        "organizations",
-        "list_policies_for_target",
-        "Policies",
-        TargetId=target,
-        Filter="SERVICE_CONTROL_POLICY",
-    )
-    return tuple(_control_policy(aws, one["Id"]) for one in listed)
-
-
-def _control_policy(aws: Aws, policy_id: str) -> Document:
-    answer = aws.call("organizations", "describe_policy", PolicyId=policy_id)
-    document: Document = json.loads(answer["Policy"]["Content"])
-    return document
 
 
 def _user(aws: Aws, account_id: str, detail: Mapping[str, Any]) -> IamUser:

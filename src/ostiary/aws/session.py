@@ -62,6 +62,9 @@ class Aws:
         self.purpose = purpose
         self.calls: Counter[tuple[str, str, str]] = Counter()
         self.reach = Reach(ways or Ways(), self._assume_role)
+        self.parents: dict[
+            str, str
+        ] = {}  # account or OU id -> id of what it lies in, as discovery walked
         self._clients = clients or Clients(profile, on_client)
         self._region = region or self.partition.home_region
         self._pacing = Pacing(stopping or threading.Event())

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -35,6 +36,8 @@ PROTECTED = tuple(
     for role in ("AWSReservedSSO_*", "AWSServiceRoleFor*", "AWSControlTower*", "stacksets-exec-*")
     for pattern in (f"iam-role:{role}", f"trust-statement:{role}/*")
 )
+
+ASK_AT_ONCE = 16  # accounts whose admin path is looked for side by side
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
@@ -61,7 +64,10 @@ class PathVerdict(Protocol):
 
 class AdminPath(Protocol):
     def check(self, account_id: str, touched: Collection[Key]) -> PathVerdict:
-        """Does an admin principal remain whose credential depends on nothing touched? Unknown counts as no."""
+        """Does an admin principal remain whose credential depends on nothing touched? Unknown counts as no.
+
+        Asked by several threads at once.
+        """
         ...
 
 
@@ -175,9 +181,13 @@ class Guard:
             for change in changes
             if change.risk is not Risk.NONE and _ACCOUNT.fullmatch(change.account)
         }
+        if not risky:
+            return
         touched = frozenset(change.key for change in changes)
-        for account in sorted(risky):
-            verdict = self.admin_path.check(account, touched)
+        accounts = sorted(risky)
+        with ThreadPoolExecutor(ASK_AT_ONCE, thread_name_prefix="guard") as pool:
+            verdicts = list(pool.map(lambda one: self.admin_path.check(one, touched), accounts))
+        for account, verdict in zip(accounts, verdicts, strict=True):
             if verdict.ok:
                 yield Verdict("admin path", account, ok=True, why=verdict.path)
             elif account in self.overrides.without_admin_path:
