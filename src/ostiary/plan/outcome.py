@@ -117,7 +117,8 @@ class Outcome:
         if self.stale and all(one.result in ("stale", "blocked") for one in rest):
             raise StalePlan("not all of the plan still fits the world", why=why, fix=_AGAIN)
         in_the_way = [str(one.key) for one in self.not_written if one.action == "foreign"]
-        fix = f"run: ostiary adopt {shlex.join(in_the_way)}" if in_the_way else _AGAIN
+        causes = (one.error.fix for one in rest if one.error and one.error.fix)
+        fix = f"run: ostiary adopt {shlex.join(in_the_way)}" if in_the_way else next(causes, _AGAIN)
         raise Partial("not all of the plan was applied", why=why, fix=fix)
 
     def _with(self, result: str) -> tuple[Result, ...]:

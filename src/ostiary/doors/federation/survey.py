@@ -16,6 +16,7 @@ from ostiary.errors import Interrupted, OstiaryError
 from ostiary.model.account import Account, AccountId
 from ostiary.model.estate import Estate, OrganizationSettings
 from ostiary.model.iam import AccountIam
+from ostiary.plan.change import Event, OnEvent
 from ostiary.plan.resource import Found, Reading
 
 
@@ -33,8 +34,10 @@ class Survey:
         return tuple(account for account in self.seen.accounts if account.is_active)
 
 
-def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
-    """Read all organizations and orgs of the estate.
+def survey(
+    connected: Connected, only: frozenset[str] = frozenset(), on_event: OnEvent | None = None
+) -> Survey:
+    """Read all organizations and orgs of the estate; ``on_event`` hears of each account.
 
     With ``only``, no other account is entered: the others count as unread.
     """
@@ -42,7 +45,7 @@ def survey(connected: Connected, only: frozenset[str] = frozenset()) -> Survey:
     with ThreadPoolExecutor(max(1, len(estate.orgs)), thread_name_prefix="org") as pool:
         asked = {name: pool.submit(_org, connected, name) for name in estate.orgs}
         accounts, suspended = _discovered(connected)
-        read, unread = _enter(connected, accounts, only)
+        read, unread = _enter(connected, accounts, only, on_event)
         orgs = {name: one.result() for name, one in asked.items()}
     return Survey(
         seen=Seen(
@@ -95,7 +98,10 @@ def _is_single_account(organization: OrganizationSettings) -> bool:
 
 
 def _enter(
-    connected: Connected, accounts: Iterable[Account], only: frozenset[str]
+    connected: Connected,
+    accounts: Iterable[Account],
+    only: frozenset[str],
+    on_event: OnEvent | None,
 ) -> tuple[dict[AccountId, tuple[str, AccountIam]], dict[str, OstiaryError]]:
     """Alias and IAM of every account that can be read, and why the others cannot."""
 
@@ -123,6 +129,9 @@ def _enter(
                 unread[account.id] = answer
             else:
                 read[account.id] = answer
+            if on_event:
+                done = len(read) + len(unread)
+                on_event(Event("read", account.id, done=done, total=len(wanted)))
     return read, unread
 
 

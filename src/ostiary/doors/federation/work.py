@@ -118,9 +118,9 @@ class Work:
         self.estate = connected.estate
         self._surveys: dict[frozenset[str], Survey] = {}
 
-    def survey(self, only: frozenset[str] = frozenset()) -> Survey:
+    def survey(self, only: frozenset[str] = frozenset(), on_event: OnEvent | None = None) -> Survey:
         if only not in self._surveys:
-            self._surveys[only] = survey(self.connected, only)
+            self._surveys[only] = survey(self.connected, only, on_event)
             unknown = only - {account.id for account in self._surveys[only].accounts}
             if unknown:
                 raise NotFound(
@@ -171,7 +171,7 @@ class Work:
         on_event: OnEvent | None = None,
     ) -> Plan:
         """Read everything and compare. With ``only``, no other account is entered or changed."""
-        known = self.survey(only)
+        known = self.survey(only, on_event)
         wanted = self.desired(only)
         resources = [
             replace(resource, adopt=True) if resource.key in adopt else resource
@@ -227,7 +227,7 @@ class Work:
 
     def plan_destroy(self, *, on_event: OnEvent | None = None) -> Plan:
         """A plan that removes whatever bears this estate's mark."""
-        known = self.survey()
+        known = self.survey(on_event=on_event)
         return plan_of(
             [],
             self.connected.kinds,
