@@ -8,7 +8,6 @@ org counts as tied to every account, so nothing old goes before everything new i
 from __future__ import annotations
 
 import heapq
-import itertools
 import queue
 import re
 import threading
@@ -62,7 +61,9 @@ class Executor:
 
     def run(self, waves: Iterable[Sequence[Change]], *, canary: bool) -> None:
         """Run the waves; what could not begin is ``left``. Anything but an OstiaryError of a worker is raised here."""
-        with ThreadPoolExecutor(self._workers, thread_name_prefix="apply") as pool:
+        orgs = {one.account for one in self._plan.writes if not _is_account(one.account)}
+        most = self._workers + PER_ORG * len(orgs)
+        with ThreadPoolExecutor(most, thread_name_prefix="apply") as pool:
             for number, wave in enumerate(waves):
                 self._wave(wave, pool)
                 if canary and number == 0 and self._bad_scopes and self.halted is None:
@@ -76,11 +77,11 @@ class Executor:
                 self._record(Result(change, "left"))
 
     def _wave(self, changes: Sequence[Change], pool: ThreadPoolExecutor) -> None:
-        wave = _Wave(changes)
+        wave = _Wave(changes, self._workers)
         answers: queue.SimpleQueue[tuple[Change, Result | BaseException]] = queue.SimpleQueue()
         in_flight = 0
         while True:
-            while in_flight < self._workers and not self._is_over() and (change := wave.next()):
+            while not self._is_over() and (change := wave.next()):
                 hindrance = self._hindrance(change)
                 if hindrance:
                     self._record(Result(change, "blocked", hindrance))
@@ -161,9 +162,11 @@ class _Wave:
     """The changes of one wave: each becomes ready when all it depends on in this wave is finished.
 
     In a scope, what the longest chain of others waits for goes first: one app holds up every account, a group nobody.
+    ``workers`` bounds what is in flight in all accounts together; each org has room of its own.
     """
 
-    def __init__(self, changes: Sequence[Change]) -> None:
+    def __init__(self, changes: Sequence[Change], workers: int) -> None:
+        self._workers = workers
         keys = {change.key for change in changes}
         self._waits: dict[Key, int] = {}
         self._followers: dict[Key, list[Change]] = defaultdict(list)
@@ -184,8 +187,9 @@ class _Wave:
                 self._add(change)
 
     def next(self) -> Change | None:
-        """A ready change of a scope that has room: orgs, which hold most changes, first; accounts take turns."""
-        for scope in itertools.chain(self._orgs, self._ready):
+        """A ready change of a scope that has room: accounts take turns."""
+        busy = sum(self._in_flight.values()) - sum(self._in_flight[org] for org in self._orgs)
+        for scope in self._orgs if busy >= self._workers else self._ready:
             if self._ready.get(scope) and self._in_flight[scope] < self._room[scope]:
                 ready = self._ready.pop(scope)
                 _, _, change = heapq.heappop(ready)

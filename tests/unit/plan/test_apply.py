@@ -441,7 +441,7 @@ def test_a_lost_lease_ends_the_run(bench):
         swap(name, expected, data) if expected is None else None
     )
     outcome = bench.apply(plan, lease_ttl=0.2, workers=2)
-    assert len(outcome.done) <= 2
+    assert len(outcome.done) <= 2 + 1, "what was in flight: two in accounts, one in the org"
     assert outcome.left
     with pytest.raises(LeaseHeld, match="stopped working"):
         outcome.raise_for_result()
