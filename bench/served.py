@@ -9,7 +9,6 @@ last time. Ends on SIGTERM.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -18,26 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests/system"))
 
-from fleet import ESTATE, fleet
-
-from ostiary.sandbox.serve import Listeners
+from fleet import fleet, serving
 
 
 def main(folder: Path, accounts: int, latency: float) -> None:
     world = fleet(folder, accounts)
-    listeners = Listeners(world.world, folder)
-    world.estate_file.write_text(ESTATE.replace("OKTA_URL", listeners.okta_url))
     world.world.switches.latency = latency
-    ca_file = str(listeners.ca_file)
-    env = {
-        **world.env(),
-        "AWS_ENDPOINT_URL": listeners.aws_url,
-        "AWS_CA_BUNDLE": ca_file,
-        "SSL_CERT_FILE": ca_file,
-        "NO_PROXY": "localhost",
-        "OKTA_CLIENT_ORGURL": listeners.okta_url,
-        "OSTIARY_ESTATE": str(world.estate_file),
-    }
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
 
@@ -46,10 +31,9 @@ def main(folder: Path, accounts: int, latency: float) -> None:
         publish(folder / "calls.json", Counter(f"{service} {name}" for service, name, _ in rows))
 
     signal.signal(signal.SIGUSR1, tell)
-    listeners.start()
-    publish(folder / "env.json", {"env": env, "accounts": list(world.accounts)})
-    ended.wait()
-    os._exit(0)
+    with serving(world) as command:
+        publish(folder / "env.json", {"env": command.env, "accounts": list(world.accounts)})
+        ended.wait()
 
 
 def publish(path: Path, value: object) -> None:

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A peer: the AWS steps of the single-account guide (the third source document) with the AWS CLI, account after account.
+# A peer: the steps of the single-account and the migration guide (the third and fourth source document) with the AWS
+# CLI and curl, account after account.
 #
 #     AWS=path/to/aws bench/peers/by_hand.sh METADATA.xml ACCOUNT...
 #
-# SAML provider, three roles with their policies, and the user with policy and key by which Okta lists roles: eleven
-# calls an account. What the guide does by hand in Okta's pages is left out, in this peer's favour.
+# SAML provider; three roles with their policies; policy, user and key by which Okta lists roles; the account's alias and
+# its three role groups. Thirteen calls of AWS and three of Okta's an account. What the guides do by hand in Okta's pages
+# is left out, in this peer's favour, and so are the groups where there is no curl.
 set -euo pipefail
 metadata=$1
 shift
@@ -26,9 +28,18 @@ for account in "$@"; do
       "$AWS" iam create-role --role-name "$role" --assume-role-policy-document "$trust"
       "$AWS" iam attach-role-policy --role-name "$role" --policy-arn "arn:aws:iam::aws:policy/$policy"
     done
-    "$AWS" iam create-user --user-name OktaSSOuser
-    "$AWS" iam put-user-policy --user-name OktaSSOuser --policy-name OktaMasterAccountPolicy --policy-document \
+    "$AWS" iam create-policy --policy-name OktaMasterAccountPolicy --policy-document \
       '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["iam:ListRoles","iam:ListAccountAliases"],"Resource":"*"}]}'
+    "$AWS" iam create-user --user-name OktaSSOuser
+    "$AWS" iam attach-user-policy --user-name OktaSSOuser \
+      --policy-arn "arn:aws:iam::$account:policy/OktaMasterAccountPolicy"
     "$AWS" iam create-access-key --user-name OktaSSOuser
+    alias=$("$AWS" iam list-account-aliases --output text --query 'AccountAliases[0]')
+    for role in Administrator PowerUser ReadOnly; do
+      command -v curl || break
+      curl --silent --fail --cacert "$SSL_CERT_FILE" "$OKTA_CLIENT_ORGURL/api/v1/groups" \
+        --header "authorization: SSWS $OKTA_CLIENT_TOKEN" --header "content-type: application/json" \
+        --data '{"profile":{"name":"aws#'"$alias#$role#$account"'"}}'
+    done
   ) > /dev/null
 done
