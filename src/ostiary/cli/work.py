@@ -53,9 +53,13 @@ def finish(
     sign_in: bool = False,
 ) -> None:
     """Say what was done, prove it, and raise what the exit code should say."""
+    counts = ", ".join(f"{n} {name}" for name, n in outcome.counts().items() if n)
+    if counts and not as_json:
+        term.say(f"run {outcome.run_id}: {counts}")
     ended = outcome.converged
-    proof = work.prove() if prove and ended else None
-    report = work.sign_in_as(people) if people and ended else None
+    with progress("proving"):
+        proof = work.prove() if prove and ended else None
+        report = work.sign_in_as(people) if people and ended else None
     live = work.sign_in_live(term.say) if sign_in and ended else None
     reports = [one for one in (report, live) if one]
     if as_json:
@@ -63,9 +67,6 @@ def finish(
         shown["sign_ins"] = [one.as_json() for one in reports]
         term.result_json({**outcome.as_json(), **shown})
     else:
-        counts = ", ".join(f"{n} {name}" for name, n in outcome.counts().items() if n)
-        if counts:
-            term.say(f"run {outcome.run_id}: {counts}")
         if proof:
             term.say(proof.sentence())
         for one in reports:
