@@ -33,7 +33,7 @@ from ostiary.okta.client import OktaClient
 from ostiary.okta.every_org import InEveryOrg
 from ostiary.okta.kinds import okta_kinds
 from ostiary.okta.people import People
-from ostiary.plan.guard import Guard, Overrides
+from ostiary.plan.guard import Guard, Overrides, protect_roles
 from ostiary.plan.resource import Kind
 from ostiary.plan.runs import FolderStore, RunStore
 from ostiary.plan.wrap import LocalKeyWrap, Wrap
@@ -96,12 +96,15 @@ class Connected:
 
     def guard(self, overrides: Overrides) -> Guard:
         providers = {console.saml_provider for console in self.estate.consoles.values()}
-        protected = tuple(
-            f"iam-role:{pattern}"
-            for organization in self.estate.organizations.values()
-            for pattern in organization.protect_roles
+        organizations = self.estate.organizations.values()
+        protected = protect_roles(
+            pattern for organization in organizations for pattern in organization.protect_roles
         )
-        return Guard(AdminPathCheck(self.readings, providers), protected, overrides)
+        ways_in = {
+            f"iam-role:{name}" for organization in organizations for name in _ways(organization)
+        }
+        admin_path = AdminPathCheck(self.readings, providers)
+        return Guard(admin_path, (*protected, *sorted(ways_in)), overrides)
 
 
 AWS_KINDS = frozenset({"saml-provider", "iam-role", "trust-statement"})
@@ -175,6 +178,15 @@ def _aws(
         on_client=transports.aws,
         stopping=stopping,
     )
+
+
+def _ways(organization: OrganizationSettings) -> frozenset[str]:
+    """Names of the roles by which we enter accounts; what they may do is never ours to write."""
+    named: set[str | None] = {"OrganizationAccountAccessRole"}  # also what a way in falls back to
+    for account_id in ("", *organization.reach_overrides):
+        here = organization.reach(account_id)
+        named.update((here.plan, here.apply, *(here.fallbacks or ())))
+    return frozenset(filter(None, named))
 
 
 def _okta(

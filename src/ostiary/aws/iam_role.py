@@ -21,7 +21,7 @@ from ostiary.aws.propagation import (
     until_accepted,
     until_seen,
 )
-from ostiary.aws.trust_document import NOBODY
+from ostiary.aws.trust_document import NOBODY, others_let_in, sid_prefix
 from ostiary.errors import Conflict, GuardTripped, NotFound, OstiaryError, StalePlan
 from ostiary.model.iam import IamRole
 from ostiary.plan.resource import Found, Json, Key, Owner, Reading, Resource, Risk, Value
@@ -78,6 +78,12 @@ class IamRoleKind:
         limited = boundary is not None and boundary != found.attributes["boundary"]
         return lost + limited
 
+    def needed_by(self, found: Found) -> str:
+        """Who else enters by a role that is no longer wanted; they would be locked out with it."""
+        trust: Any = found.raw["trust"]
+        others = others_let_in(trust, sid_prefix(self._estate))
+        return f"others enter by it: {_sids(others)}" if others else ""
+
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
         role = self._wanted_role(key, wanted, None)
         try:
@@ -104,7 +110,10 @@ class IamRoleKind:
             return
         if found.owner is not Owner.OURS:
             raise Conflict(f"cannot delete {found.key}", why=f"its owner: {found.owner.value}")
-        self._may_write(self._found(found.key.scope, now))
+        seen = self._found(found.key.scope, now)
+        self._may_write(seen)
+        if others := self.needed_by(seen):
+            raise StalePlan(f"cannot delete {found.key}", why=others, fix="run: ostiary plan")
         self._write(found.key, now, removal(now))
 
     def release(self, found: Found) -> None:
@@ -256,6 +265,11 @@ def _as_wanted(name: str, seen: Any, wanted: Any) -> bool:
 
 def _names(value: Any) -> set[str]:
     return {one for one in value if isinstance(one, str)}
+
+
+def _sids(sids: Iterable[str]) -> str:
+    """Statements of a trust policy, as people find them."""
+    return ", ".join(f"statement {sid}" if sid else "a statement without Sid" for sid in sids)
 
 
 def _json(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from ostiary.aws.account_reading import ProviderReading, Readings, look_at_provider
 from ostiary.aws.ownership import TAG, mark, owner_by_tag
 from ostiary.aws.propagation import until_seen
-from ostiary.aws.trust_document import providers_named, sid_prefix
+from ostiary.aws.trust_document import others_let_in, providers_named, sid_prefix
 from ostiary.errors import Conflict, NotFound, OstiaryError, StalePlan
 from ostiary.plan.resource import Found, Json, Key, Owner, Reading, Resource, Risk, Value
 from ostiary.saml import metadata
@@ -71,6 +71,13 @@ class SamlProviderKind:
     def detaches(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> int:
         del found, wanted
         return int(action == "delete")
+
+    def needed_by(self, found: Found) -> str:
+        """Which roles let people in by a provider that is no longer wanted, in statements of others."""
+        arn, prefix = found.ids["arn"], sid_prefix(self._estate)
+        roles = self._readings.account(found.key.scope).roles.values()
+        others = [role.name for role in roles if others_let_in(role.trust, prefix, arn)]
+        return f"others enter by it: role {', role '.join(others)}" if others else ""
 
     def create(self, key: Key, wanted: Mapping[str, Json]) -> Found:
         text = _checked(wanted)

@@ -70,6 +70,25 @@ def foreign(document: Document, sid: str) -> list[Any]:
     ]
 
 
+def is_ours(statement: Mapping[str, Any], prefix: str) -> bool:
+    """Whether we wrote it: our Sid, and it lets in whom a provider vouches for, as all that we write does."""
+    principal = statement.get("Principal")
+    named = isinstance(principal, Mapping) and "Federated" in principal
+    return named and str(statement.get("Sid", "")).startswith(prefix)
+
+
+def others_let_in(document: Document, prefix: str, provider_arn: str = "") -> list[str]:
+    """The Sids of what others wrote to let somebody in (by this provider), "" where there is none."""
+    named = f'"{provider_arn}"' if provider_arn else ""
+    return [
+        str(one.get("Sid", ""))
+        for one in statements(document)
+        if one.get("Effect") == "Allow"
+        and not is_ours(one, prefix)
+        and named in json.dumps(one.get("Principal"))
+    ]
+
+
 def providers_named(document: Document, prefix: str) -> set[str]:
     """Names of the SAML providers that statements with a Sid starting with ``prefix`` let in."""
     found: set[str] = set()

@@ -1,7 +1,8 @@
 """The kind ``trust-statement``: one statement of ours in the trust policy of a role, merged by its Sid.
 
 Ours by the Sid: ``Ostiary`` and 8 hex digits of the estate; what a statement of ours says is only ours to say,
-so one with our Sid that stands there already is brought in line. How it is written: ``role_trust``.
+so one with our Sid that stands there already is brought in line. One that is not wanted and lets in other than a
+provider's people was never ours, whatever its Sid. How it is written: ``role_trust``.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class TrustStatementKind:
         for role in roles.values():
             for one in trust_document.statements(role.trust):
                 sid = str(one.get("Sid", ""))
-                if sid.startswith(self._prefix) or f"{role.name}/{sid}" in wanted:
+                if trust_document.is_ours(one, self._prefix) or f"{role.name}/{sid}" in wanted:
                     found[f"{role.name}/{sid}"] = self._found(scope, role, sid)
         for name in wanted.keys() - found.keys():
             owner = roles.get(role_of(name))

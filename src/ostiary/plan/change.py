@@ -144,6 +144,12 @@ class Expecting(Protocol):
     def expect(self, change: Change) -> None: ...
 
 
+class Needed(Protocol):
+    """A kind that can tell who else needs an object of ours; then it is not deleted."""
+
+    def needed_by(self, found: Found) -> str: ...
+
+
 class Snippeting(Protocol):
     """A kind that can print what the owner of an object should write."""
 

@@ -132,6 +132,9 @@ class Comparison:
         if not self._readings.is_complete(found.key):
             why = f"would be deleted, but its scope {self._readings.why(found.key)}"
             return Change("unread", found.key, found.attributes, reason=why, owner=found.owner)
+        if others := self._needed_by(found):
+            why = f"no longer wanted, but {others}; take that out, or our mark off it"
+            return Change("foreign", found.key, found.attributes, reason=why, owner=found.owner)
         change = Change(
             action="delete",
             key=found.key,
@@ -142,6 +145,11 @@ class Comparison:
             protected=found.protected,
         )
         return self._graded(change, found, None)
+
+    def _needed_by(self, found: Found) -> str:
+        """Who else needs an object of ours, if its kind can tell; it is then left alone."""
+        ask = getattr(self._kinds[found.key.kind], "needed_by", None)
+        return ask(found) if ask else ""
 
     def _graded(
         self, change: Change, found: Found | None, wanted: Mapping[str, Value] | None

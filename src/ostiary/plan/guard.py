@@ -38,7 +38,7 @@ PROTECTED = tuple(
 )
 
 ASK_AT_ONCE = 16  # accounts whose admin path is looked for side by side
-
+_NO_OVERRIDE = "take what is named out of the estate, or our mark off it, then run: ostiary plan"
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
@@ -138,7 +138,7 @@ class Guard:
             raise GuardTripped(
                 f"refused to apply the plan of estate {plan.estate}",
                 why="\n".join(lines),
-                fix=" ".join(("look at each, then add:", *flags)) if flags else "",
+                fix=" ".join(("look at each, then add:", *flags)) if flags else _NO_OVERRIDE,
             )
         return verdicts
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ostiary.errors import Interrupted, OstiaryError, Partial, StalePlan
 from ostiary.plan.change import Change, Unread
+from ostiary.plan.resource import Owner
 
 RESULTS = ("done", "failed", "stale", "blocked", "unknown", "left")
 _NAMED = 20  # lines of an error text; --json has them all
@@ -116,9 +117,10 @@ class Outcome:
         why = "\n".join([counts or "nothing to write", *lines])
         if self.stale and all(one.result in ("stale", "blocked") for one in rest):
             raise StalePlan("not all of the plan still fits the world", why=why, fix=_AGAIN)
-        in_the_way = [str(one.key) for one in self.not_written if one.action == "foreign"]
+        in_the_way = [str(one.key) for one in self.not_written if one.owner is Owner.FOREIGN]
+        adopt = f"run: ostiary adopt {shlex.join(in_the_way[:_NAMED])}"
         causes = (one.error.fix for one in rest if one.error and one.error.fix)
-        fix = f"run: ostiary adopt {shlex.join(in_the_way)}" if in_the_way else next(causes, _AGAIN)
+        fix = adopt if in_the_way else next(causes, _AGAIN)
         raise Partial("not all of the plan was applied", why=why, fix=fix)
 
     def _with(self, result: str) -> tuple[Result, ...]:

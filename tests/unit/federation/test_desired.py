@@ -183,6 +183,11 @@ def role_seen(name, trust=None, path="/"):
     [
         ("group: eng, may: Deployer", {"iam": iam()}, "existing: true, but account"),
         (
+            "group: eng, may: Admin",
+            {"iam": iam(role_seen("Admin", path="/x/"))},
+            "has path /x/",
+        ),
+        (
             "group: eng, may: Deployer",
             {"iam": iam(role_seen("Deployer", path="/p/"))},
             "has path /p/",

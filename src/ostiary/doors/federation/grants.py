@@ -93,18 +93,17 @@ def check_roles(estate: Estate, seen: Seen, grants: tuple[Grant, ...], notes: No
         iam = seen.iam.get(account_id)
         if iam is None or account_id in seen.unread:
             continue
-        if role.existing:
-            present = next((one for one in iam.roles if one.name == name), None)
-            if present is None:
-                notes.problem(
-                    f"{role.place}: role {name} is existing: true, but account {account} has none"
-                )
-            elif present.path != "/":
-                notes.problem(
-                    f"{role.place}: role {name} in account {account} has path {present.path}; "
-                    "role groups cannot express paths"
-                )
-        elif iam.complete:
+        present = next((one for one in iam.roles if one.name == name), None)
+        if present is not None and present.path != "/":
+            notes.problem(
+                f"{role.place}: role {name} in account {account} has path {present.path}; "
+                "role groups cannot express paths"
+            )
+        if role.existing and present is None:
+            notes.problem(
+                f"{role.place}: role {name} is existing: true, but account {account} has none"
+            )
+        elif not role.existing and iam.complete:
             for policy in _missing_policies(role, account, iam.policies.keys()):
                 notes.problem(
                     f"{role.place}: policy customer:{policy} of role {name} does not exist in account {account}"
