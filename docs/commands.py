@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a script, not a package
 """Writes the page of all commands (``docs/reference/commands.md``) from the commands themselves.
 
 Run it with ``.venv/bin/python docs/commands.py``; a test keeps the page current.

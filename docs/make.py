@@ -36,11 +36,15 @@ def box(x: float, y: float, width: float, height: float, css: str = "box") -> st
 
 def picture() -> str:
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        'aria-label="People of an Okta org enter AWS accounts, servers and applications through four doors">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+            'aria-label="People of an Okta org enter AWS accounts, servers and applications through four doors">'
+        ),
         f"<style>{STYLE}</style>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
-        'orient="auto"><path d="M0 0 8 4 0 8z" fill="#2f7d5b"/></marker></defs>',
+        (
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            'orient="auto"><path d="M0 0 8 4 0 8z" fill="#2f7d5b"/></marker></defs>'
+        ),
         box(0.5, 0.5, WIDTH - 1, HEIGHT - 1, "frame"),
         box(24, 92, 150, 150),
         text(99, 128, "Okta org", middle=True),
@@ -64,7 +68,12 @@ def picture() -> str:
     for name, y in targets.items():
         parts += [box(686, y - 24, 150, 48), text(761, y + 5, f"AWS {name}", middle=True)]
     parts += [
-        text(280, 324, "one estate file says who may pass; solid doors are open in this version", small=True),
+        text(
+            280,
+            324,
+            "one estate file says who may pass; solid doors are open in this version",
+            small=True,
+        ),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"

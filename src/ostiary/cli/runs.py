@@ -13,11 +13,13 @@ from ostiary.cli.work import open_work, show
 
 
 @click.group(invoke_without_command=True)
+@estate_option
+@json_option
 @click.pass_context
-def runs(context: click.Context) -> None:
+def runs(context: click.Context, *, estate_file: str | None, as_json: bool) -> None:
     """List runs and what each one did."""
     if context.invoked_subcommand is None:
-        context.invoke(list_)
+        context.invoke(list_, estate_file=estate_file, as_json=as_json)
 
 
 @runs.command("list")

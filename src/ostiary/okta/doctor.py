@@ -27,13 +27,12 @@ NEEDED = {
 }
 _WRITERS = {
     "okta.apps.manage": ("SUPER_ADMIN", "APP_ADMIN"),
-    "okta.groups.manage": ("SUPER_ADMIN", "ORG_ADMIN", "USER_ADMIN"),
+    "okta.groups.manage": ("SUPER_ADMIN", "ORG_ADMIN"),  # group administrators may not edit rules
 }
 _ROLE_NAMES = {
     "SUPER_ADMIN": "Super Administrator",
     "APP_ADMIN": "Application Administrator",
     "ORG_ADMIN": "Organization Administrator",
-    "USER_ADMIN": "Group Administrator",
 }
 _INVALID_SCOPE = "invalid_scope"
 

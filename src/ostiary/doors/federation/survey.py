@@ -22,11 +22,15 @@ from ostiary.plan.resource import Found, Reading
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """``unread`` says why an account could not be read, by id; ``suspended`` are named and left alone."""
+    """``unread`` says why an account could not be read, by id; ``suspended`` are named and left alone.
+
+    ``closed`` are management accounts that the estate does not name and that could not be read: no matter.
+    """
 
     seen: Seen
     suspended: tuple[Account, ...] = ()
     unread: Mapping[str, OstiaryError] = field(default_factory=dict)
+    closed: tuple[Account, ...] = ()
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -46,6 +50,9 @@ def survey(
         asked = {name: pool.submit(_org, connected, name) for name in estate.orgs}
         accounts, suspended = _discovered(connected)
         read, unread = _enter(connected, accounts, only, on_event)
+        closed = [one for one in accounts if one.id in unread and not _is_wanted(estate, one)]
+        accounts = [one for one in accounts if one not in closed]
+        unread = {one: why for one, why in unread.items() if one not in {c.id for c in closed}}
         orgs = {name: one.result() for name, one in asked.items()}
     return Survey(
         seen=Seen(
@@ -60,7 +67,16 @@ def survey(
         ),
         suspended=tuple(suspended),
         unread=unread,
+        closed=tuple(closed),
     )
+
+
+def _is_wanted(estate: Estate, account: Account) -> bool:
+    """A management account is nobody's target unless the estate names it; any other account is."""
+    if not account.management:
+        return True
+    named = {one.account for rule in estate.assignments for one in rule.in_}
+    return account.id in named or account.name in named
 
 
 def _discovered(connected: Connected) -> tuple[list[Account], list[Account]]:
