@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ostiary.aws.credentials import Credentials
-from ostiary.aws.translate import dashed
+from ostiary.aws.translate import UNKNOWN_CALLER, dashed
 from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable
 
 MARGIN = 300.0  # seconds before expiry at which credentials are renewed
@@ -70,6 +70,8 @@ class Reach:
             try:
                 credentials = self._assume(account_id, role)
             except (Denied, NotFound, Conflict) as refused:
+                if refused.code in UNKNOWN_CALLER:  # it is our own credentials that are refused
+                    raise
                 tried.append(f"{role}: {refused.why}")
                 continue
             self.entered_by[account_id] = role

@@ -98,6 +98,7 @@ BotoError: TypeAlias = ClientError | BotoCoreError | ResponseParserError
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 _SKEWED = ("Signature expired", "Signature not yet current", "RequestTimeTooSkewed")
 EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
+UNKNOWN_CALLER = EXPIRED | {"InvalidClientTokenId", "UnrecognizedClientException"}
 
 _MISSING = re.compile(
     r"[Nn]ot authorized to perform:? (?P<action>[\w-]+:\w+)"
@@ -189,7 +190,7 @@ def _denied(what: str, why: str, code: str, message: str, doctor: str) -> Denied
             fix="set the clock, for example: timedatectl set-ntp true",
             code=code,
         )
-    if code in EXPIRED or code == "InvalidClientTokenId":
+    if code in UNKNOWN_CALLER:
         return Denied(
             what, why=why, fix="renew the credentials, for example: aws sso login", code=code
         )
