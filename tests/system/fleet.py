@@ -1,16 +1,21 @@
 """Worlds of any size: an Okta org and an AWS organization of N accounts, and an estate of three roles in each.
 
-Everything is in process: the product's own clients talk to the handlers of the sandbox by transports, no socket is
-opened. ``bench/served.py`` serves the same world over HTTPS.
+In process (``Fleet.work``) the product's own clients talk to the handlers of the sandbox by transports and no socket is
+opened; ``serving`` is for the command itself, over HTTPS on loopback.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ostiary.connect import Transports, connect
 from ostiary.doors.federation.work import Work, read_estate
@@ -18,9 +23,13 @@ from ostiary.sandbox.adapters import OktaTransport, aws_hook
 from ostiary.sandbox.aws.operations import OPERATIONS
 from ostiary.sandbox.aws.state import AwsAccount, Cloud
 from ostiary.sandbox.okta.state import OktaOrg
+from ostiary.sandbox.serve import Listeners
 from ostiary.sandbox.world import World
 from ostiary.settings import load
 
+Row: TypeAlias = tuple[str, str, str]  # service, operation, account or org
+
+OSTIARY = Path(sys.executable).with_name("ostiary")
 MANAGEMENT = "100000000001"
 OKTA_URL = "https://acme.okta.example"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -59,7 +68,6 @@ class Fleet:
     folder: Path
     accounts: tuple[str, ...]
     admin_key: tuple[str, str]
-    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def cloud(self) -> Cloud:
@@ -99,28 +107,107 @@ class Fleet:
                 read_estate(chosen.estate_file),
                 chosen,
                 purpose=purpose,
-                transports=Transports(okta=OktaTransport(self.world), aws=self._join),
+                transports=Transports(okta=OktaTransport(self.world), aws=self.join),
             )
         )
 
-    def _join(self, client: Any) -> None:
+    def join(self, client: Any) -> None:
         client.meta.events.register("before-send", aws_hook(self.world))
 
     def calls(self) -> Calls:
         """What was called since the last time."""
-        made, self.world.calls = self.world.calls, []
-        return Calls(made, self.accounts)
+        made = Calls(list(self.world.calls), self.accounts)
+        self.world.calls.clear()
+        return made
+
+    def watch(self, on_call: Callable[[Row], None]) -> None:
+        """Tell ``on_call`` of every call before it has any effect; it runs under the world's lock."""
+        self.world.calls = Watched(on_call)
+
+
+@contextmanager
+def serving(fleet: Fleet) -> Iterator[Command]:
+    """The fleet over HTTPS, and the command line bound to it."""
+    listeners = Listeners(fleet.world, fleet.folder)
+    text = fleet.estate_file.read_text()
+    fleet.estate_file.write_text(text.replace(OKTA_URL, listeners.okta_url))
+    ca_file = str(listeners.ca_file)
+    env = {
+        **fleet.env(),
+        "PATH": os.environ["PATH"],
+        "HOME": str(fleet.folder),
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "AWS_ENDPOINT_URL": listeners.aws_url,
+        "AWS_CA_BUNDLE": ca_file,
+        "SSL_CERT_FILE": ca_file,
+        "NO_PROXY": "localhost",
+        "OKTA_CLIENT_ORGURL": listeners.okta_url,
+        "OSTIARY_ESTATE": str(fleet.estate_file),
+    }
+    listeners.start()
+    try:
+        yield Command(env, fleet.folder)
+    finally:
+        listeners.stop()
+
+
+@dataclass(frozen=True)
+class Command:
+    """``ostiary`` as a process, in an environment of its own."""
+
+    env: dict[str, str]
+    folder: Path
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [OSTIARY, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, *arguments: str, **options: Any) -> Ended:
+        return self.wait(self.start(*arguments, **options))
+
+    def wait(self, process: subprocess.Popen[str], seconds: float = 120) -> Ended:
+        stdout, stderr = process.communicate(timeout=seconds)
+        return Ended(process.returncode, stdout, stderr)
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+class Watched(list[Row]):
+    def __init__(self, on_call: Callable[[Row], None]) -> None:
+        super().__init__()
+        self._on_call = on_call
+
+    def append(self, row: Row) -> None:
+        super().append(row)
+        self._on_call(row)
 
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls in the order in which the world saw them: (service, operation, account or org)."""
+    """Calls in the order in which the world saw them."""
 
-    rows: list[tuple[str, str, str]]
+    rows: list[Row]
     accounts: Collection[str]
 
     @property
-    def mutating(self) -> list[tuple[str, str, str]]:
+    def mutating(self) -> list[Row]:
         return [row for row in self.rows if mutates(row)]
 
     def aws(self) -> Counter[str]:
@@ -133,12 +220,12 @@ class Calls:
         return Counter(name for _, name, place in self.rows if place == account)
 
 
-def mutates(row: tuple[str, str, str]) -> bool:
+def mutates(row: Row) -> bool:
     service, name, _ = row
     if service == "okta":
         return not name.startswith("GET ")
     known = OPERATIONS.get((service, name))
-    return known is None or known.mutates
+    return known.mutates if known else not name.startswith(("Get", "List", "Describe"))
 
 
 def fleet(folder: Path, number: int, *, estate: str = ESTATE, people: int = 6) -> Fleet:
