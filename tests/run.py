@@ -96,7 +96,9 @@ def timed(name: str, step) -> None:
     say(name)
     started = time.monotonic()
     code = step()
-    say(f"{name}: {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - started:.1f} s")
+    say(
+        f"{name}: {'ok' if code == 0 else f'failed ({code})'} in {time.monotonic() - started:.1f} s"
+    )
     if code:
         sys.exit(code)
 
@@ -108,10 +110,16 @@ def main() -> None:
         return
     timed("packages", debian_packages)
     timed("clients", client_environments)
-    timed("ruff", lambda: run(BIN / "ruff", "check", ".") or run(BIN / "ruff", "format", "--check", "."))
+    timed(
+        "ruff",
+        lambda: run(BIN / "ruff", "check", ".") or run(BIN / "ruff", "format", "--check", "."),
+    )
     timed("mypy", lambda: run(BIN / "mypy"))
     timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
-    timed("unit, contract, scripts", lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"))
+    timed(
+        "unit, contract, scripts",
+        lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"),
+    )
     timed("property", lambda: pytest("-n", "2", "tests/property"))
     timed("system", lambda: pytest("-rs", "tests/system"))
 

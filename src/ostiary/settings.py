@@ -6,10 +6,13 @@ named there, and are never part of this value.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from ostiary.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,24 @@ def load(environ: Mapping[str, str] | None = None, *, estate_file: str | None = 
         origins[name] = "default"
         return default
 
+    def number(name: str, default: str) -> float:
+        text = pick(name, None, default)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            variable = f"OSTIARY_{name.upper()}"
+            raise UsageError(
+                f"cannot use {variable}={text}",
+                why="it is not a number",
+                fix=f"export {variable}={default}, or unset it",
+            )
+        return value
+
     return Settings(
         estate_file=Path(pick("estate", estate_file, "estate.yaml")),
-        workers=max(1, int(pick("workers", None, "24"))),
-        share=min(1.0, max(0.05, float(pick("okta_share", None, "0.5")))),
+        workers=max(1, int(number("workers", "24"))),
+        share=min(1.0, max(0.05, number("okta_share", "0.5"))),
         origins=origins,
     )

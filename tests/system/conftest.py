@@ -41,8 +41,8 @@ class Sandbox:
             check=False,
         )
 
-    def up(self) -> dict:
-        done = self.ostiary("sandbox", "up", "--json")
+    def up(self, *options: str) -> dict:
+        done = self.ostiary("sandbox", "up", "--json", *options)
         assert done.returncode == 0, done.stderr
         self.described = json.loads(done.stdout)
         return self.described

@@ -172,7 +172,9 @@ class SamlProviderKind:
         owner, _ = owner_by_tag(now.tags, self._estate)
         if owner is not found.owner or not _same(now.metadata, str(found.attributes["metadata"])):
             raise StalePlan(
-                f"cannot write {found.key}", why="changed since it was read", fix="run: ostiary plan"
+                f"cannot write {found.key}",
+                why="changed since it was read",
+                fix="run: ostiary plan",
             )
         return now
 

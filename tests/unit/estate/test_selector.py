@@ -71,7 +71,10 @@ def check(accounts, assignments, roles="{A: {existing: true}}"):
         ("{group: eng, may: A, in: ['account:prod-wep']}", "did you mean 'prod-web'?"),
         ("{group: eng, may: A, in: ['account:b*']}", "only the management account"),
         ("{group: eng, may: A, in: ['account:old']}", "not active"),
-        ("{group: eng, may: A, in: ['ou:/Work'], not_in: ['account:nope']}", "under not_in: of eng"),
+        (
+            "{group: eng, may: A, in: ['ou:/Work'], not_in: ['account:nope']}",
+            "under not_in: of eng",
+        ),
         ("{group: eng, may: A, in: ['ou:/Work'], not_in: [all]}", "every account"),
         ("{group: enc, may: A, in: ['ou:/Work']}", "has no group 'enc'; did you mean 'eng'?"),
         ("{user: a@c, may: A, in: ['ou:/Work'], until: 2027-01-01, reason: r}", "no user 'a@c'"),

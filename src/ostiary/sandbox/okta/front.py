@@ -24,6 +24,7 @@ from ostiary.sandbox.okta import (
     logs,
     memberships,
     oauth,
+    pages,
     policies,
     principals,
     rule_engine,
@@ -78,6 +79,8 @@ def handle(world: World, request: Request) -> Response:
     world.calls.append(("okta", operation, org.name))
     allowance: Allowance | None = None
     try:
+        if found is None and not known_path and pages.wants_page(request):
+            return _finish(call, pages.no_page(call), None)
         if found is None:
             raise errors.bad_method() if known_path else errors.no_path()
         call.params = params

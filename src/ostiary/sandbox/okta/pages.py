@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ostiary.sandbox.http import Response
+from ostiary.sandbox.http import Request, Response
 from ostiary.sandbox.okta.call import Call
 
 FOLDER = Path(__file__).parent / "templates"
@@ -39,6 +39,17 @@ def render(call: Call, template: str, status: int = 200, **values: Any) -> Respo
     defaults = {"org": call.org.name, "user": None, "problem": "", "script": call.href(SCRIPT)}
     text = _environment().get_template(template).render({**defaults, **values})
     return Response.of_html(text, status, SECURITY)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person at a browser asks, and not a program."""
+    api = request.path.startswith(("/api/", "/oauth2/"))
+    return not api and "text/html" in request.header("accept")
+
+
+def no_page(call: Call) -> Response:
+    text = f"There is no page {call.request.path} here."
+    return render(call, "message.html", 404, title="Page not found", text=text)
 
 
 def style() -> bytes:

@@ -46,17 +46,20 @@ def _goal(text: str) -> str:
 
 
 def show_login(call: Call) -> Response:
-    return pages.render(call, "login.html", goal=_goal(call.request.query.get("fromURI", HOME)))
+    goal = _goal(call.request.query.get("fromURI", HOME))
+    return pages.render(call, "login.html", goal=goal, username="")
 
 
 def login(call: Call) -> Response:
     form = call.request.form
     goal = _goal(form.get("fromURI", HOME))
+    name = form.get("username", "")
     try:
-        user = authn.check_password(call, form.get("username", ""), form.get("password", ""))
+        user = authn.check_password(call, name, form.get("password", ""))
         transaction = authn.begin(call, user)
     except OktaError:
-        return pages.render(call, "login.html", 401, goal=goal, problem="Unable to sign in")
+        wrong = {"goal": goal, "username": name, "problem": "Unable to sign in"}
+        return pages.render(call, "login.html", 401, **wrong)
     if transaction.status == "SUCCESS":
         return _begin(call, user, transaction.token, goal)
     if transaction.status != "MFA_REQUIRED":
