@@ -1,0 +1,121 @@
+"""The voice: three lines, results apart from talk, colour only on a terminal that wants it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from ostiary import term
+from ostiary.cli import COMMANDS, run
+from ostiary.errors import Denied, EstateError
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def plain(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_three_lines(capsys):
+    term.error(Denied("cannot read x", why="AccessDenied: no\nand more", fix="ask"))
+    assert capsys.readouterr().err == (
+        "ostiary: error: cannot read x\n  why: AccessDenied: no\n       and more\n  fix: ask\n"
+    )
+
+
+def test_one_problem_is_said_once(capsys):
+    term.error(EstateError("cannot use estate e", problems=["e:1: bad"], fix="correct e"))
+    assert capsys.readouterr().err == (
+        "ostiary: error: cannot use estate e\n  why: e:1: bad\n  fix: correct e\n"
+    )
+
+
+def test_several_problems_are_a_list(capsys):
+    term.error(EstateError("cannot use estate e", problems=["e:1: bad", "e:2: worse"]))
+    assert capsys.readouterr().err == (
+        "ostiary: error: cannot use estate e\n"
+        "  why: 2 problems\n       e:1: bad\n       e:2: worse\n"
+    )
+
+
+def test_the_same_as_json(capsys):
+    term.error(EstateError("no", problems=["e:1: bad"], fix="correct"), as_json=True)
+    said = json.loads(capsys.readouterr().err)
+    assert said == {
+        "error": "no",
+        "why": "e:1: bad",
+        "fix": "correct",
+        "code": "",
+        "problems": ["e:1: bad"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "coloured"),
+    [("TERM", "xterm", True), ("NO_COLOR", "1", False), ("TERM", "dumb", False)],
+)
+def test_colour_on_a_terminal_that_wants_it(plain, monkeypatch, name, value, coloured):
+    monkeypatch.setenv(name, value)
+    assert ("\x1b" in term.paint("x", "red", stream=Terminal())) is coloured
+    assert "\x1b" not in term.paint("x", "red", stream=io.StringIO())
+
+
+def test_columns_are_as_wide_as_their_widest_cell():
+    text = term.table(("a", "long heading", ""), [("wide cell", "x", ""), ("y", "z", "!")])
+    assert text.splitlines() == [
+        "a          long heading",
+        "wide cell  x",
+        "y          z             !",
+    ]
+
+
+def test_counted():
+    assert [term.counted(n, "account") for n in (0, 1, 2)] == [
+        "0 accounts",
+        "1 account",
+        "2 accounts",
+    ]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, capsys):
+    assert run([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: ostiary {command}")
+    assert "-h, --help" in text
+
+
+def test_a_defect_has_the_error_form_and_a_way_to_its_traceback(capsys, monkeypatch):
+    monkeypatch.setitem(COMMANDS, "broken", ("nowhere:at_all", "A command that is not there"))
+    assert run(["broken", "--yes"]) == 1
+    assert capsys.readouterr().err == (
+        "ostiary: error: this is a defect of ostiary: ModuleNotFoundError\n"
+        "  why: No module named 'ostiary.cli.nowhere'\n"
+        "  fix: run: ostiary --debug broken --yes\n"
+    )
+    with pytest.raises(ModuleNotFoundError):
+        run(["--debug", "broken"])
+
+
+@pytest.mark.parametrize("value", ["many", "nan", ""])
+def test_a_setting_that_is_no_number(capsys, tmp_path, monkeypatch, value):
+    monkeypatch.setenv("OSTIARY_WORKERS", value)
+    monkeypatch.chdir(tmp_path)
+    code = run(["plan"])
+    said = capsys.readouterr().err
+    if value:
+        assert code == 2
+        assert said == (
+            f"ostiary: error: cannot use OSTIARY_WORKERS={value}\n"
+            "  why: it is not a number\n"
+            "  fix: export OSTIARY_WORKERS=24, or unset it\n"
+        )
+    else:
+        assert "cannot read estate" in said
