@@ -42,8 +42,7 @@ def load(environ: Mapping[str, str] | None = None, *, estate_file: str | None = 
         origins[name] = "default"
         return default
 
-    def number(name: str, default: str) -> float:
-        text = pick(name, None, default)
+    def number(name: str, text: str) -> float:
         try:
             value = float(text)
         except ValueError:
@@ -53,13 +52,13 @@ def load(environ: Mapping[str, str] | None = None, *, estate_file: str | None = 
             raise UsageError(
                 f"cannot use {variable}={text}",
                 why="it is not a number",
-                fix=f"export {variable}={default}, or unset it",
+                fix=f"unset {variable}, or export a number",
             )
         return value
 
     return Settings(
         estate_file=Path(pick("estate", estate_file, "estate.yaml")),
-        workers=max(1, int(number("workers", "24"))),
-        share=min(1.0, max(0.05, number("okta_share", "0.5"))),
+        workers=max(1, int(number("workers", pick("workers", None, "24")))),
+        share=min(1.0, max(0.05, number("okta_share", pick("okta_share", None, "0.5")))),
         origins=origins,
     )

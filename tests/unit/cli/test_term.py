@@ -115,7 +115,7 @@ def test_a_setting_that_is_no_number(capsys, tmp_path, monkeypatch, value):
         assert said == (
             f"ostiary: error: cannot use OSTIARY_WORKERS={value}\n"
             "  why: it is not a number\n"
-            "  fix: export OSTIARY_WORKERS=24, or unset it\n"
+            "  fix: unset OSTIARY_WORKERS, or export a number\n"
         )
     else:
         assert "cannot read estate" in said
