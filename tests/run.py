@@ -105,8 +105,9 @@ def timed(name: str, step) -> None:
 
 def main() -> None:
     if "--chaos" in sys.argv:
-        os.environ["OSTIARY_CHAOS"] = "full"
-        timed("chaos", lambda: pytest("-m", "chaos", "-n", "2", "tests"))
+        full = {"OSTIARY_CHAOS": "full", "OSTIARY_KILL_POINTS": "200", "OSTIARY_EXAMPLES": "300"}
+        os.environ.update(full)
+        timed("chaos", lambda: pytest("-m", "chaos", "-n", "2", "--dist", "loadfile", "tests"))
         return
     timed("packages", debian_packages)
     timed("clients", client_environments)
@@ -121,7 +122,7 @@ def main() -> None:
         lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"),
     )
     timed("property", lambda: pytest("-n", "2", "tests/property"))
-    timed("system", lambda: pytest("-rs", "tests/system"))
+    timed("system", lambda: pytest("-rs", "-n", "2", "--dist", "loadfile", "tests/system"))
 
 
 if __name__ == "__main__":
