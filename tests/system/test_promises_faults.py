@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from fleet import ESTATE, ROLES, Fleet, fleet, trust_of
+from fleet import ESTATE, ROLES, Fleet, Row, fleet, trust_of
 from promise import FULL, InFlight, at_call, converged
 
 from ostiary.aws import pacing, propagation, session
@@ -75,6 +75,32 @@ def test_a1_half_of_the_calls_throttled_and_a_storm(make, quick, monkeypatch):
         assert calls <= 3 * plain
         bins = Counter(int(moment * 10) for moment in watch.retries())
         assert max(bins.values()) <= 0.05 * bins.total()
+
+
+@pytest.mark.parametrize("skew", [-90, 90])
+def test_a2_after_a_429_nothing_is_asked_of_that_endpoint_until_its_reset(make, skew):
+    """Our clock is wrong by 90 s; the reset is told by Okta's. unit/okta/test_okta_limits.py has the arithmetic."""
+    ahead = 30 if FULL else 4
+    world = make(8 if FULL else 2)
+    world.world.clock.offset = -skew
+    times: list[float] = []
+    resets: list[float] = []
+
+    def others_used_it_up(row: Row) -> None:
+        if row[1] != "POST /api/v1/groups":
+            return
+        times.append(time.monotonic())
+        if not resets:
+            start = world.world.clock.now() - 60 + ahead
+            world.okta.meter.windows["/api/v1/groups", ""] = (start, 10**6)
+            resets.append(time.monotonic() + ahead)
+
+    world.watch(others_used_it_up)
+    assert apply(world).converged
+    assert len(times) > len(world.accounts) * len(ROLES), "there was a 429"
+    assert [one for one in times if times[0] + 1 < one < resets[0]] == []
+    world.world.clock.offset = 0.0
+    converged(world)
 
 
 def test_a5_three_denied_accounts_are_named_and_only_they_are_done_again(make):

@@ -13,7 +13,11 @@ from ostiary.plan.resume import list_runs, show_run
 from ostiary.plan.runs import FolderStore
 
 KILLABLE = Path(__file__).with_name("killable.py")
-POINTS = int(os.environ.get("OSTIARY_KILL_POINTS", "4"))
+POINTS = int(
+    os.environ.get(
+        "OSTIARY_KILL_POINTS", "200" if os.environ.get("OSTIARY_CHAOS") == "full" else "4"
+    )
+)
 ACCOUNTS = 5 if POINTS <= 50 else 20
 MOMENTS = 10 * ACCOUNTS  # five mutations in each account, before and after; the appends come on top
 
@@ -41,6 +45,7 @@ def template(tmp_path_factory):
     return folder
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("point", [1 + number * MOMENTS // POINTS for number in range(POINTS)])
 def test_a_killed_apply_is_made_good_by_the_next(template, tmp_path, point):
     subprocess.run(["cp", "-r", f"{template}/.", str(tmp_path)], check=True)

@@ -221,7 +221,7 @@ class Work:
             run_id, action = written.get(change.key, ("", "delete"))
             if change.action not in ("create", "snippet") or action == "delete":
                 return change
-            return change.because(f"run {run_id} wrote it; another owner has removed it since")
+            return change.because(f"run {run_id} wrote it; somebody has removed it since")
 
         return replace(made, changes=tuple(told(change) for change in made.changes))
 
