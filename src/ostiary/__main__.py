@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NoReturn
 
 
 def main() -> NoReturn:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who started us: what goes there goes nowhere
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process lives
     from ostiary.cli import run  # noqa: PLC0415 - later doors answer `creds` here before a framework is imported
 
     sys.exit(run(sys.argv[1:]))

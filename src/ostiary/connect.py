@@ -6,6 +6,7 @@ The sandbox is reached by the same code as the real services: other URLs, or oth
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -196,12 +197,28 @@ def _okta(
     transports: Transports,
     environ: Mapping[str, str],
 ) -> OktaClient:
-    return OktaClient(
-        resolve(org.url, environ),
-        _okta_auth(org, purpose, environ),
-        transport=transports.okta,
-        share=settings.share,
-    )
+    url, auth = _okta_url(org, environ), _okta_auth(org, purpose, environ)
+    try:
+        return OktaClient(url, auth, transport=transports.okta, share=settings.share)
+    except OSError as error:  # the CA file or folder is read when the client is made
+        raise UsageError(
+            "cannot read the certificate authorities to trust",
+            why=str(error.strerror or error).lower(),
+            fix="correct SSL_CERT_FILE or SSL_CERT_DIR, or unset it",
+        ) from error
+
+
+def _okta_url(org: OrgSettings, environ: Mapping[str, str]) -> str:
+    """The address of the org; a token goes nowhere but by https, and an address holds no password."""
+    url = resolve(org.url, environ)
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+        raise UsageError(
+            f"cannot use the url of Okta org {org.name}",
+            why="it is not https://HOST",
+            fix=f"correct orgs.{org.name}.url, or the variable that it names",
+        )
+    return url
 
 
 def _okta_auth(org: OrgSettings, purpose: Purpose, environ: Mapping[str, str]) -> httpx2.Auth:
@@ -215,7 +232,13 @@ def _okta_auth(org: OrgSettings, purpose: Purpose, environ: Mapping[str, str]) -
                 why=f"the estate names no service app, and neither {' nor '.join(names)} is set",
                 fix=f"export {names[1]}=… or give orgs.{org.name} an auth section",
             )
-        return Ssws(Secret(token))
+        if not re.fullmatch(r"[\x21-\x7e]+", token.strip()):
+            raise UsageError(
+                f"cannot use the API token of Okta org {org.name}",
+                why="it holds blanks, line ends or letters outside ASCII",
+                fix=f"copy it again: export {names[1]}=…",
+            )
+        return Ssws(Secret(token.strip()))
     return ServiceApp(
         resolve(auth.client_id, environ),
         Secret(_private_key(org, environ)),

@@ -33,8 +33,15 @@ def say(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """The result: stdout."""
-    print(text, flush=True)  # noqa: T201
+    """The result: stdout. Raises OstiaryError when it cannot be written, as on a full disk."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        raise
+    except OSError as full:
+        what = "cannot write the result to stdout"
+        fix = "free space there; what this command did stays done"
+        raise OstiaryError(what, why=str(full.strerror).lower(), fix=fix) from full
 
 
 def result_json(value: object) -> None:

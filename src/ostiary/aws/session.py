@@ -23,6 +23,7 @@ from ostiary.errors import Denied, OstiaryError, Throttled, Unreachable
 from ostiary.model.partition import PARTITIONS, Partition
 
 RETRY_FOR = 150.0  # seconds of one call with all its retries: outlives a storm of a minute
+KNOCKS = 4  # attempts at a network that has never answered: a wrong address, or no way there
 MOST_PAGES = 2000
 _UNREAD: Mapping[str, Any] = {"": "not read yet"}
 _READING = ("get_", "list_", "describe_", "head_", "simulate_", "assume_", "decrypt", "generate_")
@@ -72,6 +73,7 @@ class Aws:
         self._caller_lock = threading.Lock()
         self._caller: CallerIdentity | None = None
         self._organization: Mapping[str, Any] | None = _UNREAD
+        self._answered = False
 
     def client(self, service: str, region: str | None = None) -> Any:
         """The shared botocore client of a service in a region; it signs for the account acted in."""
@@ -203,7 +205,9 @@ class Aws:
         with self._pacing.turn(account or "", service), acting_with(credentials):
             with self._lock:
                 self.calls[service, operation, account or ""] += 1
-            return send()
+            answer = send()
+            self._answered = True
+            return answer
 
     def _worth_retrying(
         self, failure: OstiaryError, again: bool, account: str | None, attempt: int
@@ -211,6 +215,8 @@ class Aws:
         if isinstance(failure, Throttled):
             return True
         if isinstance(failure, Unreachable):
+            if not self._answered and attempt + 1 >= KNOCKS:
+                return False
             return failure.code != "SSLError" and (again or not failure.maybe_done)
         if account and failure.code in EXPIRED and attempt < 3:  # noqa: PLR2004 - then it is no accident
             self.reach.forget(account)

@@ -49,6 +49,7 @@ _DENIED = frozenset(
         "ExpiredToken",
         "ExpiredTokenException",
         "SignatureDoesNotMatch",
+        "InvalidSignatureException",
         "IncompleteSignature",
         "RequestExpired",
         "RequestTimeTooSkewed",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -35,6 +36,10 @@ COMMANDS = {
     ),
     "demo": ("demo:demo", "The whole main job, offline, in a minute"),
 }
+
+CUT_OFF = (
+    141  # whoever read stdout has gone, as a shell says it of SIGPIPE: nobody knows what was done
+)
 
 
 class CommandTable(click.Group):
@@ -82,7 +87,7 @@ def root(context: click.Context, *, debug: bool) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; returns the exit code. Raises only with ``--debug``."""
+    """Run one command line; returns the exit code. ``--debug`` adds a traceback to an error."""
     as_json = "--json" in arguments
     try:
         root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
@@ -98,18 +103,23 @@ def run(arguments: Sequence[str]) -> int:
         term.say("ostiary: interrupted")
         return Interrupted.exit_code
     except OstiaryError as failure:
-        if "--debug" in arguments:
-            raise
+        _trace(arguments)
         term.error(failure, as_json=as_json)
         return failure.exit_code
     except BrokenPipeError:
         sys.stderr.close()
-        return 0
-    except Exception as defect:  # whatever it is, people get the one error form
-        if "--debug" in arguments:
-            raise
+        return CUT_OFF
+    except Exception as defect:  # noqa: BLE001 - whatever it is, people get the one error form
+        _trace(arguments)
         what = f"this is a defect of ostiary: {type(defect).__name__}"
-        again = f"run: ostiary --debug {shlex.join(arguments)}"
+        plain = [one for one in arguments if one != "--debug"]
+        again = f"run: ostiary --debug {shlex.join(plain)}"
         term.error(OstiaryError(what, why=str(defect), fix=again), as_json=as_json)
         return OstiaryError.exit_code
     return 0
+
+
+def _trace(arguments: Sequence[str]) -> None:
+    """The error under way, for who asked for it."""
+    if "--debug" in arguments:
+        traceback.print_exc()

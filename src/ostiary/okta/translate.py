@@ -87,10 +87,12 @@ def failure(response: httpx2.Response, what: str, *, mutation: bool) -> OstiaryE
 
 def not_reached(error: httpx2.HTTPError, what: str, url: str, *, maybe_done: bool) -> Unreachable:
     """No answer at all, or half of one."""
+    unknown_ca = "CERTIFICATE_VERIFY_FAILED" in str(error)
+    reachable = f"check that {url} can be reached, then run the same command again"
     return Unreachable(
         what,
         why=f"no answer from {url}: {type(error).__name__}: {error}",
-        fix=f"check that {url} can be reached, then run the same command again",
+        fix="point SSL_CERT_FILE at the right CA file" if unknown_ca else reachable,
         maybe_done=maybe_done,
     )
 
