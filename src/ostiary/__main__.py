@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import NoReturn
@@ -9,7 +10,12 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who started us: what goes there goes nowhere
+        stream = getattr(sys, name)
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # names of others may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
+        if stream is None:  # closed by who started us: what goes there goes nowhere
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process lives
     from ostiary.cli import run  # noqa: PLC0415 - later doors answer `creds` here before a framework is imported
 

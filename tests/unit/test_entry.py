@@ -1,5 +1,6 @@
 """What the command line does when its streams are not what they should be."""
 
+import os
 import subprocess
 import sys
 
@@ -35,3 +36,16 @@ def test_debug_adds_a_traceback_and_keeps_the_error_and_its_exit_code():
     assert ended.returncode == 3
     assert "Traceback" in ended.stderr
     assert ended.stderr.endswith("or write one with: ostiary init\n")
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped():
+    ended = subprocess.run(
+        [sys.executable, "-m", "ostiary", *GROUPS],
+        input='["aws#\\u00c4#\\ud800"]',
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert ended.returncode == 0
+    assert r"\xc4#\ud800" in ended.stdout

@@ -58,6 +58,28 @@ def test_an_expired_session_and_a_skewed_clock_are_named(connect, sts, world, re
     assert text.endswith(" - 15 min.)")
 
 
+def test_what_the_signature_does_not_cover_counts_for_nothing(connect, admin, refusal):
+    client = connect("organizations", admin)
+
+    def leave_out(name):
+        def change(request, **_):
+            text = request.headers["Authorization"].decode()
+            request.headers["Authorization"] = text.replace(f"{name};", "", 1)
+
+        return change
+
+    for name, said in (
+        ("host", "must be a 'SignedHeader'"),
+        ("x-amz-date", "not signed: x-amz-date"),
+    ):
+        change = leave_out(name)
+        client.meta.events.register_first("before-send", change)
+        code, message = refusal(client.describe_organization)
+        client.meta.events.unregister("before-send", change)
+        assert code == "InvalidSignatureException"
+        assert said in message
+
+
 def test_an_inactive_key_is_unknown(connect, admin, world, iam, refusal):
     key = iam.create_access_key()["AccessKey"]
     second = connect("sts", (key["AccessKeyId"], key["SecretAccessKey"]))

@@ -172,7 +172,8 @@ def test_cookies_name_no_domain_and_the_device_stays(browser):
 
 def test_the_cookie_redirect_leads_nowhere_else(browser):
     token = browser.json("POST", "/api/v1/authn", ADA)["sessionToken"]
-    for goal in ("http://localhost:8080/login", "//evil.example/", "javascript:x", ""):
+    outward = ("//evil.example/", "///evil.example", "/%5cevil.example", "/%0d%0aevil", "/%09/evil")
+    for goal in ("http://localhost:8080/login", "javascript:x", "", *outward):
         path = f"/login/sessionCookieRedirect?token={token}&redirectUrl={goal}"
         response = browser.send("GET", path)
         assert browser.header(response, "location") == "https://acme.okta.com/app/UserHome"

@@ -27,9 +27,11 @@ def test_unknown_paths_methods_and_bodies(api):
 
 def test_a_body_that_is_no_json(api, world):
     headers = (("authorization", f"SSWS {api.token}"),)
-    response = front.handle(world, Request("POST", "/api/v1/groups", headers, b"{x", "https://a"))
-    assert response.status == 400
-    assert b"E0000003" in response.body
+    for body in (b"{x", b"[" * 100_000):
+        request = Request("POST", "/api/v1/groups", headers, body, "https://a")
+        response = front.handle(world, request)
+        assert response.status == 400
+        assert b"E0000003" in response.body
 
 
 @pytest.mark.parametrize(

@@ -201,9 +201,9 @@ def _fill(pattern: str, captured: dict[str, Any]) -> str:
 
 
 def _controls(name: str) -> str:
-    """The first control or invisible character of a name, as ``U+000A``; "" when there is none."""
+    """The first control, invisible or half character of a name, as ``U+000A``; "" when there is none."""
     for character in name:
-        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp"):
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
             return f"U+{ord(character):04X}"
     return ""
 

@@ -79,6 +79,7 @@ def verify(cloud: Cloud, request: Request, scope: Scope) -> AccessKey | Session:
         raise AwsError(
             "InvalidClientTokenId", "The security token included in the request is invalid.", 403
         )
+    _check_signed(request, scope)
     now = cloud.clock.datetime()
     _check_time(request, scope, now)
     expected = _signature(credential.secret, request, scope)
@@ -87,6 +88,19 @@ def verify(cloud: Cloud, request: Request, scope: Scope) -> AccessKey | Session:
     if isinstance(credential, Session) and credential.expires <= now.timestamp():
         raise AwsError("ExpiredToken", "The security token included in the request is expired", 403)
     return credential
+
+
+def _check_signed(request: Request, scope: Scope) -> None:
+    """Host and everything of AWS's own must be covered: else one may change the operation on the way."""
+    if "host" not in scope.signed_headers:
+        text = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+        raise AwsError("SignatureDoesNotMatch", text, 403)
+    own = {name for name, _ in request.headers if name.startswith("x-amz-")}
+    if loose := sorted(own.difference(scope.signed_headers)):
+        text = (
+            f"There were headers present in the request which were not signed: {', '.join(loose)}"
+        )
+        raise AwsError("SignatureDoesNotMatch", text, 403)
 
 
 def _check_time(request: Request, scope: Scope, now: datetime) -> None:

@@ -56,7 +56,7 @@ class Call:
         """The JSON object of the body; anything else is E0000003."""
         try:
             value = self.request.json
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise malformed() from error
         if not isinstance(value, dict):
             raise malformed()

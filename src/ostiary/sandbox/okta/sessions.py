@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from ostiary.sandbox.http import Response
 from ostiary.sandbox.okta import apps, authn, users
@@ -14,6 +14,8 @@ from ostiary.sandbox.okta.objects import App, Session, User
 from ostiary.sandbox.okta.paging import whole
 from ostiary.sandbox.okta.principals import session_of
 
+HOME = "/app/UserHome"
+_INWARD = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 LIFE = 7200  # seconds without use
 DEVICE_LIFE = 63072000
 
@@ -92,12 +94,13 @@ def cookie_redirect(call: Call) -> Response:
     A goal outside this org leads to the dashboard (gimme-aws-creds names one and looks only at the cookies).
     """
     query = call.request.query
-    goal = query.get("redirectUrl", "")
-    parts = urlsplit(goal)
-    here = not parts.netloc or f"{parts.scheme}://{parts.netloc}" == call.origin
-    if not here or not parts.path.startswith("/"):
-        goal = call.href("/app/UserHome")
-    return enter_by_token(call, query.get("token", ""), goal)
+    goal = inward(query.get("redirectUrl", "").removeprefix(call.origin))
+    return enter_by_token(call, query.get("token", ""), call.href(goal))
+
+
+def inward(goal: str) -> str:
+    """A path of this org and nothing else; browsers read ``//`` and ``/\\`` as another host, and skip line ends."""
+    return goal if _INWARD.fullmatch(goal) else HOME
 
 
 def enter_by_token(call: Call, token: str, goal: str) -> Response:
