@@ -19,7 +19,15 @@ def main() -> NoReturn:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process lives
     from ostiary.cli import run  # noqa: PLC0415 - later doors answer `creds` here before a framework is imported
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (
+        OSError
+    ):  # what is left in the buffer would be tried again at exit, and turn the code into 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or 1
+    sys.exit(code)
 
 
 if __name__ == "__main__":
