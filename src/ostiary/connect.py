@@ -102,7 +102,7 @@ class Connected:
             pattern for organization in organizations for pattern in organization.protect_roles
         )
         ways_in = {
-            f"iam-role:{name}" for organization in organizations for name in _ways(organization)
+            f"iam-role:{name}" for organization in organizations for name in organization.ways_in
         }
         admin_path = AdminPathCheck(self.readings, providers)
         return Guard(admin_path, (*protected, *sorted(ways_in)), overrides)
@@ -179,15 +179,6 @@ def _aws(
         on_client=transports.aws,
         stopping=stopping,
     )
-
-
-def _ways(organization: OrganizationSettings) -> frozenset[str]:
-    """Names of the roles by which we enter accounts; what they may do is never ours to write."""
-    named: set[str | None] = {"OrganizationAccountAccessRole"}  # also what a way in falls back to
-    for account_id in ("", *organization.reach_overrides):
-        here = organization.reach(account_id)
-        named.update((here.plan, here.apply, *(here.fallbacks or ())))
-    return frozenset(filter(None, named))
 
 
 def _okta(

@@ -134,6 +134,17 @@ class OrganizationSettings:
             self.fallbacks if other.fallbacks is None else other.fallbacks,
         )
 
+    @property
+    def ways_in(self) -> frozenset[str]:
+        """Names of the roles by which we enter accounts; what they may do is never ours to write."""
+        named: set[str | None] = {
+            "OrganizationAccountAccessRole"
+        }  # also what a way in falls back to
+        for account_id in ("", *self.reach_overrides):
+            here = self.reach(account_id)
+            named.update((here.plan, here.apply, *(here.fallbacks or ())))
+        return frozenset(filter(None, named))
+
 
 @dataclass(frozen=True, slots=True)
 class Console:

@@ -289,3 +289,17 @@ def test_only_one_account_leaves_the_rules_of_others(build, wanted):
     assert ops["targets"] == ["rg2"], "a group of another account is named by its id"
     assert set(wanted(result, "okta-group")) == {GROUP}
     assert {one.key.scope for one in result.resources if one.key.kind == "iam-role"} == {WEB}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("reach: {apply: Admin}", "role Admin is how Ostiary enters accounts of organization std"),
+        ("protect: {roles: ['Adm*']}", "role Admin is protected in organization std"),
+    ],
+)
+def test_roles_that_are_not_ours_to_write(build, head, settings, said):
+    other = head.replace("organizations: {std: {}", f"organizations: {{std: {{{settings}}}")
+    (problem,) = build(ADMIN_WEB, head=other).problems
+    assert said in problem
+    assert problem.startswith("e.yaml:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from datetime import date
 
 from ostiary.doors.federation.seen import Notes, Seen
@@ -89,6 +90,17 @@ def check_roles(estate: Estate, seen: Seen, grants: tuple[Grant, ...], notes: No
         if "," in name:
             notes.problem(
                 f"{role.place}: role {name!r} holds a comma, at which AWS splits role and provider"
+            )
+        organization = estate.organizations[account.organization]
+        if not role.existing and name in organization.ways_in:
+            notes.problem(
+                f"{role.place}: role {name} is how Ostiary enters accounts of organization {organization.name}: "
+                "what it may do is not ours to write; say existing: true, or choose another name"
+            )
+        if any(fnmatchcase(name, pattern) for pattern in organization.protect_roles):
+            notes.problem(
+                f"{role.place}: role {name} is protected in organization {organization.name}: nobody can be let in; "
+                "take it out of protect, or out of the assignments"
             )
         iam = seen.iam.get(account_id)
         if iam is None or account_id in seen.unread:
