@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from datetime import date
+from fnmatch import fnmatchcase
 
 from ostiary.doors.federation.seen import Notes, Seen
 from ostiary.model.access import Assignment, Entitlement
