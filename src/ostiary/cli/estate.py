@@ -96,6 +96,7 @@ def apply(
     yes: bool,
     allow_deletions: tuple[str, ...],
     without_admin_path: tuple[str, ...],
+    cutover: tuple[str, ...],
     all_or_nothing: bool,
     tolerate: int | None,
     canary: bool,
@@ -113,7 +114,7 @@ def apply(
     from ostiary.plan.guard import Overrides  # noqa: PLC0415
     from ostiary.plan.saved import load  # noqa: PLC0415
 
-    overrides = Overrides.parse(allow_deletions, without_admin_path)
+    overrides = Overrides.parse(allow_deletions, without_admin_path, cutover)
     saved = load(plan_file) if plan_file else None
     people = _people(people_file)
     work = open_work(estate_file, "apply")

@@ -56,6 +56,12 @@ def guard_options(function: F) -> F:
             metavar="ID",
             help="Go on in this account although no independent admin path was found.",
         ),
+        click.option(
+            "--cutover",
+            multiple=True,
+            metavar="KEY",
+            help="Change what everybody enters by, as the guard named it.",
+        ),
     ):
         function = option(function)
     return function

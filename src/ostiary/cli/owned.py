@@ -25,6 +25,7 @@ def adopt(
     yes: bool,
     allow_deletions: tuple[str, ...],
     without_admin_path: tuple[str, ...],
+    cutover: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Take existing objects under management: mark them, and bring them in line.
@@ -44,7 +45,9 @@ def adopt(
     if not as_json:
         show(work, made)
     confirm(f"adopt {term.counted(len(wanted), 'object')} into {work.estate.name}", yes=yes)
-    outcome = work.apply(made, overrides=Overrides.parse(allow_deletions, without_admin_path))
+    outcome = work.apply(
+        made, overrides=Overrides.parse(allow_deletions, without_admin_path, cutover)
+    )
     finish(work, outcome, as_json=as_json, prove=False)
 
 
@@ -59,6 +62,7 @@ def destroy(
     yes: bool,
     allow_deletions: tuple[str, ...],
     without_admin_path: tuple[str, ...],
+    cutover: tuple[str, ...],
     keep: bool,
     as_json: bool,
 ) -> None:
@@ -93,7 +97,7 @@ def destroy(
     with stopping(stop, work.connected.stopping), progress("removing") as on_event:
         outcome = work.apply(
             made,
-            overrides=Overrides.parse(allow_deletions, without_admin_path),
+            overrides=Overrides.parse(allow_deletions, without_admin_path, cutover),
             on_event=on_event,
             stop=stop,
         )

@@ -105,6 +105,7 @@ def restore(
     yes: bool,
     allow_deletions: tuple[str, ...],
     without_admin_path: tuple[str, ...],
+    cutover: tuple[str, ...],
     even_changed: bool,
     as_json: bool,
 ) -> None:
@@ -140,7 +141,9 @@ def restore(
             work.connected.kinds,
             store=store,
             wrap=wrap,
-            guard=work.connected.guard(Overrides.parse(allow_deletions, without_admin_path)),
+            guard=work.connected.guard(
+                Overrides.parse(allow_deletions, without_admin_path, cutover)
+            ),
             on_event=on_event,
             stop=stop,
         )

@@ -15,6 +15,7 @@ number or account; overrides are written to the journal. The other rules cannot.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,13 +74,19 @@ class AdminPath(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the operator typed: ``--allow-deletions KIND=N`` and ``--without-admin-path ACCOUNT_ID``."""
+    """What the operator typed: ``--allow-deletions KIND=N``, ``--without-admin-path ACCOUNT_ID``, ``--cutover KEY``."""
 
     allow_deletions: Mapping[str, int] = field(default_factory=dict)
     without_admin_path: frozenset[str] = frozenset()
+    cutover: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, allow_deletions: Iterable[str], without_admin_path: Iterable[str]) -> Overrides:
+    def parse(
+        cls,
+        allow_deletions: Iterable[str],
+        without_admin_path: Iterable[str],
+        cutover: Iterable[str] = (),
+    ) -> Overrides:
         allowed = {}
         for text in allow_deletions:
             kind, _, number = text.partition("=")
@@ -90,12 +97,13 @@ class Overrides:
                     fix="write it as --allow-deletions okta-group=12",
                 )
             allowed[kind] = int(number)
-        return cls(allowed, frozenset(without_admin_path))
+        return cls(allowed, frozenset(without_admin_path), frozenset(cutover))
 
     def as_json(self) -> dict[str, object]:
         return {
             "allow_deletions": dict(self.allow_deletions),
             "without_admin_path": sorted(self.without_admin_path),
+            "cutover": sorted(self.cutover),
         }
 
 
@@ -126,6 +134,7 @@ class Guard:
             *(verdict for change in changes for verdict in self._object(change)),
             *self._caps(changes, plan.owned if owned is None else owned),
             *self._admin_paths(changes),
+            *self._cutovers(changes),
         )
 
     def require(self, plan: Plan, owned: Mapping[str, int] | None = None) -> tuple[Verdict, ...]:
@@ -173,6 +182,16 @@ class Guard:
                 why = f"would take away {number} of {have}, the cap is {cap(have)}"
                 yield Verdict(
                     "cap", kind, ok=False, why=why, fix=f"--allow-deletions {kind}={number}"
+                )
+
+    def _cutovers(self, changes: Sequence[Change]) -> Iterable[Verdict]:
+        """A change that turns everybody's way in at once: the new one may not work until all of the plan is done."""
+        for change in changes:
+            key = str(change.key)
+            if change.risk is Risk.CUTOVER and key not in self.overrides.cutover:
+                why = f"changes {', '.join(change.differing)} of what everybody enters by"
+                yield Verdict(
+                    "cutover", key, ok=False, why=why, fix=f"--cutover {shlex.quote(key)}"
                 )
 
     def _admin_paths(self, changes: Sequence[Change]) -> Iterable[Verdict]:

@@ -96,11 +96,12 @@ def test_what_its_kind_protects():
 
 @pytest.mark.parametrize("risk", [Risk.DETACH, Risk.TRUST, Risk.CUTOVER])
 def test_an_admin_path_must_remain(risk):
-    closed = OpenPath([ACCOUNT])
+    typed = Overrides(cutover=frozenset({f"iam-role:{ACCOUNT}/Ops", "iam-role:main/Ops"}))
+    known = {"admin_path": OpenPath([ACCOUNT]), "overrides": typed}
     risky = plan(change("update", risk=risk, detaches=0))
-    assert refusals(risky, admin_path=closed) == [("admin path", ACCOUNT)]
-    assert refusals(plan(change("create", risk=Risk.NONE, detaches=0)), admin_path=closed) == []
-    assert refusals(plan(change("update", scope="main", risk=risk)), admin_path=closed) == []
+    assert refusals(risky, **known) == [("admin path", ACCOUNT)]
+    assert refusals(plan(change("create", risk=Risk.NONE, detaches=0)), **known) == []
+    assert refusals(plan(change("update", scope="main", risk=risk)), **known) == []
 
 
 def test_only_the_typed_account_goes_without():
@@ -136,6 +137,7 @@ def test_overrides_are_typed_exactly():
     assert parsed.as_json() == {
         "allow_deletions": {"okta-group": 12},
         "without_admin_path": [ACCOUNT],
+        "cutover": [],
     }
     for wrong in ("okta-group", "=3", "okta-group=-1", "okta-group=all", "okta-group=٣"):
         with pytest.raises(UsageError):
@@ -148,3 +150,12 @@ def test_owned_is_counted_in_what_a_deletion_would_take(bench):
     bench.world.put(Key("role", "000000000111", "C"), {"members": ["x"]})
     assert bench.plan([]).owned == {"role": 4}
     assert MemoryKind(MemoryWorld()).detaches("create", None, {}) == 0
+
+
+def test_a_cutover_needs_the_key_of_what_everybody_enters_by():
+    app = change(
+        "update", "okta-app", "main", "AWS", risk=Risk.CUTOVER, detaches=0, differing=("settings",)
+    )
+    assert refusals(plan(app)) == [("cutover", "okta-app:main/AWS")]
+    typed = Overrides.parse([], [], ["okta-app:main/AWS"])
+    assert refusals(plan(app), overrides=typed) == []
