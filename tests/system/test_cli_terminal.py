@@ -97,8 +97,10 @@ def test_one_interrupt_finishes_what_is_in_flight_and_says_what_is_left(slow):
     assert f"plan: {left} to create, {done} as wanted" in shown.stdout
 
 
-def test_an_interrupt_while_reading_is_the_end(slow):
-    terminal = Terminal(slow, "plan")
+def test_an_interrupt_while_reading_is_the_end(own_sandbox):
+    own_sandbox.up("--switch", "latency=0.4")  # reading must outlast a test that is kept waiting
+    shutil.copy(ESTATE, own_sandbox.folder / "estate.yaml")
+    terminal = Terminal(own_sandbox, "plan")
     terminal.wait_for("reading")
     terminal.type("\x03")
     assert terminal.end() == 130
