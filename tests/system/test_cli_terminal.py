@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 
@@ -14,6 +15,11 @@ import pytest
 from conftest import ESTATE, OSTIARY
 
 PATIENCE = 60.0
+
+
+def _heed_interrupts() -> None:
+    """Who runs these tests in the background may have had Ctrl-C ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Terminal:
@@ -30,6 +36,7 @@ class Terminal:
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
+            preexec_fn=_heed_interrupts,  # noqa: PLW1509 - no threads here
         )
         os.close(theirs)
         self.seen = ""
