@@ -24,7 +24,7 @@ POLICIES = {
     "PowerUser": "PowerUserAccess",
     "ReadOnly": "ReadOnlyAccess",
 }
-GROUPS = ("platform", "sre", "developers")
+GROUPS = ("platform-0", "sre-0", "developers-0")
 URL = os.environ["OKTA_CLIENT_ORGURL"]
 TLS = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
 

@@ -33,16 +33,16 @@ OSTIARY = Path(sys.executable).with_name("ostiary")
 MANAGEMENT = "100000000001"
 OKTA_URL = "https://acme.okta.example"
 ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
-OUS = ("Workloads/Prod", "Workloads/Dev", "Shared", "Sandbox")
-SOURCES = ("platform", "sre", "developers")
-ROLES = ("Administrator", "PowerUser", "ReadOnly")
+OUS = ("Prod", "Dev")
+SOURCES = {"platform": "Administrator", "sre": "PowerUser", "developers": "ReadOnly"}
+ROLES = tuple(SOURCES.values())
 
 ESTATE = """\
 estate: fleet
 version: 1
 runs: {store: "file:runs"}
 orgs:
-  main: {url: "OKTA_URL", policy: AWS strong MFA}
+  main: {url: "https://acme.okta.example", policy: AWS strong MFA}
 organizations:
   commercial:
     reach: {else: [OrganizationAccountAccessRole]}
@@ -54,10 +54,8 @@ roles:
   PowerUser: {description: Everything but identity, policies: ["aws:PowerUserAccess"], max_session: 8h}
   ReadOnly: {description: Look but do not touch, policies: ["aws:ReadOnlyAccess"], max_session: 12h}
 assignments:
-  - {group: platform, may: Administrator, in: [all], console: std}
-  - {group: sre, may: PowerUser, in: [all], console: std}
-  - {group: developers, may: ReadOnly, in: [all], console: std}
 """
+PART = 100  # accounts of a part: an assertion holds some 270 roles of one person
 
 
 @dataclass
@@ -229,35 +227,33 @@ def mutates(row: Row) -> bool:
 
 
 def fleet(folder: Path, number: int, *, estate: str = ESTATE, people: int = 6) -> Fleet:
-    """``number`` member accounts over four OUs, each with a BreakGlass role; ``people`` in three source groups."""
+    """``number`` member accounts, each with a BreakGlass role, and ``people`` in three source groups.
+
+    They lie in parts of ``PART`` accounts: an OU with ``OUS`` below it, and source groups of its own.
+    """
     world = World()
     world.aws = cloud = Cloud(world.clock)
     organization = cloud.add_organization("aws", "management", MANAGEMENT)
-    units: dict[str, str] = {}
-    for path in OUS:
-        walked = ""
-        for part in path.split("/"):
-            parent, walked = walked, f"{walked}/{part}".strip("/")
-            if walked not in units:
-                units[walked] = cloud.add_ou(organization, part, units.get(parent, "")).id
+    parts = [f"Part-{index}" for index in range(-(-number // PART))]
+    units = []
+    for part in parts:
+        above = cloud.add_ou(organization, part)
+        units.append([cloud.add_ou(organization, ou, above.id).id for ou in OUS])
     accounts = tuple(str(200_000_000_001 + index) for index in range(number))
     for index, account in enumerate(accounts):
         cloud.add_account(
             account,
             f"account-{index}",
             organization=organization,
-            ou=units[OUS[index % len(OUS)]],
+            ou=units[index // PART][index % len(OUS)],
             alias=f"acme-{index}",
         )
-        cloud.add_role(
-            account,
-            "BreakGlass",
-            trust_of(f"arn:aws:iam::{MANAGEMENT}:root"),
-            managed=(ADMINISTRATOR,),
-        )
+        trust = trust_of(f"arn:aws:iam::{MANAGEMENT}:root")
+        cloud.add_role(account, "BreakGlass", trust, managed=(ADMINISTRATOR,))
     world.okta = okta = OktaOrg(world)
     okta.add_policy("AWS strong MFA", mfa=True)
-    for name in SOURCES:
+    sources = [f"{source}-{index}" for index in range(len(parts)) for source in SOURCES]
+    for name in sources:
         okta.add_group(name)
     for index in range(people):
         okta.add_user(
@@ -265,10 +261,15 @@ def fleet(folder: Path, number: int, *, estate: str = ESTATE, people: int = 6) -
             f"Correct-Horse-{index}",
             first="Person",
             last=str(index),
-            groups=(SOURCES[index % len(SOURCES)],),
+            groups=(sources[index % len(sources)],),
         )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "estate.yaml").write_text(estate.replace("OKTA_URL", OKTA_URL))
+    rules = [
+        f"  - {{group: {source}-{index}, may: {role}, in: ['ou:/{part}'], console: std}}\n"
+        for index, part in enumerate(parts)
+        for source, role in SOURCES.items()
+    ]
+    (folder / "estate.yaml").write_text(estate + "".join(rules))
     return Fleet(world, folder, accounts, cloud.add_user(MANAGEMENT, "admin", [ADMINISTRATOR]))
 
 

@@ -15,9 +15,7 @@ READ_ONE = {  # all of a no-op plan's calls in one account
     "ListAccountAliases": 1,
     "GetSAMLProvider": 1,
 }
-OKTA_CALLS_OF_A_NO_OP = (
-    40  # plus one per page of 200 role groups (listed with their sizes) and of 1,000 groups
-)
+OKTA_CALLS_OF_A_NO_OP = 40  # and one for each source group, and each page of groups
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +49,10 @@ def test_every_account_is_federated_and_a_second_plan_is_empty_at_five_calls_an_
     assert calls.mutating == []
     for account in world.accounts:
         assert calls.in_account(account) == READ_ONE
+    organization = next(iter(world.cloud.organizations.values()))
+    parents = len(organization.ous) + 1
     pages = sum(calls.in_account(MANAGEMENT).values())
-    assert pages <= ACCOUNTS / 20 + 50, "Organizations: two calls an OU, and pages of 20 accounts"
+    assert pages <= 2 * parents + ACCOUNTS / 20 + 10, "two calls an OU, and pages of 20 accounts"
     groups = ACCOUNTS * len(ROLES)
-    assert sum(calls.okta().values()) <= OKTA_CALLS_OF_A_NO_OP + 5 * groups / 200
+    sources = len(world.okta.groups) - groups
+    assert calls.okta().total() <= OKTA_CALLS_OF_A_NO_OP + sources + 5 * groups / 200

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from fleet import ESTATE, ROLES, Fleet, Row, fleet, trust_of
+from fleet import ESTATE, PART, ROLES, Fleet, Row, fleet, trust_of
 from promise import FULL, InFlight, at_call, converged
 
 from ostiary.aws import pacing, propagation, session
@@ -217,11 +217,11 @@ def test_a11_what_changed_after_the_plan_is_left_and_the_rest_goes_on(make, tmp_
 
 def test_a13_foreign_edits_of_a_trust_policy_that_precede_the_last_look_stay(make):
     races = 500 if FULL else 12
-    estate = ESTATE.replace(
-        "assignments:\n",
-        "  Deployer: {existing: true}\nassignments:\n"
-        "  - {group: sre, may: Deployer, in: [all], console: std}\n",
-    )
+    estate = ESTATE.replace("assignments:", "  Deployer: {existing: true}\nassignments:")
+    for part in range(-(-races // PART)):
+        estate += (
+            f"  - {{group: sre-{part}, may: Deployer, in: ['ou:/Part-{part}'], console: std}}\n"
+        )
     world = make(races, estate=estate)
     for account in world.accounts:
         world.cloud.add_role(account, "Deployer", trust_of(f"arn:aws:iam::{account}:root"))
