@@ -10,7 +10,8 @@ import importlib
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -30,6 +31,7 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Test every permission and setting by harmless reads"),
     "access": ("access:access", "Answer who can reach what"),
     "groups": ("groups:groups", "Judge role groups, filters and patterns"),
+    "gateway": ("gateway:gateway", "The Access Gateway appliance: inspect, import, deploy"),
     "sandbox": (
         "sandbox:sandbox",
         "An offline Okta org and AWS that refuse what the real ones refuse",
@@ -43,27 +45,31 @@ CUT_OFF = (
 
 
 class CommandTable(click.Group):
-    """Looks commands up in ``COMMANDS`` and imports them only to run them."""
+    """Looks commands up in a table and imports them only to run them."""
+
+    def __init__(self, *, table: Mapping[str, tuple[str, str]], **settings: Any) -> None:
+        super().__init__(**settings)
+        self.table = table
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(COMMANDS)
+        return list(self.table)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Names the command that was perhaps meant."""
-        if args[0] in COMMANDS:
+        if args[0] in self.table:
             return super().resolve_command(ctx, args)
         from difflib import get_close_matches  # noqa: PLC0415 - only for who mistyped
 
-        if near := get_close_matches(args[0], COMMANDS, n=1):
+        if near := get_close_matches(args[0], self.table, n=1):
             raise click.UsageError(f"no such command '{args[0]}', did you mean {near[0]}?", ctx)
         return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        module, _, function = COMMANDS[cmd_name][0].partition(":")
+        module, _, function = self.table[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(f"ostiary.cli.{module}"), function)
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{function} is not a command")
@@ -71,10 +77,12 @@ class CommandTable(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
 
 
-@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandTable, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="ostiary", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 @click.pass_context

@@ -1,0 +1,1 @@
+"""The Access Gateway door: an Okta appliance from its OVA file to running instances in an AWS account."""
