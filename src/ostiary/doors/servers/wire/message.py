@@ -1,0 +1,93 @@
+"""Messages as frozen dataclasses, and the one strict way to and from JSON.
+
+A message is a JSON object whose ``v`` is the version. A member that is missing, of another type, out of bounds or
+unknown makes the whole message invalid: the two sides never guess. New optional members need a new version.
+"""
+
+from __future__ import annotations
+
+import json
+import typing
+from dataclasses import MISSING, Field, fields, is_dataclass
+from typing import Any, TypeVar
+
+VERSION = 1
+MOST_BYTES = 4 * 1024 * 1024
+MOST_ITEMS = 100_000
+MOST_TEXT = 65_536
+
+M = TypeVar("M")
+
+
+class InvalidMessage(ValueError):
+    """What came is not the message that it should be; the text says where."""
+
+
+def encode(message: Any) -> bytes:
+    """The JSON of a message (a dataclass of this package)."""
+    return json.dumps({"v": VERSION, **_plain(message)}, separators=(",", ":")).encode()
+
+
+def decode(kind: type[M], body: bytes) -> M:
+    """The message of ``kind`` that ``body`` holds. InvalidMessage for anything else."""
+    if len(body) > MOST_BYTES:
+        raise InvalidMessage(f"longer than {MOST_BYTES} bytes")
+    try:
+        value = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage("not JSON") from error
+    if not isinstance(value, dict) or value.pop("v", None) != VERSION:
+        raise InvalidMessage(f"not a message of version {VERSION}")
+    message: M = _object(kind, value, kind.__name__)
+    return message
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return value
+
+
+def _object(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise InvalidMessage(f"{where} is no object")
+    members = {one.name: one for one in fields(kind)}
+    if strange := sorted(set(value) - set(members)):
+        raise InvalidMessage(f"{where} has an unknown member {strange[0]!r}")
+    if missing := [name for name, one in members.items() if name not in value and _needed(one)]:
+        raise InvalidMessage(f"{where} lacks {missing[0]}")
+    types = typing.get_type_hints(kind)
+    return kind(
+        **{name: _value(types[name], one, f"{where}.{name}") for name, one in value.items()}
+    )
+
+
+def _needed(member: Field[Any]) -> bool:
+    return member.default is MISSING and member.default_factory is MISSING
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if is_dataclass(kind):
+        return _object(kind, value, where)
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        if not isinstance(value, list) or len(value) > MOST_ITEMS:
+            raise InvalidMessage(f"{where} is no list of at most {MOST_ITEMS}")
+        return tuple(_value(inner[0], one, f"{where}[{n}]") for n, one in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict) or len(value) > MOST_ITEMS:
+            raise InvalidMessage(f"{where} is no object of at most {MOST_ITEMS}")
+        return {name: _value(inner[1], one, f"{where}.{name}") for name, one in value.items()}
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind or (kind is str and len(value) > MOST_TEXT):
+        raise InvalidMessage(f"{where} is no {kind.__name__}")
+    return value
