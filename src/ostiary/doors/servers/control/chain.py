@@ -1,0 +1,82 @@
+"""The audit chain of a project: each row's hash is over the row and the hash before it.
+
+Fields are hashed with their lengths in front, so that no two rows have one preimage. A missing, changed, swapped or
+added row breaks the chain; a cut tail shows only against a checkpoint kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+START = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as stored. ``time`` is ISO 8601 in UTC, ``body`` canonical JSON, ``hash`` in hex."""
+
+    project_id: str
+    number: int
+    time: str
+    event: str
+    body: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last row of a chain; ``number`` 0 and ``START`` before the first."""
+
+    number: int = 0
+    hash: str = START
+
+
+def link(head: Head, project_id: str, event: str, body: Mapping[str, Any], now: float) -> Row:
+    """The row that comes after ``head``."""
+    time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    number = head.number + 1
+    found = row_hash(head.hash, project_id, str(number), time, event, text)
+    return Row(project_id, number, time, event, text, found)
+
+
+def row_hash(before: str, *fields: str) -> str:
+    """Over the hash before and the row's fields (project, number, time, event, body)."""
+    digest = hashlib.sha256(bytes.fromhex(before))
+    for field in fields:
+        raw = field.encode()
+        digest.update(len(raw).to_bytes(8, "big"))
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def faults(rows: Iterable[Row], head: Head | None = None) -> Iterator[str]:
+    """What is wrong with the rows of one project, in order; nothing for a whole chain.
+
+    ``head`` is what the chain must end with: its stored head, or a checkpoint (then later rows are fine).
+    """
+    before, number = START, 0
+    reached = head is None or head.number == 0
+    for row in rows:
+        number += 1
+        if row.number != number:
+            yield f"row {number} is missing: {row.number} follows {number - 1}"
+            number = row.number
+        elif _hash_of(before, row) != row.hash:
+            yield f"row {number} is not what was written"
+        before = row.hash
+        if head is not None and row.number == head.number:
+            reached = True
+            if row.hash != head.hash:
+                yield f"row {number} is not the one that was signed"
+    if not reached and head is not None:
+        yield f"rows {number + 1} to {head.number} are missing at the end"
+
+
+def _hash_of(before: str, row: Row) -> str:
+    return row_hash(before, row.project_id, str(row.number), row.time, row.event, row.body)

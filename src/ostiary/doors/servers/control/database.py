@@ -1,0 +1,121 @@
+"""The database of the control plane: SQLite for one process and a few, PostgreSQL for any number.
+
+SQLite runs in WAL mode with ``synchronous=FULL``, so a commit is on disk; a writing transaction takes the lock at its
+beginning (``BEGIN IMMEDIATE``), so it never fails half-way for want of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from ostiary.doors.servers.control.chain import Head
+from ostiary.doors.servers.control.tables import chains
+from ostiary.errors import Unreachable, UsageError
+
+LOCK_SECONDS = 5  # longest wait for the lock of another writer
+
+
+class Database:
+    """One engine. ``url`` is ``sqlite:///FILE`` or ``postgresql://…``; a password belongs into PGPASSFILE."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction, durable when the block has ended without an exception."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            try:
+                yield connection
+            except BaseException:
+                connection.rollback()
+                raise
+            connection.commit()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def heads(connection: Connection, project_ids: list[str]) -> dict[str, Head]:
+    """The chain heads of projects, locked until the transaction ends; always locked in one order."""
+    query = (
+        select(chains)
+        .where(chains.c.project_id.in_(sorted(project_ids)))
+        .order_by(chains.c.project_id)
+        .with_for_update()  # SQLite has no such clause and needs none: its lock is held already
+    )
+    return {row.project_id: Head(row.number, row.hash) for row in connection.execute(query)}
+
+
+def _engine(url: str) -> Engine:
+    refused = UsageError(
+        "cannot use the database address",
+        why="it is neither sqlite:///FILE nor postgresql://HOST/NAME",
+        fix="correct --database or OSTIARY_DATABASE",
+    )
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise refused from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise refused
+    if parsed.get_backend_name() == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.password:
+        raise UsageError(
+            "cannot use the database address",
+            why="it holds a password, and an address is shown in process lists and logs",
+            fix="put the password into the file that PGPASSFILE names",
+        )
+    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _let_us_begin)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions are begun by us alone
+    for setting in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"busy_timeout = {LOCK_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _let_us_begin(connection: Connection) -> None:
+    """SQLAlchemy's begin does nothing on SQLite: see ``Database.writing``."""
+    del connection
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn whatever the database says into our error; nothing else leaves this package."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise Unreachable(
+            what,
+            why=reason,
+            fix="see that the database runs and its disk has space",
+            code="database",
+        ) from error

@@ -1,0 +1,118 @@
+"""Who signs in: an ID token of the Okta org, checked against the keys that the org publishes.
+
+Source: OpenID Connect Core 1.0, 3.1.3.7; Okta, "Validate ID tokens". Only RS256 and ES256 by a key of the issuer's own
+list are taken, so that neither ``none`` nor an HMAC with the public key passes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from joserfc import jwk, jws, jwt
+from joserfc.errors import JoseError
+
+from ostiary.errors import Denied
+
+ALGORITHMS = ["RS256", "ES256"]
+SKEW = 60  # seconds that the org's clock may differ from ours
+MOST_AGE = 3600  # seconds after which a token no longer proves a sign-in
+KEYS_SECONDS = 30  # least time between two readings of the keys: tokens with strange kids cannot make us ask more
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the token says. ``methods`` is ``amr`` (pwd, otp, mfa, …), ``strength`` is ``acr``."""
+
+    person_id: str
+    login: str
+    signed_in: float
+    methods: tuple[str, ...]
+    strength: str
+
+
+class TokenVerifier:
+    """Verifies ID tokens of one issuer for one client. ``read_keys`` fetches the JWK set of the issuer."""
+
+    def __init__(
+        self,
+        issuer: str,
+        client_id: str,
+        read_keys: Callable[[], Mapping[str, Any]],
+        clock: Callable[[], float],
+    ) -> None:
+        self._issuer = issuer
+        self._client_id = client_id
+        self._read_keys = read_keys
+        self._clock = clock
+        self._keys: dict[str, Any] = {}
+        self._read_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def verify(self, token: str) -> Identity:
+        """Denied with the reason when the token is not one of ours, whole, and of now."""
+        try:
+            key = self._key(str(_header(token).get("kid", "")))
+            claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
+        except (JoseError, ValueError, TypeError) as error:
+            raise _refused("its signature is not the org's") from error
+        return self._judged(claims)
+
+    def _judged(self, claims: Mapping[str, Any]) -> Identity:
+        now = self._clock()
+        audience = claims.get("aud")
+        expires, issued = claims.get("exp"), claims.get("iat")
+        if claims.get("iss") != self._issuer:
+            raise _refused("another issuer made it")
+        if audience not in (self._client_id, [self._client_id]):
+            raise _refused("it is for another client")
+        if not _number(expires) or not _number(issued):
+            raise _refused("it says neither when it was made nor when it ends")
+        if expires <= now - SKEW or issued < now - MOST_AGE:
+            raise _refused("it has expired")
+        begins = claims.get("nbf", issued)
+        if issued > now + SKEW or not _number(begins) or begins > now + SKEW:
+            raise _refused("it is from the future")
+        person, login = claims.get("sub"), claims.get("preferred_username") or claims.get("email")
+        if not isinstance(person, str) or not person or not isinstance(login, str) or not login:
+            raise _refused("it names nobody")
+        methods = claims.get("amr")
+        signed_in = claims.get("auth_time", issued)
+        return Identity(
+            person,
+            login,
+            float(signed_in) if _number(signed_in) else float(issued),
+            tuple(map(str, methods)) if isinstance(methods, list) else (),
+            str(claims.get("acr", "")),
+        )
+
+    def _key(self, kid: str) -> Any:
+        with self._lock:
+            now = self._clock()
+            if kid not in self._keys and now - self._read_at >= KEYS_SECONDS:
+                self._read_at = now
+                listed = self._read_keys().get("keys") or ()
+                self._keys = {str(one.get("kid", "")): jwk.import_key(one) for one in listed}
+            if kid not in self._keys:
+                raise ValueError("unknown key")
+            return self._keys[kid]
+
+
+def _header(token: str) -> Mapping[str, Any]:
+    headers: Mapping[str, Any] = jws.extract_compact(token.encode()).headers()
+    return headers
+
+
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _refused(why: str) -> Denied:
+    return Denied(
+        "cannot sign in with this ID token",
+        why=why,
+        fix="run: ostiary login",
+        code="invalid-token",
+    )

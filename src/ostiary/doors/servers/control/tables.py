@@ -1,0 +1,183 @@
+"""What the control plane keeps, as SQLAlchemy Core tables; the same on SQLite and PostgreSQL.
+
+Identifiers are texts (``prj_…``, ``srv_…``), times are seconds since the epoch, JSON is canonical text. Nothing here is
+a secret but ``authorities.private``, which is wrapped by a key that is not in the database. Tokens are kept as SHA-256.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+projects = Table(
+    "projects",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("uid_next", Integer, nullable=False),  # counters only grow: no number is given twice
+    Column("gid_next", Integer, nullable=False),
+    Column("generation", BigInteger, nullable=False),  # grows with whatever a host should know of
+    Column("created", Float, nullable=False),
+)
+
+# One certificate authority of a project. ``use``: user, host or break-glass; ``state``: trusted (hosts believe it),
+# signing (trusted, and signs), retired. ``private`` is wrapped; with ``kms_key`` there is none.
+authorities = Table(
+    "authorities",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("use", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("private", LargeBinary),
+    Column("kms_key", Text),
+    Column("created", Float, nullable=False),
+    CheckConstraint("use in ('user', 'host', 'break-glass')", "use"),
+    CheckConstraint("state in ('trusted', 'signing', 'retired')", "state"),
+    Index(None, "project_id"),
+)
+
+servers = Table(
+    "servers",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("address", String(253), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("bastion", String(253), nullable=False),
+    Column("host_key", Text, nullable=False),
+    Column("host_certificate", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("enrolled", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    Column("clock_offset", Float, nullable=False),
+    Column("applied", BigInteger, nullable=False),  # the generation that the host says it has
+    CheckConstraint("state in ('active', 'quarantined', 'retired')", "state"),
+    UniqueConstraint("project_id", "name"),
+    UniqueConstraint("host_key"),
+)
+
+enrollment_tokens = Table(
+    "enrollment_tokens",
+    METADATA,
+    Column("hash", String(64), primary_key=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+people = Table(
+    "people",
+    METADATA,
+    Column("id", String(64), primary_key=True),  # the Okta user's id
+    Column("login", String(320), nullable=False),
+    Column("groups", Text, nullable=False),  # names, as last read from Okta
+    Column("active", Boolean, nullable=False),
+    Column("read", Float, nullable=False),
+)
+
+# Who has which LocalUser in a project. Rows stay for ever, so that a returning person has the former UID.
+local_users = Table(
+    "local_users",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("person_id", ForeignKey("people.id"), primary_key=True),
+    Column("login", String(32), nullable=False),
+    Column("uid", Integer, nullable=False),
+    Column("gid", Integer, nullable=False),
+    UniqueConstraint("project_id", "uid"),
+    UniqueConstraint("project_id", "gid"),
+    UniqueConstraint("project_id", "login"),
+)
+
+# One rule of who may do what. ``subject``: group:NAME or user:LOGIN; ``rule`` is the entitlement as JSON.
+entitlements = Table(
+    "entitlements",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("subject", String(320), nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("until", Float),
+    Column("created", Float, nullable=False),
+    Index(None, "project_id"),
+)
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("hash", String(64), primary_key=True),
+    Column("person_id", ForeignKey("people.id"), nullable=False),
+    Column("device", String(128), nullable=False),
+    Column("expires", Float, nullable=False),
+    Index(None, "person_id"),
+)
+
+challenges = Table(
+    "challenges",
+    METADATA,
+    Column("challenge", String(64), primary_key=True),
+    Column("expires", Float, nullable=False),
+)
+
+chains = Table(
+    "chains",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+audit = Table(
+    "audit",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", String(32), nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+certificates = Table(
+    "certificates",
+    METADATA,
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("server_id", String(40), nullable=False),
+    Column("person_id", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),  # of the audit row that stands for it
+    Column("expires", Float, nullable=False),
+    Column("met", String(16), nullable=False),  # "", or the outcome that the host reported
+)

@@ -1,0 +1,188 @@
+"""The one writer of a process: whatever was queued during the last commit goes into the next.
+
+There is no timer: alone, a write starts at once; under load, a batch is as large as the commit before it was slow. A
+batch is one transaction that locks the chain heads it needs, appends, and commits; only then is anybody told. When the
+commit failed, or nobody knows whether it was done, everybody in the batch is told so and must discard what they made.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection, Table, insert, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ostiary.doors.servers.control.chain import Head, Row, link
+from ostiary.doors.servers.control.database import Database, heads, translated
+from ostiary.doors.servers.control.tables import audit, chains
+from ostiary.errors import OstiaryError, Throttled, Unreachable
+
+T = TypeVar("T")
+MOST_WAITING = 1000
+LARGEST_BATCH = 200
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one transaction writes into the chains; rows are inserted together at its end."""
+
+    heads: dict[str, Head]
+    now: float
+    rows: list[Row] = field(default_factory=list)
+    beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
+
+    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
+        """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
+        self.beside.setdefault(table, []).append(row)
+
+    def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
+        """Add a row; its number in the chain of the project."""
+        head = self.heads.get(project_id, Head())
+        row = link(head, project_id, event, body, self.now)
+        self.heads[project_id] = Head(row.number, row.hash)
+        self.rows.append(row)
+        return row.number
+
+
+Work = Callable[[Connection, Ledger], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Queued(Generic[T]):
+    project_ids: Sequence[str]
+    work: Work[T]
+    done: Future[T]
+
+
+class Writer:
+    """Writes for all threads of this process. ``clock`` gives the time of audit rows."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._queue: queue.Queue[_Queued[Any] | None] = queue.Queue(MOST_WAITING)
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, project_ids: Sequence[str], work: Work[T]) -> Future[T]:
+        """Do ``work`` in a transaction that holds the chains of ``project_ids``; done when it is durable.
+
+        ``work`` may run twice: a batch that fails is done again one by one, so that one failure is nobody else's. An
+        OstiaryError that it raises rolls back only itself. Throttled when too many wait already.
+        """
+        done: Future[T] = Future()
+        try:
+            self._queue.put_nowait(_Queued(project_ids, work, done))
+        except queue.Full as full:
+            raise Throttled(
+                "cannot write now", why=f"{MOST_WAITING} requests wait already", code="busy"
+            ) from full
+        return done
+
+    def write(self, project_ids: Sequence[str], work: Work[T]) -> T:
+        """``submit`` and wait."""
+        return self.submit(project_ids, work).result()
+
+    def close(self) -> None:
+        """Finish what is queued and end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch = [first]
+            ended = False
+            while len(batch) < LARGEST_BATCH and not self._queue.empty():
+                following = self._queue.get_nowait()
+                if following is None:
+                    ended = True
+                    break
+                batch.append(following)
+            self._write(batch)
+            if ended:
+                return
+
+    def _write(self, batch: list[_Queued[Any]]) -> None:
+        try:
+            results = self._transaction(batch)
+        except _Alone:
+            for one in batch:
+                self._write_alone(one)
+        except BaseException as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
+            for one in batch:
+                one.done.set_exception(error)
+        else:
+            for one, result in zip(batch, results, strict=True):
+                one.done.set_result(result)
+
+    def _write_alone(self, one: _Queued[Any]) -> None:
+        try:
+            with translated("cannot write to the database"):
+                (result,) = self._transaction([one], alone=True)
+        except BaseException as error:  # noqa: BLE001 - as above
+            one.done.set_exception(error)
+        else:
+            one.done.set_result(result)
+
+    def _transaction(self, batch: list[_Queued[Any]], *, alone: bool = False) -> list[Any]:
+        with translated("cannot write to the database"), self._database.writing() as connection:
+            wanted = sorted({project for one in batch for project in one.project_ids})
+            ledger = Ledger(heads(connection, wanted), self._clock())
+            known = dict(ledger.heads)
+            try:
+                results = [one.work(connection, ledger) for one in batch]
+                _store(connection, ledger, known)
+            except (OstiaryError, SQLAlchemyError) as error:
+                if alone or len(batch) == 1:
+                    raise
+                raise _Alone from error
+            return results
+
+
+class _Alone(Exception):
+    """Something in a batch failed: nothing of it was written, and each is to be done by itself."""
+
+
+def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
+    for table, rows in ledger.beside.items():
+        connection.execute(insert(table), rows)
+    if not ledger.rows:
+        return
+    connection.execute(
+        insert(audit),
+        [
+            {
+                "project_id": row.project_id,
+                "number": row.number,
+                "time": row.time,
+                "event": row.event,
+                "body": row.body,
+                "hash": row.hash,
+            }
+            for row in ledger.rows
+        ],
+    )
+    for project_id in sorted({row.project_id for row in ledger.rows}):
+        head = ledger.heads[project_id]
+        if project_id not in known:
+            connection.execute(
+                insert(chains).values(project_id=project_id, number=head.number, hash=head.hash)
+            )
+            continue
+        moved = connection.execute(
+            update(chains)
+            .where(chains.c.project_id == project_id, chains.c.hash == known[project_id].hash)
+            .values(number=head.number, hash=head.hash)
+        )
+        if moved.rowcount != 1:
+            raise Unreachable(
+                f"cannot append to the audit of project {project_id}",
+                why="its chain moved under the lock",
+                code="audit",
+            )
