@@ -1,0 +1,121 @@
+"""Who may do what on which server."""
+
+import pytest
+
+from ostiary.model.server_access import Rule, ServerAccess, SudoRule, decide, faults, login_for
+
+SRE = Rule("group:sre", login=True)
+NOW = 100.0
+
+
+def access(*rules, person="ada@acme.example", groups=("sre",), labels=None):
+    return decide(rules, person, groups, labels or {"role": "web"}, NOW)
+
+
+def test_what_no_rule_gives_is_refused():
+    assert access() == ServerAccess()
+    assert access(SRE, groups=()) == ServerAccess()
+    assert access(Rule("group:sre", sudo=(SudoRule("r", ("/bin/x",)),))) == ServerAccess(), (
+        "sudo alone is no login"
+    )
+    assert access(Rule("user:sre", login=True)) == ServerAccess()
+    assert access(Rule("sre", login=True)) == ServerAccess()
+
+
+def test_rights_add_up_and_say_why():
+    restart = SudoRule("restart", ("/usr/bin/systemctl restart web",))
+    found = access(
+        SRE, Rule("user:ada@acme.example", admin=True, sudo=(restart,), forward=("db:5432",))
+    )
+    assert found.login
+    assert found.admin
+    assert found.sudo == (restart,)
+    assert found.forward == ("db:5432",)
+    assert found.because == ("group:sre", "user:ada@acme.example")
+
+
+def test_labels_and_time_bound_a_rule():
+    web = Rule("group:sre", login=True, servers=(("role", "web"),))
+    assert access(web).login
+    assert not access(web, labels={"role": "db"}).login
+    assert not access(web, labels={"tier": "web"}).login
+    assert access(Rule("group:sre", login=True, until=NOW + 1)).login
+    assert not access(Rule("group:sre", login=True, until=NOW)).login
+
+
+def test_a_bound_holds_only_where_every_way_in_has_it():
+    short = Rule("group:sre", login=True, sftp_only=True, max_session=60)
+    assert access(short).max_session == 60
+    assert access(short).sftp_only
+    assert (
+        access(short, Rule("group:sre", login=True, max_session=90, sftp_only=True)).max_session
+        == 90
+    )
+    assert access(short, SRE).max_session == 0
+    assert not access(short, SRE).sftp_only
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "systemctl restart web",
+        "/usr/bin/",
+        "/usr/bin/cat /var/log/*",
+        "/usr/bin/id, /bin/sh",
+        "/usr/bin/id\nALL ALL=(ALL) NOPASSWD: ALL",
+        "/usr/bin/id\\",
+        "!/bin/sh",
+        "#include /tmp/x",
+        "/usr/../bin/sh",
+        "/usr/bin/sudoedit /etc/passwd",
+        "/usr/bin/env x=y",
+        '/usr/bin/id ""',
+        "/usr/bin/id $(id)",
+        "ALL, /bin/sh",
+        "/usr/bin/id ",
+    ],
+)
+def test_a_command_that_sudoers_would_read_otherwise_is_refused(command):
+    assert faults(Rule("group:sre", login=True, sudo=(SudoRule("one", (command,)),)))
+
+
+def test_good_rules_have_no_faults():
+    rule = Rule(
+        "group:sre",
+        login=True,
+        sudo=(
+            SudoRule("restart-web", ("/usr/bin/systemctl restart web", "/usr/bin/id")),
+            SudoRule("all", ("ALL",)),
+        ),
+        forward=("db.internal:5432", "[::1]:80"),
+    )
+    assert faults(rule) == []
+
+
+@pytest.mark.parametrize(
+    "target", ["*:22", "db", "db:0", "db:65536", "db:22,x:1", "db:22\n", ":22"]
+)
+def test_a_target_is_one_host_and_one_port(target):
+    assert faults(Rule("group:sre", login=True, forward=(target,)))
+
+
+@pytest.mark.parametrize(
+    ("okta", "local"),
+    [
+        ("ada@acme.example", "ada"),
+        ("Grace.Hopper@acme.example", "grace-hopper"),
+        ("x" * 40 + "@a", "x" * 32),
+        ("root@acme.example", ""),
+        ("Admin@acme.example", ""),
+        ("7of9@acme.example", ""),
+        ("-rf@acme.example", "rf"),
+        ("$(id)@acme.example", "id"),
+        ("a:b\nc@acme.example", "a-b-c"),
+        ("ünï@acme.example", "n"),
+        ("..@acme.example", ""),
+        ("", ""),
+    ],
+)
+def test_names_of_local_users(okta, local):
+    assert login_for(okta) == local
