@@ -25,7 +25,7 @@ from ostiary.sandbox.world import World
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 CUT = "ostiary.cut"
-MAX_BODY = 32 * 1024 * 1024
+MAX_BODY = 96 * 1024 * 1024  # a part of an upload and what is around it
 
 
 def application(world: World, handler: Handler) -> Callable[..., Awaitable[None]]:

@@ -106,7 +106,7 @@ def test_any_host_header_works(connect, admin):
 def test_what_has_no_row_is_refused_cleanly(connect, admin, iam, refusal):
     assert refusal(iam.get_credential_report)[0] == "NotImplemented"
     assert refusal(connect("kms", admin).list_grants, KeyId="x")[0] == "NotImplemented"
-    assert refusal(connect("s3", admin).list_multipart_uploads, Bucket="abc")[0] == "NotImplemented"
+    assert refusal(connect("s3", admin).get_bucket_cors, Bucket="abc")[0] == "NotImplemented"
     assert refusal(connect("sqs", admin).list_queues)[0] == "NotImplemented"
 
 

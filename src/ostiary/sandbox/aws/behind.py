@@ -1,4 +1,4 @@
-"""S3 and KMS: moto in process, behind our signature check and authorization.
+"""S3, KMS, EC2, ELB and ACM: moto in process, behind our signature check and authorization.
 
 moto is imported when the first such call comes. Its state is global to the process; here every Cloud has its own,
 swapped in when the Cloud changes. No socket is opened and moto's own server is never started.
@@ -8,89 +8,57 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
+import io
 import json
-import re
+import sys
 import threading
 import weakref
-from typing import Any
-from urllib.parse import parse_qs, unquote
+from typing import IO, Any
 
+from ostiary.sandbox.aws import ec2_launch
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
+from ostiary.sandbox.aws.images import tagging
+from ostiary.sandbox.aws.s3_requests import by_host, check_region
 from ostiary.sandbox.aws.state import Cloud
-from ostiary.sandbox.http import Request, Response
+from ostiary.sandbox.http import Response
 
 _KEY_ID = 36  # moto's ciphertexts begin with the key's UUID
-_AWS_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-].*amazonaws\.com(?:\.cn)?")
-_LOCAL_HOST = re.compile(
-    r"(?!(?:s3\.)?aws\.localhost)(?:(?P<bucket>.+?)\.)(?:s3\.)?(?:aws\.)?localhost"
-)
-_QUERY_OPERATIONS = {
-    ("GET", "location"): "GetBucketLocation",
-    ("PUT", "publicAccessBlock"): "PutPublicAccessBlock",
-    ("GET", "publicAccessBlock"): "GetPublicAccessBlock",
-    ("PUT", "encryption"): "PutBucketEncryption",
-    ("GET", "encryption"): "GetBucketEncryption",
-    ("PUT", "versioning"): "PutBucketVersioning",
-    ("GET", "versioning"): "GetBucketVersioning",
-}
-_BUCKET_OPERATIONS = {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
-_OBJECT_OPERATIONS = {
-    "PUT": "PutObject",
-    "GET": "GetObject",
-    "HEAD": "HeadObject",
-    "DELETE": "DeleteObject",
-}
-_PLAIN_QUERY = {"x-id", "list-type", "prefix", "delimiter", "max-keys", "continuation-token"}
-_PLAIN_QUERY |= {"start-after", "encoding-type", "fetch-owner", "versionId", "max-buckets"}
 _lock = threading.RLock()
 _entered: weakref.ref[Cloud] | None = None
 
 
-def s3_operation(request: Request) -> tuple[str, dict[str, Any]]:
-    """The S3 operation of a request, its Bucket and Key: virtual-host or path style. "" if not known."""
-    path, _, raw_query = request.target.partition("?")
-    bucket, key = _by_host(request), path[1:]
-    if not bucket:
-        bucket, _, key = key.partition("/")
-    query = parse_qs(raw_query, keep_blank_values=True)
-    params: dict[str, Any] = {"Bucket": unquote(bucket), "Key": unquote(key)}
-    if "prefix" in query:
-        params["Prefix"] = query["prefix"][0]
-    special = [name for name in query if name not in _PLAIN_QUERY]
-    if special:
-        name = _QUERY_OPERATIONS.get((request.method, special[0]), "") if not key else ""
-    elif key:
-        name = (
-            ""
-            if request.header("x-amz-copy-source")
-            else _OBJECT_OPERATIONS.get(request.method, "")
-        )
-    elif bucket and request.method == "GET":
-        name = "ListObjectsV2" if query.get("list-type") == ["2"] else ""
-    elif bucket:
-        name = _BUCKET_OPERATIONS.get(request.method, "")
-    else:
-        name = "ListBuckets" if request.method == "GET" else ""
-    return name, params
-
-
-def _by_host(request: Request) -> str:
-    """The bucket that the Host header names, "" in path style."""
-    host = request.header("host").rsplit(":", 1)[0].lower()
-    found = _AWS_HOST.fullmatch(host) or _LOCAL_HOST.fullmatch(host)
-    return (found["bucket"] or "") if found else ""
-
-
-def check_bucket_owner(call: Call) -> None:
-    """Another account's bucket is closed: the embedded S3 has no bucket policies."""
+def check_bucket(call: Call) -> None:
+    """A bucket is its owner's and in its region; the embedded S3 evaluates no bucket policies."""
     from moto.s3.models import s3_backends  # noqa: PLC0415 - see the module's docstring
 
+    name = call.params["Bucket"]
     with _lock:
         _enter(call.cloud)
-        owner = s3_backends.bucket_accounts.get(call.params["Bucket"])
-    if owner and owner[1] != call.account.id and call.operation != "CreateBucket":
+        owner = s3_backends.bucket_accounts.get(name)
+        found = s3_backends[owner[1]][owner[0]].buckets.get(name) if owner else None
+        home = str(found.region_name) if found is not None else None
+    expected = call.request.header("x-amz-expected-bucket-owner")
+    if owner and call.operation != "CreateBucket" and call.account.id != owner[1]:
         raise AwsError("AccessDenied", "Access Denied", 403)
+    if owner and expected and expected != owner[1]:
+        raise AwsError("AccessDenied", "Access Denied", 403)
+    if owner and call.operation == "CreateBucket":
+        if owner[1] != call.account.id:
+            raise AwsError(
+                "BucketAlreadyExists",
+                "The requested bucket name is not available. The bucket namespace is shared by all users of the system."
+                " Please select a different name and try again.",
+                409,
+            )
+        if call.region != "us-east-1" or home != call.region:
+            raise AwsError(
+                "BucketAlreadyOwnedByYou",
+                "Your previous request to create the named bucket succeeded and you already own it.",
+                409,
+            )
+    check_region(call.operation, call.request, call.region, home)
 
 
 def resolve_key(call: Call) -> None:
@@ -152,7 +120,7 @@ def serve(call: Call) -> Response:
         stream_output=False,
     )
     with _lock:
-        _enter(call.cloud)
+        _enter(call.cloud, call.service)
         answered = BotocoreStubber().process_request(prepared)
     if answered is None:
         raise AwsError("NotImplemented", f"{call.service}:{call.operation} is not served", 501)
@@ -166,8 +134,8 @@ def serve(call: Call) -> Response:
 
 
 def _body(call: Call) -> bytes:
-    """For KMS only what the model knows: moto trips over strange members."""
-    if call.service == "s3":
+    """For JSON services only what the model knows: moto trips over strange members."""
+    if call.service not in ("kms", "acm"):
         return call.request.body
     known = {name: value for name, value in call.params.items() if name != "KeyArn"}
     return json.dumps(known).encode()
@@ -177,28 +145,135 @@ def _url(call: Call) -> str:
     """The request's URL at AWS; a bucket that came in the host's name moves into the path."""
     path, mark, query = call.request.target.partition("?")
     if call.service == "s3" and (bucket := call.params["Bucket"]):
-        key = path[1:] if _by_host(call.request) else path[1:].partition("/")[2]
+        key = path[1:] if by_host(call.request) else path[1:].partition("/")[2]
         path = f"/{bucket}/{key}" if key else f"/{bucket}"
     return f"https://{call.service}.{call.region}.amazonaws.com{path}{mark}{query}"
 
 
-def _enter(cloud: Cloud) -> None:
+def _enter(cloud: Cloud, service: str = "s3") -> None:
     """Make moto's global state this Cloud's, keeping the former one's for its return."""
     global _entered  # noqa: PLW0603 - moto's state is the process's, so is the note of whose it is
-    from moto.kms.models import kms_backends  # noqa: PLC0415
-    from moto.s3.models import s3_backends  # noqa: PLC0415
-
     former = _entered() if _entered else None
+    loaded_before = set(_loaded())
+    for module in _MODULES[service]:
+        importlib.import_module(f"moto.{module}.models")
     if former is cloud:
         return
-    stores: dict[str, dict[str, Any]] = {
-        "s3": s3_backends,
-        "buckets": s3_backends.bucket_accounts,
-        "kms": kms_backends,
-    }
+    stores = _loaded()
     if former is not None:
-        former.behind = {name: dict(store) for name, store in stores.items()}
+        former.behind |= {name: dict(stores[name]) for name in loaded_before}
     for name, store in stores.items():
         store.clear()
         store.update(cloud.behind.get(name, {}))
     _entered = weakref.ref(cloud)
+
+
+# Service -> the packages of moto that it needs; ELB looks certificates up in ACM and instances in EC2.
+_MODULES = {
+    "s3": ("s3", "kms"),
+    "kms": ("s3", "kms"),
+    "ec2": ("ec2",),
+    "elasticloadbalancing": ("elbv2", "elb", "ec2", "acm"),
+    "acm": ("acm",),
+}
+
+
+def _loaded() -> dict[str, dict[str, Any]]:
+    """moto's stores of every package that this process has imported."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in ("s3", "kms", "ec2", "elb", "elbv2", "acm"):
+        module = sys.modules.get(f"moto.{name}.models")
+        if module is not None:
+            found[name] = getattr(module, f"{name}_backends")
+    if "s3" in found:
+        found["buckets"] = sys.modules["moto.s3.models"].s3_backends.bucket_accounts
+    return found
+
+
+def stored_object(call: Call, bucket: str, key: str) -> tuple[str, str, IO[bytes]] | None:
+    """(owner's account, region, content) of an object, for a service that reads it; None when there is none."""
+    with _lock:
+        _enter(call.cloud)
+        from moto.s3.models import s3_backends  # noqa: PLC0415 - see the module's docstring
+
+        owner = s3_backends.bucket_accounts.get(bucket)
+        if owner is None:
+            return None
+        found = s3_backends[owner[1]][owner[0]]
+        place = found.buckets.get(bucket)
+        content = place.keys.get(key) if place is not None else None
+        if place is None or content is None:
+            return None
+        stream = io.BytesIO(content.value)
+        return owner[1], place.region_name, stream
+
+
+def key_arn(call: Call, named: str) -> str | None:
+    """The ARN of a KMS key of the caller's account that exists and is enabled."""
+    with _lock:
+        _enter(call.cloud, "kms")
+        from moto.kms.models import kms_backends  # noqa: PLC0415
+
+        backend = kms_backends[call.account.id][call.region]
+        if "alias/" in named:
+            key_id = backend.get_key_id_from_alias(backend.get_alias_name(named))
+        else:
+            key_id = backend.get_key_id(named)
+        key = backend.keys.get(key_id or "")
+        return str(key.arn) if key is not None and key.enabled else None
+
+
+def run_instances(call: Call) -> Response:
+    """RunInstances with what EC2 adds to moto: see ``ec2_launch.py``."""
+    with _lock:
+        _enter(call.cloud, "ec2")
+        from moto.ec2.models import ec2_backends  # noqa: PLC0415
+
+        backend = ec2_backends[call.account.id][call.region]
+        known = ec2_launch.repeated(call, backend)
+        if known:
+            return _reservation(call, backend, known)
+        data = ec2_launch.before_run(call, backend)
+        before = {one.id for r in backend.reservations.values() for one in r.instances}
+        response = serve(call)
+        after = {one.id for r in backend.reservations.values() for one in r.instances}
+        ec2_launch.after_run(data, sorted(after - before), backend)
+        return response
+
+
+def _reservation(call: Call, backend: Any, instance_ids: list[str]) -> Response:
+    """The answer that the first request with this token had."""
+    found = next(
+        one
+        for one in backend.reservations.values()
+        if any(instance.id in instance_ids for instance in one.instances)
+    )
+    rows = "".join(
+        f"<item><instanceId>{one.id}</instanceId><imageId>{one.image_id}</imageId>"
+        f"<instanceState><code>16</code><name>running</name></instanceState></item>"
+        for one in found.instances
+    )
+    body = (
+        '<RunInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+        f"<requestId>{call.request_id}</requestId><reservationId>{found.id}</reservationId>"
+        f"<ownerId>{call.account.id}</ownerId><instancesSet>{rows}</instancesSet></RunInstancesResponse>"
+    )
+    return Response(200, body.encode(), (("content-type", "text/xml;charset=UTF-8"),))
+
+
+def tag_resources(call: Call) -> Response | dict[str, Any]:
+    """CreateTags and DeleteTags over our images and moto's objects in one request."""
+    resources = call.params.get("Resources") or []
+    ours = [one for one in resources if tagging.is_ours(one)]
+    if not ours:
+        return serve(call)
+    if len(ours) != len(resources):
+        raise AwsError("NotImplemented", "images and other resources in one request", 501)
+    shelves = [tagging.tags_of(call, one) for one in ours]
+    for tags in shelves:
+        for one in call.params.get("Tags") or ():
+            if call.operation == "DeleteTags":
+                tags.pop(one["Key"], None)
+            else:
+                tags[one["Key"]] = one.get("Value", "")
+    return {}

@@ -13,6 +13,8 @@ _THROTTLED = {
     "organizations": ("TooManyRequestsException", 400),
     "kms": ("ThrottlingException", 400),
     "s3": ("SlowDown", 503),
+    "ebs": ("RequestThrottledException", 400),
+    "acm": ("ThrottlingException", 400),
 }
 _LATER_PAGE = ("Marker", "NextToken", "ContinuationToken")
 

@@ -10,23 +10,27 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from botocore.model import StructureShape
+from botocore.model import OperationModel, StructureShape
 
 from ostiary.sandbox.aws import behind, signin, sts, sts_saml
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
 from ostiary.sandbox.aws.call import Call, Principal, principal_of
+from ostiary.sandbox.aws.ec2_protocol import ec2_response, params_of_ec2_form
 from ostiary.sandbox.aws.faults import after_effect, before_effect
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.iam_users import with_own_name
 from ostiary.sandbox.aws.operations import OPEN, OPERATIONS, Operation
 from ostiary.sandbox.aws.replies import error_response, query_response
+from ostiary.sandbox.aws.rest_protocol import rest_operation, rest_response
+from ostiary.sandbox.aws.s3_requests import check_content, s3_operation
 from ostiary.sandbox.aws.shapes import TARGETS, check, operation_model, params_of_form
 from ostiary.sandbox.aws.signature import Scope, scope_of, verify
 from ostiary.sandbox.http import Request, Response
 from ostiary.sandbox.world import World
 
 REGION_PREFIXES = {"us-gov-": "aws-us-gov", "cn-": "aws-cn", "eusc-": "aws-eusc"}
-SERVICES = {"iam", "sts", "organizations", "s3", "kms"}
+SERVICES = {"iam", "sts", "organizations", "s3", "kms", "ec2", "elasticloadbalancing", "ebs", "acm"}
+MODELS = {"elasticloadbalancing": "elbv2"}  # signing name -> name of the model, where they differ
 
 
 def handle(world: World, request: Request) -> Response:
@@ -129,8 +133,10 @@ def _signed(world: World, request: Request, scope: Scope, request_id: str) -> Re
 
 def _perform(call: Call, row: Operation) -> Response:
     if row.run is None:
-        return behind.serve(call)
+        return _behind(call)
     result = row.run(call)
+    if row.service in ("ec2", "ebs"):
+        return _own_answer(call, result)
     if row.service == "organizations":
         return Response(
             200,
@@ -144,6 +150,27 @@ def _perform(call: Call, row: Operation) -> Response:
     if operation is None:
         raise AwsError("InvalidAction", f"Could not find operation {row.name}")
     return query_response(operation, result, call.request_id)
+
+
+def _own_answer(call: Call, result: Mapping[str, Any]) -> Response:
+    operation = operation_model(call.service, call.operation)
+    if operation is None:
+        raise AwsError("InvalidAction", f"The action {call.operation} is not valid")
+    if call.service == "ec2":
+        return ec2_response(operation, result, call.request_id)
+    return rest_response(operation, result, call.request_id)
+
+
+def _behind(call: Call) -> Response:
+    """What moto answers, and the few operations that need more than it."""
+    if call.service == "ec2" and call.operation == "RunInstances":
+        return behind.run_instances(call)
+    if call.service == "ec2" and call.operation in ("CreateTags", "DeleteTags"):
+        answer = behind.tag_resources(call)
+        return answer if isinstance(answer, Response) else _own_answer(call, answer)
+    if call.service == "s3":
+        check_content(call.operation, call.request)
+    return behind.serve(call)
 
 
 def _check_partition(scope: Scope, principal: Principal) -> None:
@@ -162,7 +189,12 @@ def _check_partition(scope: Scope, principal: Principal) -> None:
 def _operation(request: Request, scope: Scope) -> tuple[str, dict[str, Any]]:
     """The operation's name and its parameters, checked against the service's model."""
     if scope.service == "s3":
-        return behind.s3_operation(request)
+        return s3_operation(request)
+    if scope.service == "ebs":
+        name, params = rest_operation("ebs", request)
+        known = operation_model("ebs", name)
+        check(known.input_shape if known else None, params)
+        return name, params
     if scope.service in TARGETS.values():
         service, _, name = request.header("x-amz-target").partition(".")
         if TARGETS.get(service) != scope.service:
@@ -181,13 +213,25 @@ def _operation(request: Request, scope: Scope) -> tuple[str, dict[str, Any]]:
         return name, params
     form = _form(request)
     name = form.get("Action", "")
-    operation = operation_model(scope.service, name)
+    operation = operation_model(MODELS.get(scope.service, scope.service), name)
     if operation is None:
         version = form.get("Version", "")
         raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    if scope.service == "ec2":
+        params = params_of_ec2_form(operation.input_shape, form)
+        if missing := [one for one in _required(operation) if one not in params]:
+            wire = missing[0][:1].lower() + missing[0][1:]
+            text = f"The request must contain the parameter {wire}"
+            raise AwsError("MissingParameter", text)
+        return name, params
     params = params_of_form(operation.input_shape, form)
     check(operation.input_shape, params)
     return name, params
+
+
+def _required(operation: OperationModel) -> list[str]:
+    shape = operation.input_shape
+    return list(shape.required_members) if isinstance(shape, StructureShape) else []
 
 
 def _check_may(call: Call, row: Operation) -> None:
@@ -203,7 +247,7 @@ def _check_may(call: Call, row: Operation) -> None:
     resource, target = _resource(call, row)
     authorize(call, row.action, resource, target)
     if row.service == "s3" and call.params.get("Bucket"):
-        behind.check_bucket_owner(call)
+        behind.check_bucket(call)
 
 
 def _resource(call: Call, row: Operation) -> tuple[str, object]:
@@ -211,7 +255,15 @@ def _resource(call: Call, row: Operation) -> tuple[str, object]:
     if row.resource == "*" or (row.resource == "{KeyArn}" and "KeyArn" not in call.params):
         return "*", None
     filled = row.resource.format_map(
-        _Defaults({"Path": "/", "partition": call.account.partition, **call.params})
+        _Defaults(
+            {
+                "Path": "/",
+                "partition": call.account.partition,
+                "region": call.region,
+                "account": call.account.id,
+                **call.params,
+            }
+        )
     )
     if filled.startswith("arn:"):
         return filled, _named(call, filled.rpartition("/")[2], filled)

@@ -11,10 +11,20 @@ FOREVER = float("inf")
 
 
 class AwsError(Exception):
-    """What a service answers instead of a result: AWS's own code, message and HTTP status."""
+    """What a service answers instead of a result: AWS's own code, message and HTTP status.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    ``members`` are those that the service's model gives to the error beside its message.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        status: int = 400,
+        members: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{code}: {message}")
+        self.members = members or {}
         self.code = code
         self.message = message
         self.status = status

@@ -18,10 +18,12 @@ from ostiary.sandbox.aws import (
     iam_saml,
     iam_users,
     organizations,
+    rows_behind,
     sts,
 )
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_attach import GROUP, ROLE, USER
+from ostiary.sandbox.aws.images.rows import EBS_ROWS, EC2_ROWS
 
 READS = ("Get", "List", "Describe", "Simulate", "Head", "Assume", "Encrypt", "Decrypt", "Generate")
 OPEN = ""  # the action of an operation that needs no permission
@@ -169,43 +171,19 @@ _ORGANIZATIONS: tuple[Row, ...] = (
     ("CreateAccount", organizations.create_account, "*", _TAGS),
     ("DescribeCreateAccountStatus", organizations.describe_create_account_status, "*", ()),
 )
-_BUCKET, _OBJECT, _KEY = (
-    "arn:{partition}:s3:::{Bucket}",
-    "arn:{partition}:s3:::{Bucket}/{Key}",
-    "{KeyArn}",
-)
-_BEHIND = (
-    Operation("s3", "CreateBucket", None, _BUCKET, "s3:CreateBucket"),
-    Operation("s3", "DeleteBucket", None, _BUCKET, "s3:DeleteBucket"),
-    Operation("s3", "HeadBucket", None, _BUCKET, "s3:ListBucket"),
-    Operation("s3", "ListBuckets", None, "*", "s3:ListAllMyBuckets"),
-    Operation("s3", "ListObjectsV2", None, _BUCKET, "s3:ListBucket", ("s3:prefix",)),
-    Operation("s3", "GetBucketLocation", None, _BUCKET, "s3:GetBucketLocation"),
-    Operation("s3", "PutPublicAccessBlock", None, _BUCKET, "s3:PutBucketPublicAccessBlock"),
-    Operation("s3", "GetPublicAccessBlock", None, _BUCKET, "s3:GetBucketPublicAccessBlock"),
-    Operation("s3", "PutBucketEncryption", None, _BUCKET, "s3:PutEncryptionConfiguration"),
-    Operation("s3", "GetBucketEncryption", None, _BUCKET, "s3:GetEncryptionConfiguration"),
-    Operation("s3", "PutBucketVersioning", None, _BUCKET, "s3:PutBucketVersioning"),
-    Operation("s3", "GetBucketVersioning", None, _BUCKET, "s3:GetBucketVersioning"),
-    Operation("s3", "PutObject", None, _OBJECT, "s3:PutObject", ("s3:if-none-match",)),
-    Operation("s3", "GetObject", None, _OBJECT, "s3:GetObject"),
-    Operation("s3", "HeadObject", None, _OBJECT, "s3:GetObject"),
-    Operation("s3", "DeleteObject", None, _OBJECT, "s3:DeleteObject"),
-    Operation("kms", "CreateKey", None, "*", "kms:CreateKey", _TAGS),
-    Operation("kms", "ListKeys", None, "*", "kms:ListKeys"),
-    Operation("kms", "ListAliases", None, "*", "kms:ListAliases"),
-    Operation("kms", "CreateAlias", None, _KEY, "kms:CreateAlias"),
-    Operation("kms", "DescribeKey", None, _KEY, "kms:DescribeKey"),
-    Operation("kms", "Encrypt", None, _KEY, "kms:Encrypt"),
-    Operation("kms", "Decrypt", None, _KEY, "kms:Decrypt"),
-    Operation("kms", "GenerateDataKey", None, _KEY, "kms:GenerateDataKey"),
-)
 
 
 def _rows(service: str, rows: tuple[Row, ...]) -> tuple[Operation, ...]:
     return tuple(
         Operation(service, name, run, resource, f"{service}:{name}", keys)
         for name, run, resource, keys in rows
+    )
+
+
+def _behind(service: str, rows: tuple[rows_behind.Row, ...]) -> tuple[Operation, ...]:
+    return tuple(
+        Operation(service, name, None, resource, action or f"{service}:{name}", keys)
+        for name, resource, action, keys in rows
     )
 
 
@@ -219,6 +197,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         Operation("sts", "GetCallerIdentity", sts.get_caller_identity),
         Operation("sts", "GetSessionToken", sts.get_session_token),
         Operation("sts", "GetAccessKeyInfo", sts.get_access_key_info, "*", "sts:GetAccessKeyInfo"),
-        *_BEHIND,
+        *_rows("ec2", EC2_ROWS),
+        *_rows("ebs", EBS_ROWS),
+        *_behind("ec2", rows_behind.EC2),
+        *_behind("elasticloadbalancing", rows_behind.ELB),
+        *_behind("acm", rows_behind.ACM),
+        *_behind("s3", rows_behind.S3),
+        *_behind("kms", rows_behind.KMS),
     )
 }

@@ -11,7 +11,9 @@ from typing import Any
 
 from botocore.model import OperationModel
 
+from ostiary.sandbox.aws.ec2_protocol import ec2_error
 from ostiary.sandbox.aws.iam_state import AwsError
+from ostiary.sandbox.aws.rest_protocol import rest_error
 from ostiary.sandbox.aws.shapes import s3_error, service_model, xml_error, xml_result
 from ostiary.sandbox.http import Response
 
@@ -50,7 +52,11 @@ def error_response(service: str, error: AwsError, request_id: str) -> Response:
     """``error`` as ``service`` says it."""
     if service == "s3":
         return _s3(error, request_id)
-    if service in {"organizations", "kms"}:
+    if service == "ec2":
+        return ec2_error(error, request_id)
+    if service == "ebs":
+        return rest_error(error, request_id)
+    if service in {"organizations", "kms", "acm"}:
         code, status = _JSON_CODES.get(error.code, (error.code, error.status))
         member = "Message" if service == "organizations" else "message"
         return Response(
@@ -62,7 +68,8 @@ def error_response(service: str, error: AwsError, request_id: str) -> Response:
                 ("x-amzn-errortype", code),
             ),
         )
-    namespace = service_model("iam" if service == "iam" else "sts").metadata["xmlNamespace"]
+    model = {"iam": "iam", "elasticloadbalancing": "elbv2"}.get(service, "sts")
+    namespace = service_model(model).metadata["xmlNamespace"]
     return Response(
         error.status,
         xml_error(namespace, error, request_id),

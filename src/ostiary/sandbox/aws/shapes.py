@@ -31,7 +31,11 @@ _JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "blob": str,
 }
-TARGETS = {"AWSOrganizationsV20161128": "organizations", "TrentService": "kms"}
+TARGETS = {
+    "AWSOrganizationsV20161128": "organizations",
+    "TrentService": "kms",
+    "CertificateManager": "acm",
+}
 
 
 @cache
@@ -86,13 +90,19 @@ def _typed(shape: Shape, value: Any, where: str) -> Any:
         return [_typed(shape.member, items[number], where) for number in numbers]
     if not isinstance(value, str):
         raise _malformed(where)
-    return _scalar(shape, value, where)
+    return scalar(shape, value, where)
 
 
-def _scalar(shape: Shape, text: str, where: str) -> Any:
+def scalar(shape: Shape, text: str, where: str) -> Any:
+    """One value of a form, path, query or header in the type that the model gives it."""
     if shape.type_name in {"integer", "long"}:
         try:
             return int(text)
+        except ValueError as error:
+            raise AwsError("MalformedInput", f"{where} is not a number") from error
+    if shape.type_name in {"float", "double"}:
+        try:
+            return float(text)
         except ValueError as error:
             raise AwsError("MalformedInput", f"{where} is not a number") from error
     if shape.type_name == "boolean":
@@ -106,7 +116,7 @@ def _malformed(where: str) -> AwsError:
     return AwsError("MalformedQueryString", f"The query string is malformed at {where}")
 
 
-def _unprefixed(namespace: str) -> dict[str, str]:
+def unprefixed(namespace: str) -> dict[str, str]:
     default: Any = None  # lxml's own word for "without prefix"; its stubs know only text
     return {default: namespace}
 
@@ -114,20 +124,20 @@ def _unprefixed(namespace: str) -> dict[str, str]:
 def xml_result(operation: OperationModel, result: Mapping[str, Any], request_id: str) -> bytes:
     """``<XResponse>`` with its result and ResponseMetadata."""
     namespace = operation.service_model.metadata["xmlNamespace"]
-    root = etree.Element(f"{operation.name}Response", nsmap=_unprefixed(namespace))
+    root = etree.Element(f"{operation.name}Response", nsmap=unprefixed(namespace))
     shape = operation.output_shape
     if isinstance(shape, StructureShape):
         below = root
         if wrapper := shape.serialization.get("resultWrapper"):
             below = etree.SubElement(root, wrapper)
-        _write_members(below, shape, result)
+        write_members(below, shape, result)
     metadata = etree.SubElement(root, "ResponseMetadata")
     etree.SubElement(metadata, "RequestId").text = request_id
     return etree.tostring(root)
 
 
 def xml_error(namespace: str, error: AwsError, request_id: str) -> bytes:
-    root = etree.Element("ErrorResponse", nsmap=_unprefixed(namespace))
+    root = etree.Element("ErrorResponse", nsmap=unprefixed(namespace))
     detail = etree.SubElement(root, "Error")
     etree.SubElement(detail, "Type").text = "Sender" if error.status < 500 else "Receiver"  # noqa: PLR2004
     etree.SubElement(detail, "Code").text = error.code
@@ -147,7 +157,7 @@ def s3_error(error: AwsError, request_id: str) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _write_members(parent: etree._Element, shape: StructureShape, value: Mapping[str, Any]) -> None:
+def write_members(parent: etree._Element, shape: StructureShape, value: Mapping[str, Any]) -> None:
     for name, member in shape.members.items():
         if (item := value.get(name)) is not None:
             _write(parent, member.serialization.get("name", name), member, item)
@@ -156,7 +166,7 @@ def _write_members(parent: etree._Element, shape: StructureShape, value: Mapping
 def _write(parent: etree._Element, tag: str, shape: Shape, value: Any) -> None:
     element = etree.SubElement(parent, tag)
     if isinstance(shape, StructureShape):
-        _write_members(element, shape, value)
+        write_members(element, shape, value)
     elif isinstance(shape, ListShape):
         for item in value:
             _write(element, shape.member.serialization.get("name", "member"), shape.member, item)
@@ -216,6 +226,8 @@ def _fault(value: object, at: str, constraint: str) -> str:
 
 def _check_type(shape: Shape, value: object, at: str) -> None:
     wanted = _JSON_TYPES.get(shape.type_name, object)
+    if shape.type_name == "blob" and isinstance(value, bytes):
+        return  # a payload, not a member of a JSON body
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is int):
         raise AwsError("SerializationException", f"{at} is not a {shape.type_name}")
     if shape.type_name == "blob" and isinstance(value, str):

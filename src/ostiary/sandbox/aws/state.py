@@ -21,6 +21,7 @@ from ostiary.sandbox.aws.iam_state import (
     Session,
     Shelf,
 )
+from ostiary.sandbox.aws.images.state import Images
 from ostiary.sandbox.clock import Clock
 
 __all__ = [
@@ -59,6 +60,7 @@ class Cloud:
         self.behind: dict[
             str, dict[str, Any]
         ] = {}  # what moto holds for this cloud (see behind.py)
+        self.images = Images(self.new_hex)
         self._random = random.Random(60002)  # noqa: S311 - a repeatable world; nothing here guards anything real
 
     @property

@@ -90,6 +90,10 @@ def by_name(connection: Connection, name: str) -> Project:
     return _project(row)
 
 
+def by_id(connection: Connection, project_id: str) -> Project:
+    return _project(connection.execute(select(projects).where(projects.c.id == project_id)).one())
+
+
 def every(connection: Connection) -> tuple[Project, ...]:
     rows = connection.execute(select(projects).order_by(projects.c.name))
     return tuple(_project(row) for row in rows)

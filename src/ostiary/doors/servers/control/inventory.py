@@ -1,0 +1,177 @@
+"""Servers: enrolled by a token and the proof of a host key, found by name, seen or not, with their bastion."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ostiary.doors.servers.control import projects
+from ostiary.doors.servers.control.secret import new_id
+from ostiary.doors.servers.control.tables import servers
+from ostiary.doors.servers.control.writer import Ledger
+from ostiary.doors.servers.wire.host import Enroll, Enrolled, HostReport
+from ostiary.errors import Conflict, Denied, NotFound, UsageError
+
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+MOST_LABELS = 50
+FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """``state``: active, quarantined (seen twice with one identity), retired."""
+
+    id: str
+    project_id: str
+    name: str
+    address: str
+    port: int
+    bastion: str
+    host_key: str
+    host_certificate: str
+    labels: Mapping[str, str]
+    state: str
+    last_seen: float
+    clock_offset: float
+    applied: int
+
+
+def enroll(connection: Connection, ledger: Ledger, asked: Enroll, host_key: str) -> Enrolled:
+    """Take a token's use and keep the server. ``host_key`` is proven and in one form. Denied for a token that is no good.
+
+    A host key is one server: a second enrollment with it, or under a name that is taken, is a Conflict.
+    """
+    _check(asked)
+    taken = projects.use_token(connection, ledger, asked.token)
+    if taken is None:
+        raise Denied(
+            f"cannot enroll {asked.name}",
+            why="the enrollment token is unknown, used up, expired or revoked",
+            fix="make another with: ostiary servers token create",
+            code="bad-token",
+        )
+    project_id, token_id = taken
+    project = projects.by_id(connection, project_id)
+    server_id = new_id("srv")
+    row = {
+        "id": server_id,
+        "project_id": project_id,
+        "name": asked.name,
+        "address": asked.address,
+        "port": asked.port,
+        "bastion": asked.bastion,
+        "host_key": host_key,
+        "host_certificate": "",
+        "labels": json.dumps(asked.labels, sort_keys=True),
+        "facts": json.dumps(asked.facts, sort_keys=True),
+        "state": "active",
+        "enrolled": ledger.now,
+        "last_seen": ledger.now,
+        "clock_offset": 0.0,
+        "applied": 0,
+    }
+    try:
+        connection.execute(insert(servers).values(**row))
+    except IntegrityError as taken_already:
+        raise Conflict(
+            f"cannot enroll {asked.name} in project {project.name}",
+            why="a server of this name is enrolled there, or one with this host key anywhere",
+            fix=f"retire the other first: ostiary servers retire {asked.name}",
+            code="enrolled",
+        ) from taken_already
+    told = {"server": server_id, "name": asked.name, "address": asked.address, "token": token_id}
+    ledger.append(project_id, "server.enrolled", {**told, "host_key": host_key})
+    return Enrolled(server_id, project.name)
+
+
+def _check(asked: Enroll) -> None:
+    problems = []
+    if not HOST.fullmatch(asked.name) or ".." in asked.name:
+        problems.append(f"the name {asked.name[:80]!r} is not of a-z, 0-9, - and .")
+    if not _ADDRESS.fullmatch(asked.address):
+        problems.append(f"the address {asked.address[:80]!r} is no host name or IP address")
+    if not 1 <= asked.port <= 65535:  # noqa: PLR2004 - TCP's ports
+        problems.append(f"the port {asked.port} does not exist")
+    if asked.bastion and not HOST.fullmatch(asked.bastion):
+        problems.append(f"the bastion {asked.bastion[:80]!r} is no name of a server")
+    if len(asked.labels) > MOST_LABELS or len(asked.facts) > MOST_LABELS:
+        problems.append(f"more than {MOST_LABELS} labels or facts")
+    for key, value in asked.labels.items():
+        if not _LABEL.fullmatch(key) or len(value) > 256 or not value.isprintable():  # noqa: PLR2004
+            problems.append(f"the label {key[:80]!r} cannot be kept")
+    if problems:
+        raise UsageError("cannot enroll this host", why="\n".join(problems), code="bad-request")
+
+
+def by_id(connection: Connection, server_id: str) -> Server:
+    row = connection.execute(select(servers).where(servers.c.id == server_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"no server has the id {server_id[:40]!r}", code="no-server")
+    return _server(row)
+
+
+def find(connection: Connection, name: str) -> tuple[Server, ...]:
+    """The active servers of this name or id, in whatever project."""
+    query = select(servers).where(
+        (servers.c.name == name) | (servers.c.id == name), servers.c.state == "active"
+    )
+    return tuple(_server(row) for row in connection.execute(query))
+
+
+def every(connection: Connection, project_id: str | None = None) -> tuple[Server, ...]:
+    query = select(servers).order_by(servers.c.name)
+    if project_id is not None:
+        query = query.where(servers.c.project_id == project_id)
+    return tuple(_server(row) for row in connection.execute(query))
+
+
+def seen(connection: Connection, ledger: Ledger, server: Server, report: HostReport) -> None:
+    """Write down what a host says of itself; a clock too far off is a row of the audit."""
+    offset = report.time - ledger.now
+    connection.execute(
+        update(servers)
+        .where(servers.c.id == server.id)
+        .values(last_seen=ledger.now, clock_offset=offset, applied=report.generation)
+    )
+    if abs(offset) > FARTHEST_CLOCK >= abs(server.clock_offset):
+        body = {"server": server.id, "seconds": round(offset, 1)}
+        ledger.append(server.project_id, "server.clock", body)
+    for problem in report.problems[:20]:
+        body = {"server": server.id, "problem": problem[:500]}
+        ledger.append(server.project_id, "server.problem", body)
+
+
+def retire(connection: Connection, ledger: Ledger, server: Server) -> None:
+    """The server is gone: nobody gets a certificate for it, and its name is free again."""
+    connection.execute(
+        update(servers)
+        .where(servers.c.id == server.id)
+        .values(state="retired", name=f"{server.name}~{server.id}", host_key=f"retired {server.id}")
+    )
+    ledger.append(server.project_id, "server.retired", {"server": server.id, "name": server.name})
+
+
+def _server(row: Any) -> Server:
+    return Server(
+        row.id,
+        row.project_id,
+        row.name,
+        row.address,
+        row.port,
+        row.bastion,
+        row.host_key,
+        row.host_certificate,
+        json.loads(row.labels),
+        row.state,
+        row.last_seen,
+        row.clock_offset,
+        row.applied,
+    )
