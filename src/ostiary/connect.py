@@ -18,17 +18,19 @@ import httpx2
 
 from ostiary.aws.account_reading import Readings
 from ostiary.aws.admin_path import AdminPathCheck
+from ostiary.aws.ebs_direct import Send
 from ostiary.aws.fleet import Fleet
 from ostiary.aws.iam_role import IamRoleKind
 from ostiary.aws.kms_wrap import KmsWrap
 from ostiary.aws.ownership import RoleRules
 from ostiary.aws.reach import Ways
+from ostiary.aws.region import partition_of, region_of
 from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.saml_provider import SamlProviderKind
 from ostiary.aws.session import Aws
 from ostiary.aws.trust_statement import TrustStatementKind
 from ostiary.errors import EstateError, UsageError
-from ostiary.model.estate import Estate, OrganizationSettings, OrgSettings, resolve
+from ostiary.model.estate import DEFAULT_STORE, Estate, OrganizationSettings, OrgSettings, resolve
 from ostiary.okta.auth import Secret, ServiceApp, Ssws
 from ostiary.okta.client import OktaClient
 from ostiary.okta.every_org import InEveryOrg
@@ -64,6 +66,7 @@ class Transports:
 
     okta: httpx2.BaseTransport | None = None
     aws: Callable[[Any], None] | None = None  # told of each botocore client as it is made
+    blocks: Send | None = None  # of the EBS direct block calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +279,79 @@ def _okta_kinds(estate: Estate, clients: Mapping[str, OktaClient]) -> tuple[Kind
         InEveryOrg(dict(zip(by_org, members, strict=True)))
         for members in zip(*by_org.values(), strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """One account in one region, as the AWS CLI would reach it, and where runs are kept."""
+
+    aws: Aws
+    region: str
+    region_origin: str
+    store: RunStore
+    wrap: Wrap
+    blocks: Send | None = None
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def account_id(self) -> str:
+        """Who we are there. Denied for the root user."""
+        return self.aws.caller().account_id
+
+    def close(self) -> None:
+        self.aws.close()
+
+
+def reach_region(
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    runs: str | None = None,
+    estate: Estate | None = None,
+    environ: Mapping[str, str] | None = None,
+    transports: Transports | None = None,
+    stopping: threading.Event | None = None,
+) -> Reached:
+    """The way into one region without naming an organization. Sends nothing yet.
+
+    Runs are kept at ``runs`` (``file:FOLDER`` or ``s3://BUCKET/PREFIX``), else where ``estate`` says, else beside it.
+    """
+    environ = os.environ if environ is None else environ
+    where, origin = region_of(region, profile, environ)
+    stopping = stopping or threading.Event()
+    aws = Aws(
+        profile=profile,
+        partition=partition_of(where),
+        region=where,
+        purpose="gateway",
+        on_client=transports.aws if transports else None,
+        stopping=stopping,
+    )
+    store, wrap = _runs_of(runs, estate, aws, environ)
+    blocks = transports.blocks if transports else None
+    return Reached(aws, where, origin, store, wrap, blocks, stopping)
+
+
+def _runs_of(
+    runs: str | None, estate: Estate | None, aws: Aws, environ: Mapping[str, str]
+) -> tuple[RunStore, Wrap]:
+    text = runs or environ.get("OSTIARY_RUNS") or ""
+    named = text or (resolve(estate.runs.store, environ) if estate else DEFAULT_STORE)
+    if named.startswith("s3://"):
+        key = resolve(estate.runs.kms_key, environ) if estate and estate.runs.kms_key else ""
+        store = S3RunStore.at(aws, named, kms_key=key or None)
+        return store, KmsWrap(aws, key, "gateway") if key else LocalKeyWrap(
+            Path(".ostiary/runs.key")
+        )
+    if not named.startswith("file:"):
+        raise UsageError(
+            f"cannot use {named} as run store",
+            why="it is neither file:FOLDER nor s3://BUCKET/PREFIX",
+            fix="correct --runs",
+        )
+    beside = Path() if text or estate is None else Path(estate.file).parent
+    folder = beside / Path(named.removeprefix("file:").removeprefix("//")).expanduser()
+    return FolderStore(folder), LocalKeyWrap.beside(folder)
 
 
 def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:

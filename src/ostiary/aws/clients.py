@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,11 @@ import botocore
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.httpsession import get_cert_path
 
 from ostiary import __version__
 from ostiary.aws.credentials import acting_session
+from ostiary.aws.signing import Frozen
 from ostiary.aws.translate import translate
 
 # Retries are ours: they know the account, and whether a call may have had an effect.
@@ -52,17 +55,33 @@ class Clients:
                 self._made[key] = self._new(*key)
             return self._made[key]
 
+    def credentials(self) -> Frozen:
+        """What signs the next request: the acting credentials, else the caller's own, refreshed when due."""
+        with self._lock:
+            found: Any = self._made_session().get_credentials()
+        frozen: Frozen = found.get_frozen_credentials()
+        return frozen
+
+    def ca_bundle(self) -> str:
+        """The file of certificate authorities that clients trust: the profile's, AWS_CA_BUNDLE, or botocore's own."""
+        with self._lock:
+            named = self._made_session().get_config_variable("ca_bundle")
+        return str(named or os.environ.get("REQUESTS_CA_BUNDLE") or get_cert_path(True))
+
     def close(self) -> None:
         """Close every connection; clients made after this are new ones."""
         with self._lock:
             while self._made:
                 self._made.popitem()[1].close()
 
+    def _made_session(self) -> botocore.session.Session:
+        if self._session is None:
+            self._session = acting_session(self.profile)
+        return self._session
+
     def _new(self, service: str, region: str) -> Any:
         try:
-            if self._session is None:
-                self._session = acting_session(self.profile)
-            make: Any = self._session.create_client  # overloaded per service by its stubs
+            make: Any = self._made_session().create_client  # overloaded per service by its stubs
             client = make(service, region_name=region, config=CONFIG)
         except BotoCoreError as error:
             raise translate(error, f"cannot open a connection to {service}") from error

@@ -35,6 +35,10 @@ PACES = {
     "sts": Pace(rate=100, burst=200, in_flight=16),
     "s3": Pace(rate=100, burst=100, in_flight=16),
     "kms": Pace(rate=100, burst=100, in_flight=16),
+    "ec2": Pace(rate=20, burst=50, in_flight=8),
+    "ebs": Pace(
+        rate=1000, burst=1000, in_flight=64
+    ),  # EBS User Guide: about a thousand puts a second
 }
 
 

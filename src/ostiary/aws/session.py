@@ -79,6 +79,11 @@ class Aws:
         """The shared botocore client of a service in a region; it signs for the account acted in."""
         return self._clients.client(service, region or self._region)
 
+    @property
+    def clients(self) -> Clients:
+        """What makes the clients: for the few calls that are signed and sent without one."""
+        return self._clients
+
     def close(self) -> None:
         """Close every connection."""
         self._clients.close()

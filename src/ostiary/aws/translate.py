@@ -1,6 +1,6 @@
 """AWS's errors in our words: what failed on which object, AWS's own code and request id, one fix.
 
-The codes are those of the IAM, STS, Organizations, S3 and KMS API references, "Errors".
+The codes are those of the IAM, STS, Organizations, S3, KMS, EC2 and EBS API references, "Errors".
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ _THROTTLED = frozenset(
         "TooManyRequestsException",
         "RequestThrottled",
         "RequestThrottledException",
+        "ConcurrentLimitExceededException",
         "SlowDown",
         "LimitExceededThrottle",
         "BandwidthLimitExceeded",
@@ -107,7 +108,9 @@ _MISSING = re.compile(
 )
 _OBJECTS = (
     "RoleName", "RoleArn", "SAMLProviderArn", "Name", "PolicyName", "PolicyArn", "UserName", "GroupName",
-    "Key", "Bucket", "KeyId", "ParentId", "ResourceId", "PolicySourceArn",
+    "Key", "Bucket", "KeyId", "ParentId", "ResourceId", "PolicySourceArn", "ImageId", "SnapshotId",
+    "ImportTaskId", "GroupId", "GroupName", "InstanceId", "LaunchTemplateId", "AllocationId", "LoadBalancerArn",
+    "TargetGroupArn", "ListenerArn",
 )  # fmt: skip
 
 
@@ -170,7 +173,7 @@ def _answered(error: ClientError, what: str, account: str | None, writes: bool) 
     doctor = "ostiary doctor" + (f" --account {account}" if account else "")
     if code in _THROTTLED or status == 429:  # noqa: PLR2004 - HTTP's own number
         return Throttled(what, why=why, fix="run the same command again in a minute", code=code)
-    if code in _NOT_FOUND:
+    if code in _NOT_FOUND or code.endswith(".NotFound"):
         return NotFound(what, why=why, fix=f"run: {doctor}", code=code)
     if code in _DENIED:
         return _denied(what, why, code, message, doctor)

@@ -1,0 +1,35 @@
+"""What the routes are given: everything that was decided before the first byte leaves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.connect import Reached
+from ostiary.doors.gateway.image.inspect import Inspection
+from ostiary.doors.gateway.importing.reading import Span
+from ostiary.doors.gateway.importing.settings import ImportSettings, OnStep
+from ostiary.doors.gateway.importing.watching import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file on its way; ``found`` has its digests checked."""
+
+    reached: Reached
+    path: Path
+    found: Inspection
+    checksums: tuple[tuple[str, ...], ...]  # of each span, in the order of ``spans``
+    spans: tuple[Span, ...]
+    settings: ImportSettings
+    name: str
+    tags: Mapping[str, str]
+    on_step: OnStep
+    stop: threading.Event
+    patience: Patience
+
+    @property
+    def description(self) -> str:
+        return f"Okta Access Gateway {self.name}"[:250]
