@@ -208,7 +208,7 @@ def _until_completed(job: Job, snapshot_id: str) -> None:
                 fix="run the same command again: it begins a new snapshot",
             )
         job.on_step(Step("completing", text=snapshot_id))
-        job.reached.aws.pause(min(1.0, job.patience.every))
+        job.reached.aws.pause(job.patience.first)
 
 
 def _parents(job: Job) -> list[tuple[str, Mapping[int, bytes]]]:

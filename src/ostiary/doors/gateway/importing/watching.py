@@ -16,12 +16,16 @@ GOING_ON = frozenset({"active", "pending", "validating", "validated", "convertin
 GOING_ON |= {"preparing", "booting", ""}
 FAILING = frozenset({"deleting", "deleted", "cancelling", "cancelled", "error"})
 COMPLETED = "completed"
+MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: between looks, until a task that nobody shows is given up, and one that does not move."""
+    """Seconds: between looks (``first`` of them in the first minute), until a task that nobody shows is given up, and one
+    that does not move.
+    """
 
+    first: float = 1.0
     every: float = 5.0
     unseen: float = 120.0
     still: float = 3 * 3600.0
@@ -41,7 +45,7 @@ def watch(
     """The completed task. Conflict with the service's message and its remedy when it failed."""
     patience = patience or Patience()
     pause = sleep or stop.wait
-    seen_at = moved_at = clock()
+    began = seen_at = moved_at = clock()
     before: tuple[object, ...] = ()
     while True:
         if stop.is_set():
@@ -66,7 +70,7 @@ def watch(
                 on_step(_step(task))
             if ended := _ended(task, now - moved_at, patience):
                 return ended
-        pause(patience.every)
+        pause(patience.first if clock() - began < MINUTE else patience.every)
 
 
 def _ended(task: ImportTask, still: float, patience: Patience) -> ImportTask | None:
@@ -106,4 +110,5 @@ def failed(task: ImportTask) -> OstiaryError:
 
 def _step(task: ImportTask) -> Step:
     words = task.message if task.message and task.status not in FAILING else task.status
-    return Step(words, max(0, task.progress), 100, "percent", task.id)
+    done = 100 if task.status == COMPLETED else max(0, task.progress)
+    return Step(words, done, 100, "percent", task.id)

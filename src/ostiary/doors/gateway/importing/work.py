@@ -52,7 +52,7 @@ def import_appliance(
     require_importable(checked, settings)
     manifest = hashlib.sha256(checked.manifest_text).hexdigest() if checked.manifest else ""
     tags = _tags(checked, manifest, route)
-    name = settings.name or _name(path, checked.digest)
+    name = settings.name or _name(path, checked.digest, route)
     job = Job(
         reached, path, checked, checksums, spans, settings, name,
         {"Name": name, **tags}, on_step, stop or threading.Event(), patience or Patience(),
@@ -154,10 +154,10 @@ def _tags(found: Inspection, manifest: str, route: Route) -> dict[str, str]:
     return tags | ({MANIFEST_TAG: manifest} if manifest else {})
 
 
-def _name(path: Path, digest: str) -> str:
-    """A name that EC2 takes, different for each version of a file."""
-    stem = re.sub(r"[^A-Za-z0-9()./_-]+", "-", path.stem)[:100].strip("-") or "appliance"
-    return f"{stem}-{digest[:12]}"
+def _name(path: Path, digest: str, route: Route) -> str:
+    """A name that EC2 takes, different for each version of a file and each route."""
+    stem = re.sub(r"[^A-Za-z0-9()./_-]+", "-", path.stem)[:90].strip("-") or "appliance"
+    return f"{stem}-{digest[:12]}-{route.name.rpartition('-')[2]}"
 
 
 def _digest(text: str) -> str:
