@@ -10,7 +10,7 @@ from typing import Any
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
-from ostiary.sandbox.aws.images.registry import launchable
+from ostiary.sandbox.aws.images.launching import launchable
 
 
 def before_run(call: Call, backend: Any) -> dict[str, Any]:

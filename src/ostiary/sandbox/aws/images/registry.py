@@ -1,26 +1,24 @@
-"""AMIs: registered with what they are, refused where EC2 refuses, launched only on what can start them.
+"""AMIs: registered with what they are and refused where EC2 refuses. What can start them is ``launching.py``'s.
 
-Source: Amazon EC2 API Reference, RegisterImage, DescribeImages, DeregisterImage; EC2 User Guide, "Boot modes", "Enhanced
-networking". Messages are as seen in issues where a link says so, else unverified.
+Source: Amazon EC2 API Reference, RegisterImage, DescribeImages, DeregisterImage; EC2 User Guide, "Boot modes". Messages on
+mappings are as seen in packer #2285, terraform #1862 and mantle (TpmSupport needs uefi); the others are unverified.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from typing import Any
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
-from ostiary.sandbox.aws.images.snapshots import images_of, settle
-from ostiary.sandbox.aws.images.state import Image, Snapshot
+from ostiary.sandbox.aws.images.described import filtered, shown_tags, tags_at_creation
+from ostiary.sandbox.aws.images.kept_snapshots import owned_snapshot, remove, used_by
+from ostiary.sandbox.aws.images.snapshots import images_of
+from ostiary.sandbox.aws.images.state import Image
 
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")
 _ID = re.compile(r"ami-[0-9a-f]{8}(?:[0-9a-f]{9})?")
-_XEN = re.compile(r"(?:t1|t2|m[1-4]|c[134]|r3|r4|i2|i3|d2|x1|x1e|g3|p2|p3|h1|f1)\.")
-_ARM = re.compile(r"(?:a1|t4g|[cmrx][678]g[den]*|im4gn|is4gen|i4g|g5g|x2gd|hpc7g)\.")
 _HONOURED: tuple[str, ...] = ("Architecture", "BootMode", "Description", "EnaSupport")
 _HONOURED += (
     "ImdsSupport",
@@ -50,7 +48,12 @@ def register_image(call: Call) -> dict[str, Any]:
             )
     root = params.get("RootDeviceName", "")
     mappings = params.get("BlockDeviceMappings") or []
-    if not root or root not in {one.get("DeviceName") for one in mappings}:
+    named = [one.get("DeviceName", "") for one in mappings]
+    if len(named) != len(set(named)):
+        raise AwsError("InvalidBlockDeviceMapping", "A device name is given more than once.")
+    if not root or not any(
+        one.get("DeviceName") == root and one.get("Ebs", {}).get("SnapshotId") for one in mappings
+    ):
         raise AwsError(
             "InvalidBlockDeviceMapping", "The root device must have a mapping with a snapshot"
         )
@@ -59,13 +62,11 @@ def register_image(call: Call) -> dict[str, Any]:
     facts.setdefault("Architecture", "i386")
     facts.setdefault("VirtualizationType", "paravirtual")
     facts["BlockDeviceMappings"] = [_mapping(call, one) for one in mappings]
-    tags = {
-        one["Key"]: one.get("Value", "")
-        for specification in params.get("TagSpecifications") or ()
-        if specification.get("ResourceType") == "image"
-        for one in specification.get("Tags") or ()
-    }
-    return {"ImageId": keep(call, name, facts, tags).id}
+    tags, below = tags_at_creation(params, "image"), tags_at_creation(params, "snapshot")
+    image = keep(call, name, facts, tags)
+    for snapshot_id in image.snapshots:
+        images.snapshots[snapshot_id].tags |= below
+    return {"ImageId": image.id}
 
 
 def keep(call: Call, name: str, facts: dict[str, Any], tags: dict[str, str]) -> Image:
@@ -78,10 +79,24 @@ def keep(call: Call, name: str, facts: dict[str, Any], tags: dict[str, str]) -> 
     return image
 
 
+_VALUES: dict[str, tuple[str, ...]] = {
+    "Architecture": ("i386", "x86_64", "arm64", "x86_64_mac", "arm64_mac"),
+    "BootMode": ("legacy-bios", "uefi", "uefi-preferred"),
+    "ImdsSupport": ("v2.0",),
+    "SriovNetSupport": ("simple",),
+    "TpmSupport": ("v2.0",),
+    "VirtualizationType": ("hvm", "paravirtual"),
+}
+
+
 def _check_modes(params: dict[str, Any]) -> None:
+    for name, known in _VALUES.items():
+        if params.get(name) not in (None, *known):
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Value ({params[name]}) for parameter {name} is invalid. Valid values: {', '.join(known)}.",
+            )
     mode = params.get("BootMode")
-    if mode not in (None, "legacy-bios", "uefi", "uefi-preferred"):
-        raise AwsError("InvalidParameterValue", f"Invalid value '{mode}' for BootMode.")
     if params.get("TpmSupport") and mode != "uefi":
         raise AwsError(
             "InvalidParameterCombination", "TpmSupport v2.0 requires the boot mode uefi."
@@ -95,7 +110,9 @@ def _mapping(call: Call, one: dict[str, Any]) -> dict[str, Any]:
     ebs = one.get("Ebs")
     if not ebs:
         return {"DeviceName": device, "VirtualName": one.get("VirtualName", "")}
-    snapshot = owned_snapshot(call, ebs.get("SnapshotId", ""))
+    if not ebs.get("SnapshotId"):
+        return {"DeviceName": device, "Ebs": _empty_volume(device, ebs)}
+    snapshot = owned_snapshot(call, ebs["SnapshotId"])
     if snapshot.state != "completed":
         raise AwsError(
             "IncorrectState", f"The snapshot {snapshot.id} is not in the completed state"
@@ -108,8 +125,9 @@ def _mapping(call: Call, one: dict[str, Any]) -> dict[str, Any]:
         )
     if "Encrypted" in ebs:
         raise AwsError(
-            "InvalidParameterValue",
-            "The parameter Encrypted is not allowed for a mapping with a snapshot",
+            "InvalidParameter",
+            "Parameter encrypted is invalid. You cannot specify the encrypted flag if specifying a snapshot id in a block"
+            " device mapping.",
         )
     kept = {
         "SnapshotId": snapshot.id,
@@ -124,12 +142,13 @@ def _mapping(call: Call, one: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def owned_snapshot(call: Call, snapshot_id: str) -> Snapshot:
-    snapshot = images_of(call).snapshots.get(snapshot_id)
-    if snapshot is None or (snapshot.account_id, snapshot.region) != (call.account.id, call.region):
-        raise AwsError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
-    settle(snapshot, call.now)
-    return snapshot
+def _empty_volume(device: str, ebs: dict[str, Any]) -> dict[str, Any]:
+    if not ebs.get("VolumeSize"):
+        raise AwsError(
+            "InvalidBlockDeviceMapping",
+            f"Either snapshot ID or volume size must be provided for: {device}",
+        )
+    return {"VolumeType": "standard", "DeleteOnTermination": True, "Encrypted": False} | ebs
 
 
 def own_image(call: Call, image_id: str) -> Image:
@@ -154,14 +173,24 @@ def describe_images(call: Call) -> dict[str, Any]:
     owners = call.params.get("Owners") or ()
     if owners and not {"self", call.account.id} & set(owners):
         found = []
-    names = {
-        "name": "Name",
-        "image-id": "ImageId",
-        "state": "State",
-        "architecture": "Architecture",
-    }
-    names |= {"boot-mode": "BootMode", "owner-id": "OwnerId", "root-device-name": "RootDeviceName"}
-    return {"Images": filtered(call, found, names)}
+    return {"Images": filtered(call, found, _FILTERS)}
+
+
+_FILTERS = {
+    "architecture": "Architecture",
+    "boot-mode": "BootMode",
+    "creation-date": "CreationDate",
+    "description": "Description",
+    "ena-support": "EnaSupport",
+    "image-id": "ImageId",
+    "is-public": "Public",
+    "name": "Name",
+    "owner-id": "OwnerId",
+    "root-device-name": "RootDeviceName",
+    "root-device-type": "RootDeviceType",
+    "state": "State",
+    "virtualization-type": "VirtualizationType",
+}
 
 
 def _shown(image: Image) -> dict[str, Any]:
@@ -184,8 +213,17 @@ def _shown(image: Image) -> dict[str, Any]:
 
 def deregister_image(call: Call) -> dict[str, Any]:
     image = own_image(call, call.params["ImageId"])
-    del images_of(call).images[image.id]
-    return {"Return": True, "DeleteSnapshotResults": []}
+    images = images_of(call)
+    del images.images[image.id]
+    deleted = []
+    if call.params.get("DeleteAssociatedSnapshots"):
+        for snapshot_id in image.snapshots:
+            free = not used_by(call, snapshot_id)
+            if free and snapshot_id in images.snapshots:
+                remove(call, images.snapshots[snapshot_id])
+            code = "success" if free else "skipped"
+            deleted.append({"SnapshotId": snapshot_id, "ReturnCode": code})
+    return {"Return": True, "DeleteSnapshotResults": deleted}
 
 
 def describe_image_attribute(call: Call) -> dict[str, Any]:
@@ -208,106 +246,3 @@ def modify_image_attribute(call: Call) -> dict[str, Any]:
     if unknown:
         raise AwsError("NotImplemented", f"{min(unknown)} is not served here", 501)
     return {}
-
-
-def describe_snapshots(call: Call) -> dict[str, Any]:
-    wanted = call.params.get("SnapshotIds") or ()
-    for snapshot_id in wanted:
-        owned_snapshot(call, snapshot_id)
-    found = []
-    for one in images_of(call).snapshots.values():
-        if (one.account_id, one.region) != (call.account.id, call.region):
-            continue
-        if wanted and one.id not in wanted:
-            continue
-        settle(one, call.now)
-        found.append(
-            {
-                "SnapshotId": one.id,
-                "OwnerId": one.account_id,
-                "State": one.state,
-                "StateMessage": one.message,
-                "Progress": "100%" if one.state == "completed" else "0%",
-                "StartTime": one.started,
-                "VolumeSize": one.size,
-                "VolumeId": "vol-ffffffff",
-                "Description": one.description,
-                "Encrypted": one.encrypted,
-                "StorageTier": "standard",
-                "Tags": shown_tags(one.tags),
-                **({"KmsKeyId": one.kms_key} if one.kms_key else {}),
-            }
-        )
-    names = {"snapshot-id": "SnapshotId", "status": "State", "description": "Description"}
-    return {"Snapshots": filtered(call, found, names | {"owner-id": "OwnerId"})}
-
-
-def delete_snapshot(call: Call) -> dict[str, Any]:
-    snapshot = owned_snapshot(call, call.params["SnapshotId"])
-    for image in images_of(call).images.values():
-        if snapshot.id in image.snapshots:
-            raise AwsError(
-                "InvalidSnapshot.InUse",
-                f"The snapshot {snapshot.id} is currently in use by {image.id}",
-            )
-    snapshot.file.unlink(missing_ok=True)
-    del images_of(call).snapshots[snapshot.id]
-    return {}
-
-
-def filtered(
-    call: Call, found: list[dict[str, Any]], names: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Those that pass the call's Filters; a filter that is not known is refused, as EC2 does."""
-    for one in call.params.get("Filters") or ():
-        name, values = one.get("Name", ""), one.get("Values") or ()
-        if name.startswith("tag:"):
-            key = name.removeprefix("tag:")
-            found = [x for x in found if _any(dict(_pairs(x)).get(key), values)]
-        elif name == "tag-key":
-            found = [x for x in found if any(_any(key, values) for key, _ in _pairs(x))]
-        elif name in names:
-            found = [x for x in found if _any(str(x.get(names[name], "")), values)]
-        else:
-            raise AwsError("InvalidParameterValue", f"The filter '{name}' is invalid")
-    return found
-
-
-def _pairs(shown: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(one["Key"], one["Value"]) for one in shown["Tags"]]
-
-
-def _any(value: str | None, patterns: Sequence[str]) -> bool:
-    return value is not None and any(fnmatchcase(value, pattern) for pattern in patterns)
-
-
-def shown_tags(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def launchable(call: Call, image_id: str, instance_type: str) -> Image:
-    """The AMI, if an instance of that type can be started from it."""
-    image = own_image(call, image_id)
-    arm = bool(_ARM.match(instance_type))
-    architecture = image.facts["Architecture"]
-    if (architecture == "arm64") != arm:
-        wanted = "arm64" if arm else "x86_64"
-        raise AwsError(
-            "InvalidParameterValue",
-            f"The architecture '{wanted}' of the specified instance type does not match the architecture"
-            f" '{architecture}' of the specified AMI. Specify an instance type and an AMI that have matching"
-            " architectures, and try again.",
-        )
-    nitro = not _XEN.match(instance_type)
-    if nitro and not image.facts.get("EnaSupport"):
-        raise AwsError(
-            "InvalidParameterCombination",
-            f"Enhanced networking with the Elastic Network Adapter (ENA) is required for the '{instance_type}' instance"
-            " type. Ensure that you are using an AMI that is enabled for ENA.",
-        )
-    if image.facts.get("BootMode") == "uefi" and not nitro:
-        raise AwsError(
-            "Unsupported",
-            f"The instance type '{instance_type}' does not support the boot mode 'uefi' of the AMI.",
-        )
-    return image

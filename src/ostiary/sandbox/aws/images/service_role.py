@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ostiary.model.policy import AuthRequest, Caller, Policies, decide, trust_decision
-from ostiary.sandbox.aws.call import Call, identity_policies
+from ostiary.sandbox.aws.authorize import NOTHING, organization_levels
+from ostiary.sandbox.aws.call import Call, identity_policies, policy_document
 from ostiary.sandbox.aws.documents import shown_trust
 from ostiary.sandbox.aws.iam_state import AwsError, Role
 
@@ -72,7 +73,15 @@ def _trusts(call: Call, role: Role) -> bool:
 
 
 def _may(call: Call, role: Role, wanted: Iterable[tuple[str, str]]) -> bool:
-    policies = Policies(identity=identity_policies(call.cloud, call.account, role))
+    account = call.account
+    boundary = None
+    if role.boundary:
+        boundary = policy_document(call.cloud, account, role.boundary) or NOTHING
+    policies = Policies(
+        identity=identity_policies(call.cloud, account, role),
+        boundary=boundary,
+        scps=organization_levels(call.cloud, account),
+    )
     arn = f"arn:{call.account.partition}:sts::{call.account.id}:assumed-role/{role.name}/vmimport"
     context = {"aws:PrincipalArn": role.arn, "aws:RequestedRegion": call.region}
     for action, resource in wanted:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from typing import Any
 
+from ostiary.sandbox.aws import behind
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.state import BLOCK, GIB, Images, Snapshot
@@ -18,7 +19,6 @@ from ostiary.sandbox.aws.images.state import BLOCK, GIB, Images, Snapshot
 MOST_PENDING = 100
 MOST_GIB = 65536
 PAGE = 1000
-SETTLING = 2.0  # seconds that a completed snapshot stays pending
 
 
 def images_of(call: Call) -> Images:
@@ -30,11 +30,14 @@ def refused(reason: str, message: str) -> AwsError:
     return AwsError("ValidationException", message, 400, {"Reason": reason})
 
 
-def settle(snapshot: Snapshot, now: float) -> None:
+def settle(call: Call, snapshot: Snapshot) -> None:
     """What time does to a snapshot."""
     if snapshot.state != "pending":
         return
-    if snapshot.timeout and now >= snapshot.started + snapshot.timeout:
+    if snapshot.sealed:
+        if call.now >= snapshot.sealed + images_of(call).settling:
+            snapshot.state = "completed"
+    elif snapshot.timeout and call.now >= snapshot.touched + snapshot.timeout:
         snapshot.state = "error"
         snapshot.message = "The snapshot was not completed in time"
 
@@ -52,7 +55,7 @@ def get(call: Call, snapshot_id: str) -> Snapshot:
             404,
             {"Reason": "SNAPSHOT_NOT_FOUND"},
         )
-    settle(snapshot, call.now)
+    settle(call, snapshot)
     return snapshot
 
 
@@ -64,20 +67,15 @@ def start_snapshot(call: Call) -> dict[str, Any]:
     if known is not None:
         if known.asked != asked:
             raise AwsError(
-                "ConflictException", "The ClientToken was used before with other parameters.", 409
+                "ConflictException",
+                "The request uses the same client token as a previous, but non-identical request.",
+                409,
             )
         return _started(known)
     size = _sized(call)
     parent = _parent(call, size)
-    if params.get("KmsKeyArn") and not params.get("Encrypted"):
-        raise refused("INVALID_PARAMETER_VALUE", "KmsKeyArn needs Encrypted.")
-    pending = [
-        one
-        for one in images.snapshots.values()
-        if one.timeout and one.state == "pending" and one.account_id == call.account.id
-    ]
-    if len(pending) >= MOST_PENDING:
-        raise AwsError("ConcurrentLimitExceededException", "Too many snapshots are pending.", 400)
+    _check_key(call)
+    _check_quota(call)
     snapshot_id = images.new_id("snap")
     snapshot = Snapshot(
         snapshot_id,
@@ -86,8 +84,11 @@ def start_snapshot(call: Call) -> dict[str, Any]:
         size,
         images.new_file(snapshot_id, size * GIB),
         call.now,
+        touched=call.now,
         description=params.get("Description", ""),
         parent=parent.id if parent else "",
+        base=parent,
+        blocks=dict(parent.blocks) if parent else {},
         encrypted=bool(params.get("Encrypted")) or bool(parent and parent.encrypted),
         kms_key=params.get("KmsKeyArn", "") or (parent.kms_key if parent else ""),
         timeout=60.0 * params.get("Timeout", 60),
@@ -95,12 +96,36 @@ def start_snapshot(call: Call) -> dict[str, Any]:
         asked=asked,
         tags={one["Key"]: one.get("Value", "") for one in params.get("Tags") or ()},
     )
-    if parent is not None:
-        for index, checksum in parent.blocks.items():
-            snapshot.write(index, parent.read(index))
-            snapshot.blocks[index] = checksum
     images.snapshots[snapshot_id] = snapshot
     return _started(snapshot)
+
+
+def _check_key(call: Call) -> None:
+    named = call.params.get("KmsKeyArn")
+    if not named:
+        return
+    if not call.params.get("Encrypted"):
+        raise refused("INVALID_PARAMETER_VALUE", "KmsKeyArn needs Encrypted.")
+    if behind.key_arn(call, named) is None:
+        raise AwsError(
+            "ResourceNotFoundException",
+            f"The KMS key {named} does not exist or is not enabled.",
+            404,
+            {"Reason": "DEPENDENCY_RESOURCE_NOT_FOUND"},
+        )
+
+
+def _check_quota(call: Call) -> None:
+    open_ones = 0
+    for one in images_of(call).snapshots.values():
+        if one.timeout and (one.account_id, one.region) == (call.account.id, call.region):
+            settle(call, one)
+            open_ones += one.state == "pending"
+    if open_ones >= MOST_PENDING:
+        raise AwsError(
+            "ConcurrentLimitExceededException",
+            "You have reached the limit for concurrent API requests.",
+        )
 
 
 def _same_token(call: Call) -> Snapshot | None:
@@ -165,19 +190,18 @@ def put_snapshot_block(call: Call) -> dict[str, Any]:
         raise refused("INVALID_PARAMETER_VALUE", "ChecksumAlgorithm must be SHA256.")
     checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
     if params["Checksum"] != checksum:
-        raise refused("INVALID_CONTENT", "The checksum is not that of the data.")
-    if not 0 <= params.get("Progress", 0) <= 100:  # noqa: PLR2004 - percent
-        raise refused("INVALID_PARAMETER_VALUE", "Progress is a percentage.")
+        raise refused("INVALID_PARAMETER_VALUE", "The checksum is not that of the data.")
     snapshot.write(index, data)
     snapshot.put[index] = snapshot.blocks[index] = checksum
+    snapshot.touched = call.now
     return {"Checksum": checksum, "ChecksumAlgorithm": "SHA256"}
 
 
 def complete_snapshot(call: Call) -> dict[str, Any]:
     params = call.params
     snapshot = get(call, params["SnapshotId"])
-    if snapshot.state == "completed":
-        return {"Status": "completed"}
+    if snapshot.sealed:
+        return {"Status": snapshot.state}
     snapshot = _pending(call)
     if params["ChangedBlocksCount"] != len(snapshot.put):
         raise refused(
@@ -194,9 +218,12 @@ def complete_snapshot(call: Call) -> dict[str, Any]:
                 "INVALID_PARAMETER_VALUE", "Checksum needs ChecksumAlgorithm SHA256 and LINEAR."
             )
         if given != _linear(snapshot):
-            raise refused("INVALID_CONTENT", "The aggregated checksum is not that of the blocks.")
-    snapshot.state = "completed"
-    return {"Status": "pending"}
+            raise refused(
+                "INVALID_PARAMETER_VALUE", "The aggregated checksum is not that of the blocks."
+            )
+    snapshot.sealed = call.now
+    settle(call, snapshot)
+    return {"Status": snapshot.state}
 
 
 def _linear(snapshot: Snapshot) -> str:
@@ -209,8 +236,9 @@ def _linear(snapshot: Snapshot) -> str:
 
 def _pending(call: Call) -> Snapshot:
     snapshot = get(call, call.params["SnapshotId"])
-    if snapshot.state != "pending":
-        raise refused("INVALID_SNAPSHOT_ID", f"The snapshot {snapshot.id} is {snapshot.state}.")
+    if snapshot.state != "pending" or snapshot.sealed:
+        state = "completed" if snapshot.sealed else snapshot.state
+        raise refused("INVALID_SNAPSHOT_ID", f"The snapshot {snapshot.id} is {state}.")
     return snapshot
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.images.import_tasks import own_task
-from ostiary.sandbox.aws.images.registry import own_image, owned_snapshot
+from ostiary.sandbox.aws.images.kept_snapshots import owned_snapshot
+from ostiary.sandbox.aws.images.registry import own_image
 from ostiary.sandbox.aws.images.snapshots import images_of
 
 PREFIXES = ("ami-", "snap-", "import-ami-", "import-snap-")
-MOST_TAGS = 50
 
 
 def is_ours(resource_id: str) -> bool:
