@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import botocore.session
@@ -80,12 +80,12 @@ def ova(tools, tmp_path_factory) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world() -> World:
     world = World()
     world.clock.freeze()
     world.aws = Cloud(world.clock)
     world.aws.add_organization("aws", "Acme", ACCOUNT)
-    yield world
+    return world
 
 
 @pytest.fixture(scope="session")
@@ -186,3 +186,41 @@ def bytes_of(ebs):
             more = {"NextToken": page["NextToken"]}
 
     return bytes_of
+
+
+@pytest.fixture
+def snapshot(ebs, world):
+    """The id of a small completed snapshot."""
+
+    def snapshot(size: int = 1) -> str:
+        snapshot_id = ebs.start_snapshot(VolumeSize=size)["SnapshotId"]
+        ebs.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=0)
+        world.clock.advance(1)
+        return snapshot_id
+
+    return snapshot
+
+
+@pytest.fixture
+def machine(ec2, snapshot):
+    """``machine(name, …)``: the id of a registered AMI; what is given stands over what is usual."""
+
+    def machine(name: str = "oag", **other):
+        asked = {
+            "Name": name,
+            "Architecture": "x86_64",
+            "VirtualizationType": "hvm",
+            "RootDeviceName": "/dev/sda1",
+            "EnaSupport": True,
+        }
+        if "BlockDeviceMappings" not in other:
+            disk = {"SnapshotId": snapshot(), "VolumeSize": 2, "VolumeType": "gp3"}
+            asked["BlockDeviceMappings"] = [{"DeviceName": "/dev/sda1", "Ebs": disk}]
+        return ec2.register_image(**asked | other)["ImageId"]
+
+    return machine
+
+
+@pytest.fixture
+def values():
+    return {"trust": TRUST, "policy": POLICY, "account": ACCOUNT, "bucket": BUCKET}

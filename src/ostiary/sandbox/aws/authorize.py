@@ -91,7 +91,7 @@ def _of_parameters(params: Mapping[str, Any], action: str) -> Context:
     context: Context = {}
     tags = params.get("Tags")
     if isinstance(tags, list) and tags and "Key" in tags[0]:
-        context |= {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in tags}
+        context |= {f"aws:RequestTag/{tag['Key']}": tag.get("Value", "") for tag in tags}
         context["aws:TagKeys"] = tuple(tag["Key"] for tag in tags)
     elif "TagKeys" in params:
         context["aws:TagKeys"] = tuple(params["TagKeys"])
