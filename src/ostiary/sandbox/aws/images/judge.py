@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ostiary.sandbox.aws.iam_state import AwsError
+from ostiary.sandbox.aws.images.esp import has_loader
 from ostiary.sandbox.aws.images.state import Disk
 
 SECONDS = 120  # that one tool may take over one disk
@@ -99,9 +100,12 @@ def judge_guest(disk: Disk) -> str:
     if not partitions:
         raise Refused("ClientError: No valid partitions. Not a valid volume.")
     kinds = [str(one.get("type", "")).lower() for one in partitions]
-    esp = "ef" in kinds or _ESP in kinds
     bios = _BIOS_BOOT in kinds or any(one.get("bootable") for one in partitions)
-    if not (esp or bios):
+    uefi = any(
+        kind in ("ef", _ESP) and has_loader(disk.file, int(one["start"]) * SECTOR)
+        for kind, one in zip(kinds, partitions, strict=True)
+    )
+    if not (uefi or bios):
         raise Refused("ClientError: No bootable partition found")
     for one in partitions:
         at = int(one["start"]) * SECTOR
