@@ -1,0 +1,245 @@
+"""``ostiary gateway deploy`` and ``destroy``: a file or an AMI into running nodes, and the way back."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostiary import term
+from ostiary.cli.gateway_import import run_import, sentence
+from ostiary.cli.gateway_reach import reach, reach_options
+from ostiary.cli.options import confirm, details_option, estate_option, json_option
+from ostiary.cli.progress import progress, stopping
+from ostiary.errors import Partial, UsageError
+
+if TYPE_CHECKING:
+    from ostiary.connect import Reached
+    from ostiary.doors.gateway.deploy.probes import Probe
+    from ostiary.doors.gateway.deploy.work import Deployed
+    from ostiary.plan.plan import Plan
+
+ALLOW = click.option(
+    "--allow-deletions", multiple=True, metavar="KIND=N", help="Allow exactly that many deletions."
+)
+
+
+@click.command()
+@click.argument("source", metavar="FILE|AMI")
+@click.option("--name", required=True, help="Of this gateway: 2 to 25 of a-z, 0-9, -.")
+@click.option(
+    "--admin-range", multiple=True, metavar="CIDR", help="From where SSH is allowed; repeatable."
+)
+@click.option(
+    "--from",
+    "from_ranges",
+    multiple=True,
+    metavar="CIDR",
+    help="From where people come [anywhere].",
+)
+@click.option(
+    "--size", default="medium", help="small, medium, large, or an instance type [medium]."
+)
+@click.option("--nodes", default=1, type=int, help="More than one: a load balancer in front [1].")
+@click.option("--certificate", default="", metavar="ARN", help="Of ACM, for the load balancer.")
+@click.option("--domain", default="", help="Host name of the gateway.")
+@click.option("--internal", is_flag=True, help="No public address.")
+@click.option("--vpc", default="", metavar="ID", help="[the default VPC]")
+@click.option("--subnet", "subnets", multiple=True, metavar="ID", help="[one a zone]; repeatable.")
+@click.option("--route", default="auto", help="How a FILE is imported [auto].")
+@click.option("--expect-digest", default="", metavar="SHA256", help="What Okta's page says.")
+@click.option("--accept-unsigned", is_flag=True, help="Import a file without manifest.")
+@click.option("--no-probe", is_flag=True, help="Do not ask the gateway whether it answers.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ALLOW
+@reach_options
+@estate_option
+@details_option
+@json_option
+def deploy(
+    *,
+    source: str,
+    name: str,
+    admin_range: tuple[str, ...],
+    from_ranges: tuple[str, ...],
+    size: str,
+    nodes: int,
+    certificate: str,
+    domain: str,
+    internal: bool,
+    vpc: str,
+    subnets: tuple[str, ...],
+    route: str,
+    expect_digest: str,
+    accept_unsigned: bool,
+    no_probe: bool,
+    yes: bool,
+    allow_deletions: tuple[str, ...],
+    region: str | None,
+    profile: str | None,
+    runs: str | None,
+    estate_file: str | None,
+    details: bool,
+    as_json: bool,
+) -> None:
+    """Bring an appliance FILE, or an AMI, to running gateway nodes; run again, only differences are made.
+
+    Nodes whose AMI or size changes are replaced one after another.
+    """
+    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415 - clients are built only by commands that call
+    from ostiary.doors.gateway.deploy.settings import DeploySettings, check  # noqa: PLC0415
+    from ostiary.doors.gateway.importing.settings import ImportSettings  # noqa: PLC0415
+    from ostiary.plan.guard import Overrides  # noqa: PLC0415
+
+    settings = DeploySettings(
+        name=name,
+        admin_ranges=admin_range,
+        from_ranges=from_ranges or ("0.0.0.0/0",),
+        size=size,
+        nodes=nodes,
+        certificate=certificate,
+        internal=internal,
+        domain=domain,
+        vpc=vpc,
+        subnets=subnets,
+    )
+    check(settings)
+    overrides = Overrides.parse(allow_deletions, ())
+    reached = reach(estate_file=estate_file, region=region, profile=profile, runs=runs)
+    image_id = source
+    if not source.startswith("ami-"):
+        asked = ImportSettings(
+            route=route, expect_digest=expect_digest, accept_unsigned=accept_unsigned
+        )
+        imported = run_import(reached, Path(source), asked)
+        image_id = imported.image_id
+        term.say(sentence(imported))
+    resources = work.wanted(reached, settings, image_id)
+    with progress("reading") as on_event:
+        made = work.plan_deploy(reached, settings, resources, on_event)
+    _show(made, as_json=as_json, details=details)
+    if made.writes:
+        changes = term.counted(len(made.writes), "change")
+        confirm(f"make {changes} for gateway {name} in {reached.region}", yes=yes)
+        stop = threading.Event()
+        with stopping(stop, reached.stopping), progress("deploying") as on_event:
+            work.apply_deploy(
+                reached, settings, made, overrides=overrides, on_event=on_event, stop=stop
+            )
+    deployed = work.look(reached, name)
+    probes = () if no_probe or internal else _probed(deployed)
+    _tell(deployed, probes, as_json=as_json)
+    if any(one.state != "alive" for one in probes):
+        raise Partial(
+            f"gateway {name} is made, and does not answer yet",
+            why="; ".join(f"{one.target}: {one.state}, {one.told}" for one in probes),
+            fix="it may still be starting: run the same command again in some minutes",
+        )
+
+
+def _show(made: Plan, *, as_json: bool, details: bool) -> None:
+    if as_json:
+        return
+    from ostiary.plan.render import render  # noqa: PLC0415
+
+    colour = term.wants_colour(sys.stdout)
+    term.result(render(made, colour=colour, details=details, names={}).rstrip("\n"))
+
+
+def _probed(deployed: Deployed) -> tuple[Probe, ...]:
+    from ostiary.doors.gateway.deploy.probes import probe_tls  # noqa: PLC0415
+
+    with progress("probing"):
+        return (probe_tls(deployed.address),) if deployed.address else ()
+
+
+def _tell(deployed: Deployed, probes: tuple[Probe, ...], *, as_json: bool) -> None:
+    if as_json:
+        shown = [{"target": p.target, "state": p.state, "told": p.told} for p in probes]
+        term.result_json({**deployed.as_json(), "probes": shown})
+        return
+    rows = [
+        (one.name, one.instance_id, one.state, one.private_ip, one.public_ip)
+        for one in deployed.nodes
+    ]
+    term.result("\n" + term.table(("node", "instance", "state", "inside", "outside"), rows))
+    what = "load balancer" if deployed.balanced else "address"
+    term.result(f"\n{what} {deployed.address}")
+    for one in probes:
+        term.result(f"{one.target}: {one.state}, {one.told}")
+    term.say(f"next: ostiary gateway checklist {deployed.name} --region {deployed.region}")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--with-image", is_flag=True, help="Deregister its AMI and delete the snapshots too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@ALLOW
+@reach_options
+@estate_option
+@json_option
+def destroy(
+    *,
+    name: str,
+    with_image: bool,
+    yes: bool,
+    allow_deletions: tuple[str, ...],
+    region: str | None,
+    profile: str | None,
+    runs: str | None,
+    estate_file: str | None,
+    as_json: bool,
+) -> None:
+    """Remove everything that bears the mark of gateway NAME, and nothing else.
+
+    The number of deletions is shown first; the flags that the guard asks for must then be typed.
+    """
+    from ostiary.aws import machine_image  # noqa: PLC0415
+    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415
+    from ostiary.doors.gateway.deploy.settings import DeploySettings  # noqa: PLC0415
+    from ostiary.plan.guard import Overrides  # noqa: PLC0415
+
+    reached = reach(estate_file=estate_file, region=region, profile=profile, runs=runs)
+    settings = work.load(reached, name) or DeploySettings(name, ())
+    image_id = _image_of(reached, name) if with_image else ""
+    with progress("reading") as on_event:
+        made = work.plan_deploy(reached, settings, (), on_event)
+    _show(made, as_json=as_json, details=False)
+    if made.writes:
+        _ask_for_name(name, yes=yes)
+        stop = threading.Event()
+        with stopping(stop, reached.stopping), progress("removing") as on_event:
+            work.apply_deploy(
+                reached,
+                settings,
+                made,
+                overrides=Overrides.parse(allow_deletions, ()),
+                on_event=on_event,
+                stop=stop,
+            )
+    else:
+        term.say(f"nothing bears the mark of gateway {name} in {reached.region}")
+    work.forget(reached, name)
+    if image_id:
+        image = machine_image.get(reached.aws, reached.region, image_id)
+        machine_image.remove(reached.aws, reached.region, image)
+        term.say(f"removed {image_id} and its snapshots")
+    if as_json:
+        term.result_json({"name": name, "removed": len(made.writes), "ami": image_id or None})
+
+
+def _image_of(reached: Reached, name: str) -> str:
+    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415
+
+    return work.look(reached, name).image_id
+
+
+def _ask_for_name(name: str, *, yes: bool) -> None:
+    if yes:
+        return
+    asked = "type the name of the gateway to remove all of it:"
+    if not term.can_ask() or not term.ask(asked, name):
+        raise UsageError("nothing was written", why="the name was not typed", fix="add --yes")
