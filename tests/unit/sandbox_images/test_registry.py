@@ -166,6 +166,22 @@ def test_tags_are_put_and_taken_later_too(ec2, machine):
     assert not ec2.describe_images(ImageIds=[image_id])["Images"][0].get("Tags")
 
 
+def test_tags_are_put_on_all_or_none_and_taken_by_value(ec2, machine, refusal):
+    image_id = machine(
+        TagSpecifications=[{"ResourceType": "image", "Tags": [{"Key": "a", "Value": "1"}]}]
+    )
+    asked = {"Resources": [image_id, "ami-0123456789abcdef0"], "Tags": [{"Key": "b", "Value": "2"}]}
+    assert refusal(ec2.create_tags, **asked)[0] == "InvalidAMIID.NotFound"
+    many = [{"Key": f"key-{n}", "Value": ""} for n in range(50)]
+    assert refusal(ec2.create_tags, Resources=[image_id], Tags=many)[0] == "TagLimitExceeded"
+    reserved = [{"Key": "aws:x", "Value": ""}]
+    found = refusal(ec2.create_tags, Resources=[image_id], Tags=reserved)
+    assert found[0] == "InvalidParameterValue"
+    ec2.delete_tags(Resources=[image_id], Tags=[{"Key": "a", "Value": "2"}])
+    shown = ec2.describe_images(ImageIds=[image_id])["Images"][0]["Tags"]
+    assert shown == [{"Key": "a", "Value": "1"}]
+
+
 @pytest.mark.parametrize(
     ("image", "instance_type", "expected"),
     [

@@ -269,11 +269,5 @@ def tag_resources(call: Call) -> Response | dict[str, Any]:
         return serve(call)
     if len(ours) != len(resources):
         raise AwsError("NotImplemented", "images and other resources in one request", 501)
-    shelves = [tagging.tags_of(call, one) for one in ours]
-    for tags in shelves:
-        for one in call.params.get("Tags") or ():
-            if call.operation == "DeleteTags":
-                tags.pop(one["Key"], None)
-            else:
-                tags[one["Key"]] = one.get("Value", "")
+    tagging.change(call, ours)
     return {}

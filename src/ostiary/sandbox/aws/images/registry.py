@@ -13,7 +13,8 @@ from typing import Any
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.described import filtered, shown_tags, tags_at_creation
-from ostiary.sandbox.aws.images.kept_snapshots import owned_snapshot, remove, used_by
+from ostiary.sandbox.aws.images.kept_snapshots import remove, used_by
+from ostiary.sandbox.aws.images.mappings import mapped
 from ostiary.sandbox.aws.images.snapshots import images_of
 from ostiary.sandbox.aws.images.state import Image
 
@@ -46,22 +47,12 @@ def register_image(call: Call) -> dict[str, Any]:
             raise AwsError(
                 "InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {known.id}"
             )
-    root = params.get("RootDeviceName", "")
-    mappings = params.get("BlockDeviceMappings") or []
-    named = [one.get("DeviceName", "") for one in mappings]
-    if len(named) != len(set(named)):
-        raise AwsError("InvalidBlockDeviceMapping", "A device name is given more than once.")
-    if not root or not any(
-        one.get("DeviceName") == root and one.get("Ebs", {}).get("SnapshotId") for one in mappings
-    ):
-        raise AwsError(
-            "InvalidBlockDeviceMapping", "The root device must have a mapping with a snapshot"
-        )
+    mappings = mapped(call)
     _check_modes(params)
     facts = {key: params[key] for key in _HONOURED if key in params}
     facts.setdefault("Architecture", "i386")
     facts.setdefault("VirtualizationType", "paravirtual")
-    facts["BlockDeviceMappings"] = [_mapping(call, one) for one in mappings]
+    facts["BlockDeviceMappings"] = mappings
     tags, below = tags_at_creation(params, "image"), tags_at_creation(params, "snapshot")
     image = keep(call, name, facts, tags)
     for snapshot_id in image.snapshots:
@@ -103,52 +94,6 @@ def _check_modes(params: dict[str, Any]) -> None:
         )
     if mode and params.get("VirtualizationType") != "hvm":
         raise AwsError("InvalidParameterCombination", "BootMode requires VirtualizationType hvm.")
-
-
-def _mapping(call: Call, one: dict[str, Any]) -> dict[str, Any]:
-    device = one.get("DeviceName", "")
-    ebs = one.get("Ebs")
-    if not ebs:
-        return {"DeviceName": device, "VirtualName": one.get("VirtualName", "")}
-    if not ebs.get("SnapshotId"):
-        return {"DeviceName": device, "Ebs": _empty_volume(device, ebs)}
-    snapshot = owned_snapshot(call, ebs["SnapshotId"])
-    if snapshot.state != "completed":
-        raise AwsError(
-            "IncorrectState", f"The snapshot {snapshot.id} is not in the completed state"
-        )
-    size = ebs.get("VolumeSize", snapshot.size)
-    if size < snapshot.size:
-        raise AwsError(
-            "InvalidBlockDeviceMapping",
-            f"Volume of size {size}GB is smaller than snapshot '{snapshot.id}', expect size >= {snapshot.size}GB",
-        )
-    if "Encrypted" in ebs:
-        raise AwsError(
-            "InvalidParameter",
-            "Parameter encrypted is invalid. You cannot specify the encrypted flag if specifying a snapshot id in a block"
-            " device mapping.",
-        )
-    kept = {
-        "SnapshotId": snapshot.id,
-        "VolumeSize": size,
-        "VolumeType": ebs.get("VolumeType", "standard"),
-        "DeleteOnTermination": ebs.get("DeleteOnTermination", True),
-        "Encrypted": snapshot.encrypted,
-    }
-    return {
-        "DeviceName": device,
-        "Ebs": kept | {k: ebs[k] for k in ("Iops", "Throughput") if k in ebs},
-    }
-
-
-def _empty_volume(device: str, ebs: dict[str, Any]) -> dict[str, Any]:
-    if not ebs.get("VolumeSize"):
-        raise AwsError(
-            "InvalidBlockDeviceMapping",
-            f"Either snapshot ID or volume size must be provided for: {device}",
-        )
-    return {"VolumeType": "standard", "DeleteOnTermination": True, "Encrypted": False} | ebs
 
 
 def own_image(call: Call, image_id: str) -> Image:

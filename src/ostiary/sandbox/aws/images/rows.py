@@ -7,7 +7,14 @@ from typing import Any
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
-from ostiary.sandbox.aws.images import import_tasks, kept_snapshots, registry, snapshots, vm_import
+from ostiary.sandbox.aws.images import (
+    block_reading,
+    import_tasks,
+    kept_snapshots,
+    registry,
+    snapshots,
+    vm_import,
+)
 
 Row = tuple[str, Callable[[Call], dict[str, Any]], str, tuple[str, ...]]
 _TAGS = ("aws:RequestTag/${TagKey}", "aws:TagKeys")
@@ -52,11 +59,11 @@ EBS_ROWS: tuple[Row, ...] = (
     ("StartSnapshot", snapshots.start_snapshot, "arn:{partition}:ec2:{region}::snapshot/*", _TAGS),
     ("PutSnapshotBlock", snapshots.put_snapshot_block, _SNAPSHOT, ()),
     ("CompleteSnapshot", snapshots.complete_snapshot, _SNAPSHOT, ()),
-    ("ListSnapshotBlocks", snapshots.list_snapshot_blocks, _SNAPSHOT, ()),
-    ("GetSnapshotBlock", snapshots.get_snapshot_block, _SNAPSHOT, ()),
+    ("ListSnapshotBlocks", block_reading.list_snapshot_blocks, _SNAPSHOT, ()),
+    ("GetSnapshotBlock", block_reading.get_snapshot_block, _SNAPSHOT, ()),
     (
         "ListChangedBlocks",
-        snapshots.list_changed_blocks,
+        block_reading.list_changed_blocks,
         "arn:{partition}:ec2:{region}::snapshot/{SecondSnapshotId}",
         (),
     ),
