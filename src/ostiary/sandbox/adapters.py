@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -105,6 +105,29 @@ def aws_hook(world: World) -> Callable[..., Any]:
         return AWSResponse(request.url, response.status, headers_answered, _Raw(response.body))
 
     return hook
+
+
+def aws_send(
+    world: World,
+) -> Callable[[str, str, Mapping[str, str], bytes], tuple[int, Mapping[str, str], bytes]]:
+    """For callers that sign by themselves: method, URL, headers and body to status, headers and body."""
+    handler = aws_handler(world)
+
+    def send(
+        method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        try:
+            response = answer(
+                world, handler, Request(method, target, tuple(headers.items()), body, origin)
+            )
+        except ConnectionLost as lost:
+            raise ConnectionResetError(str(lost)) from lost
+        return response.status, dict(response.headers), response.body
+
+    return send
 
 
 class _Raw:

@@ -22,7 +22,7 @@ from ostiary.sandbox.aws.iam_users import with_own_name
 from ostiary.sandbox.aws.operations import OPEN, OPERATIONS, Operation
 from ostiary.sandbox.aws.replies import error_response, query_response
 from ostiary.sandbox.aws.rest_protocol import rest_operation, rest_response
-from ostiary.sandbox.aws.s3_requests import check_content, s3_operation
+from ostiary.sandbox.aws.s3_requests import check_content, part_of, s3_operation, with_checksums
 from ostiary.sandbox.aws.shapes import TARGETS, check, operation_model, params_of_form
 from ostiary.sandbox.aws.signature import Scope, scope_of, verify
 from ostiary.sandbox.http import Request, Response
@@ -170,7 +170,20 @@ def _behind(call: Call) -> Response:
         return answer if isinstance(answer, Response) else _own_answer(call, answer)
     if call.service == "s3":
         check_content(call.operation, call.request)
+        return _of_s3(call)
     return behind.serve(call)
+
+
+def _of_s3(call: Call) -> Response:
+    """S3 tells the checksums of parts, as they came."""
+    response = behind.serve(call)
+    if call.operation == "UploadPart" and (kept := part_of(call.request)):
+        call.cloud.part_checksums[kept[:2]] = kept[2:]
+    if call.operation == "ListParts" and response.status == 200:  # noqa: PLR2004 - HTTP's own number
+        body = with_checksums(response.body, call.cloud.part_checksums)
+        headers = tuple(one for one in response.headers if one[0] != "content-length")
+        return Response(response.status, body, headers)
+    return response
 
 
 def _check_partition(scope: Scope, principal: Principal) -> None:

@@ -8,8 +8,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import zlib
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
+
+from lxml import etree
 
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.http import Request
@@ -92,15 +96,46 @@ def by_host(request: Request) -> str:
 
 def check_content(operation: str, request: Request) -> None:
     """The digests that a client sent with its bytes. Raises BadDigest; moto keeps what it is told."""
-    if operation not in ("PutObject", "UploadPart"):
+    if operation not in ("PutObject", "UploadPart") or "aws-chunked" in request.header(
+        "content-encoding"
+    ):
         return
-    told = request.header("x-amz-checksum-sha256")
-    if told and "aws-chunked" not in request.header("content-encoding"):
-        found = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
-        if told != found:
+    for name in ("sha256", "crc32"):
+        told = request.header(f"x-amz-checksum-{name}")
+        if told and told != base64.b64encode(_digest(name, request.body)).decode():
             raise AwsError(
-                "BadDigest", "The SHA256 you specified did not match the calculated checksum.", 400
+                "BadDigest",
+                f"The {name.upper()} you specified did not match the calculated checksum.",
+                400,
             )
+
+
+def _digest(name: str, body: bytes) -> bytes:
+    if name == "crc32":
+        return zlib.crc32(body).to_bytes(4, "big")
+    return hashlib.sha256(body).digest()
+
+
+def part_of(request: Request) -> tuple[str, str, str, str] | None:
+    """(upload id, part number, member of ListParts, value) of the checksum that came with a part."""
+    for name, member in (("crc32", "ChecksumCRC32"), ("sha256", "ChecksumSHA256")):
+        if told := request.header(f"x-amz-checksum-{name}"):
+            query = request.query
+            return query["uploadId"], query["partNumber"], member, told
+    return None
+
+
+def with_checksums(body: bytes, known: Mapping[tuple[str, str], tuple[str, str]]) -> bytes:
+    """A ListParts answer with the checksums of the parts, which moto leaves out."""
+    root = etree.fromstring(body)
+    upload = root.findtext("{*}UploadId") or ""
+    for part in root.iterfind("{*}Part"):
+        kept = known.get((upload, part.findtext("{*}PartNumber") or ""))
+        if kept is not None:
+            namespace = etree.QName(part).namespace
+            tag = f"{{{namespace}}}{kept[0]}" if namespace else kept[0]
+            etree.SubElement(part, tag).text = kept[1]
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
 def check_region(operation: str, request: Request, region: str, home: str | None) -> None:

@@ -61,6 +61,7 @@ class Cloud:
             str, dict[str, Any]
         ] = {}  # what moto holds for this cloud (see behind.py)
         self.images = Images(self.new_hex)
+        self.part_checksums: dict[tuple[str, str], tuple[str, str]] = {}  # upload id, part number
         self._random = random.Random(60002)  # noqa: S311 - a repeatable world; nothing here guards anything real
 
     @property

@@ -208,7 +208,7 @@ def _judged(layout: Layout, file: str) -> list[Problem]:
     table, mode = layout.table, layout.boot_mode
     if not table.partitions and not table.damage:
         what = "the root disk has no partition table"
-        found.append(problem("boot-none", what, file))
+        found.append(problem("boot-no-table", what, file))
     elif table.scheme == "gpt" and mode == "unknown":
         if layout.loader is False:
             found.append(problem("boot-esp", f"its EFI system partition has no {LOADER}", file))

@@ -137,6 +137,7 @@ KINDS: Mapping[str, Kind] = {
     "guest-lvm": Kind(WARN, _SNAPSHOT, _NO_VOLUME),
     "guest-windows": Kind(WARN, "the Access Gateway is Linux: is this the right file?"),
     "boot-none": Kind(REFUSE, _EXPORT, "ClientError: No bootable partition found"),
+    "boot-no-table": Kind(REFUSE, _EXPORT, "ClientError: No valid partitions. Not a valid volume."),
     "boot-gpt-bios": Kind(
         WARN, "a BIOS that starts from GPT needs a BIOS boot partition; there is none"
     ),
@@ -195,7 +196,7 @@ REMEDIES: tuple[Remedy, ...] = (
         _EXPORT,
     ),
     Remedy(
-        r"Bucket .* is not in the .* region|bucket is not local to the Region",
+        r"Bucket .* is not in the .* region|(bucket|object) is not local to the Region",
         "the bucket is in another region than the import",
         "let Ostiary make the bucket: leave --bucket out",
     ),
