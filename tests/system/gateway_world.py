@@ -8,16 +8,34 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ostiary.connect import Reached, Transports, reach_region
+from ostiary.aws.clients import Clients
+from ostiary.aws.region import partition_of
+from ostiary.aws.session import Aws
+from ostiary.connect import Reached
 from ostiary.doors.gateway.importing.settings import Imported, ImportSettings, Step
 from ostiary.doors.gateway.importing.watching import Patience
 from ostiary.doors.gateway.importing.work import import_appliance
+from ostiary.plan.runs import FolderStore
+from ostiary.plan.wrap import LocalKeyWrap
 from ostiary.sandbox.adapters import aws_hook, aws_send
 from ostiary.sandbox.appliance.make import Appliance, make_ova
 from ostiary.sandbox.seeds import acme
 from ostiary.sandbox.world import World
 
 QUICK = Patience(first=0.0, every=0.0, unseen=0.5, still=5.0, completing=0.2)
+
+
+_now: list[World] = []
+
+
+def _answer(**event):
+    return aws_hook(_now[-1])(**event)
+
+
+@functools.cache
+def _clients(_gov: bool) -> Clients:
+    """One set for all worlds: making a client is most of the time of a test, and each seed has the same keys."""
+    return Clients(on_client=lambda client: client.meta.events.register("before-send", _answer))
 
 
 @functools.cache
@@ -47,6 +65,7 @@ class GatewayWorld:
             ("AWS_CONFIG_FILE", str(self.folder / "no-config")),
         ):
             self.monkeypatch.setenv(name, value)
+        _now.append(self.world)
         self.world.aws.images.pace = 0.2
         self.reached = self.again()
 
@@ -55,14 +74,25 @@ class GatewayWorld:
         return self.world.aws.images
 
     def again(self, runs: str = "runs") -> Reached:
-        def join(client):
-            client.meta.events.register("before-send", aws_hook(self.world))
-
-        return reach_region(
+        folder = self.folder / runs
+        aws = Aws(
+            partition=partition_of(self.region),
             region=self.region,
-            runs=f"file:{self.folder / runs}",
-            transports=Transports(aws=join, blocks=aws_send(self.world)),
+            purpose="gateway",
+            clients=_clients(self.region.startswith("us-gov")),
         )
+        return Reached(
+            aws,
+            self.region,
+            "test",
+            FolderStore(folder),
+            LocalKeyWrap.beside(folder),
+            aws_send(self.world),
+        )
+
+    def join(self, client):
+        """For clients of its own: they meet this world alone."""
+        client.meta.events.register("before-send", aws_hook(self.world))
 
     def ova(self, name: str = "oag.ova", **options) -> Path:
         cache = Path(self.folder).parent / "made"

@@ -10,6 +10,7 @@ from gateway_world import GatewayWorld
 
 from ostiary.aws.ebs_direct import EbsDirect
 from ostiary.aws.image_tasks import ImportTask
+from ostiary.connect import Transports, reach_region
 from ostiary.doors.gateway.image.problems import REMEDIES, remedy_for
 from ostiary.doors.gateway.importing.cancel import cancel
 from ostiary.doors.gateway.importing.watching import Patience, watch
@@ -181,12 +182,16 @@ class TestRefusals:
         assert gateway.run(path, "ebs-direct", expect_digest=f"SHA256:{digest.upper()}").image_id
 
     def test_the_root_user_is_refused(self, gateway, monkeypatch):
+        monkeypatch.chdir(gateway.folder)
         root = AccessKey("AKIA0000000000000000", "secret", "100000000001", "")
         gateway.world.aws.keys[root.id] = root
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", root.id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", root.secret)
+        alone = reach_region(
+            region=gateway.region, runs="file:runs", transports=Transports(aws=gateway.join)
+        )
         with pytest.raises(Denied, match="root user"):
-            gateway.run(gateway.ova(), "ebs-direct", reached=gateway.again())
+            gateway.run(gateway.ova(), "ebs-direct", reached=alone)
 
 
 class TestRole:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from ostiary.aws.tagged import TaggedKind, short, tags_of
-from ostiary.errors import Conflict, Unreachable
+from ostiary.errors import Conflict, NotFound, Unreachable
 from ostiary.plan.resource import Found, Json, Key
 
 _ALIVE = ["pending", "running", "stopping", "stopped"]
@@ -63,13 +63,23 @@ class InstanceKind(TaggedKind):
             MinCount=1,
             MaxCount=1,
             ClientToken=token,
-            LaunchTemplate={"LaunchTemplateId": wanted["template"], "Version": "$Default"},
+            LaunchTemplate={
+                "LaunchTemplateId": wanted.get("template") or self._own_template(),
+                "Version": "$Default",
+            },
             SubnetId=wanted["subnet"],
             TagSpecifications=[
                 *self._specified("instance", key),
                 *self._specified("volume", key),
             ],
         )
+
+    def _own_template(self) -> str:
+        """For an instance that is written back: its before-image knows what it was, not how it was started."""
+        listed = self._call("ec2", "describe_launch_templates", Filters=self._ours())
+        if not listed["LaunchTemplates"]:
+            raise NotFound("cannot start the instance again", why="its launch template is gone")
+        return str(listed["LaunchTemplates"][0]["LaunchTemplateId"])
 
     def _ended(self, key: Key) -> Iterator[str]:
         """Instances of this name that were ended: each makes the next one's token another."""

@@ -11,6 +11,7 @@ import binascii
 import importlib
 import io
 import json
+import os
 import sys
 import threading
 import weakref
@@ -155,6 +156,7 @@ def _enter(cloud: Cloud, service: str = "s3") -> None:
     global _entered  # noqa: PLW0603 - moto's state is the process's, so is the note of whose it is
     former = _entered() if _entered else None
     loaded_before = set(_loaded())
+    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # AMIs are ours: see images/
     for module in _MODULES[service]:
         importlib.import_module(f"moto.{module}.models")
     if former is cloud:
