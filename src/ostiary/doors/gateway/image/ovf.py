@@ -24,10 +24,10 @@ _UNITS = {
 }
 _POWER = re.compile(r"bytes?\s*\*\s*(2|10)\s*\^\s*(\d{1,2})")
 _CPU, _MEMORY, _NIC = 3, 4, 10  # CIM_ResourceAllocationSettingData: ResourceType
-_32_BIT = frozenset(
-    {"36"}
-)  # CIM_OperatingSystem: LINUX; the 64-bit kinds have numbers of their own
-_32_BIT_NAMES = re.compile(r"(?<!_64)(?<!64)guest$", re.IGNORECASE)
+_LINUX = re.compile(
+    r"(rhel|centos|ubuntu|debian|sles|suse|fedora|oracleLinux|asianux|mandrake|turboLinux|redhat)\d*Guest",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +207,12 @@ def _os_type(machine: etree._Element) -> str:
 
 
 def _is_32_bit(machine: etree._Element, os_type: str) -> bool:
+    """Whether it is said to be a 32-bit Linux: other systems are for VM Import to judge."""
+    if "64" in os_type:
+        return False
     section = machine.find(".//{*}OperatingSystemSection")
-    number = _attribute(section, "id") if section is not None else ""
-    if os_type.endswith(("Guest", "guest")):
-        return (
-            bool(_32_BIT_NAMES.search(os_type)) and "64" not in os_type and "other" not in os_type
-        )
-    return number in _32_BIT and "64" not in os_type
+    told = _text(section, "{*}Description") if section is not None else ""
+    return bool(_LINUX.fullmatch(os_type)) or ("linux" in told.lower() and "32-bit" in told)
 
 
 def _firmware(machine: etree._Element) -> str:
