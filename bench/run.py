@@ -2,7 +2,7 @@
 
     python bench/run.py [--quick] [--whole] [--accounts N] [NAME...]
 
-NAME chooses among start, saml, client, growth, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
+NAME chooses among start, saml, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
 script on all accounts in place of reading its time off a line (some five minutes); ``--accounts`` is the largest fleet
 of ``growth``, whose full form is 1000.
 """
@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import client_cpu
 import federate
+import gateway
 import growth
 import saml
 import start
@@ -33,6 +34,7 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
         "saml": saml.bars,
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
+        "gateway": lambda: gateway.bars(64 if options.quick else 1024),
         "federate": lambda: federate.bars(sizes, whole_peer=options.whole),
     }
 

@@ -31,7 +31,7 @@ _AGAIN = (500, 502, 503, 504)
 
 # Method, URL, headers, body -> status, headers, body. Raises OSError or urllib3's HTTPError for a lost answer.
 Send: TypeAlias = Callable[
-    [str, str, Mapping[str, str], bytes], tuple[int, Mapping[str, str], bytes]
+    [str, str, Mapping[str, str], bytes | memoryview], tuple[int, Mapping[str, str], bytes]
 ]
 
 
@@ -149,7 +149,7 @@ class EbsDirect:
             signed = self._signer.sign(method, path, query, headers, payload)
             url = self._origin + path + _query(query)
             try:
-                status, answered, content = self._send(method, url, signed, bytes(body))
+                status, answered, content = self._send(method, url, signed, body)
             except (OSError, urllib3.exceptions.HTTPError) as lost:
                 failure: OstiaryError = Unreachable(
                     what,
@@ -215,9 +215,10 @@ def _network(ca_bundle: str, connections: int) -> Send:
     )
 
     def send(
-        method: str, url: str, headers: Mapping[str, str], body: bytes
+        method: str, url: str, headers: Mapping[str, str], body: bytes | memoryview
     ) -> tuple[int, Mapping[str, str], bytes]:
-        response = pool.request(method, url, headers=dict(headers), body=body or None)
+        sent: Any = body or None  # urllib3 takes whatever has bytes; its types know only bytes
+        response = pool.request(method, url, headers=dict(headers), body=sent)
         found = {name.lower(): value for name, value in response.headers.items()}
         return response.status, found, response.data
 

@@ -109,19 +109,21 @@ def aws_hook(world: World) -> Callable[..., Any]:
 
 def aws_send(
     world: World,
-) -> Callable[[str, str, Mapping[str, str], bytes], tuple[int, Mapping[str, str], bytes]]:
+) -> Callable[
+    [str, str, Mapping[str, str], bytes | memoryview], tuple[int, Mapping[str, str], bytes]
+]:
     """For callers that sign by themselves: method, URL, headers and body to status, headers and body."""
     handler = aws_handler(world)
 
     def send(
-        method: str, url: str, headers: Mapping[str, str], body: bytes
+        method: str, url: str, headers: Mapping[str, str], body: bytes | memoryview
     ) -> tuple[int, Mapping[str, str], bytes]:
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         origin = f"{parts.scheme}://{parts.netloc}"
         try:
             response = answer(
-                world, handler, Request(method, target, tuple(headers.items()), body, origin)
+                world, handler, Request(method, target, tuple(headers.items()), bytes(body), origin)
             )
         except ConnectionLost as lost:
             raise ConnectionResetError(str(lost)) from lost

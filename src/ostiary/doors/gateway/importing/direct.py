@@ -127,6 +127,8 @@ class _Run:
         self._ebs, self._snapshot_id = ebs, snapshot_id
         self._known, self._parent, self._stop = known, parent, stop
         self._acknowledged: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._connections = 1
         self._broken: BaseException | None = None
         self.digests: dict[int, bytes] = {}
         self.put: dict[int, bytes] = {}
@@ -135,11 +137,14 @@ class _Run:
     def all_blocks(
         self, disk: Disk, connections: int, on_bytes: Callable[[int, int], None] | None
     ) -> None:
+        self._connections = connections
+        for _ in range(connections):  # blocks are copied into these and nowhere else
+            self._free.put(bytearray(BLOCK))
         writer = threading.Thread(target=self._write_down, name="blocks-log")
         writer.start()
         try:
             with ThreadPoolExecutor(connections, thread_name_prefix="blocks") as pool:
-                self._read(disk, pool, connections, on_bytes)
+                self._read(disk, pool, on_bytes)
         finally:
             self._acknowledged.put(None)
             writer.join()
@@ -150,21 +155,17 @@ class _Run:
         self,
         disk: Disk,
         pool: ThreadPoolExecutor,
-        connections: int,
         on_bytes: Callable[[int, int], None] | None,
     ) -> None:
         flying: set[Future[None]] = set()
         try:
             for index, view in disk.stored_blocks(BLOCK):
-                self._one(index, bytes(view), pool, flying)
-                if len(flying) >= connections:
-                    flying = _landed(flying)
+                flying = self._one(index, view, pool, flying)
                 if on_bytes is not None:
                     on_bytes(min((index + 1) * BLOCK, disk.capacity), disk.capacity)
-            for index in sorted(set(self._parent) - set(self.digests)):
-                if self._parent[index] != ZERO_DIGEST:
-                    self._one(index, ZEROS, pool, flying)
-                    del self.digests[index]
+            for index in self._emptied():
+                flying = self._one(index, memoryview(ZEROS), pool, flying)
+                del self.digests[index]
         except BaseException:
             for one in flying:
                 one.cancel()
@@ -174,9 +175,15 @@ class _Run:
         if on_bytes is not None:
             on_bytes(disk.capacity, disk.capacity)
 
+    def _emptied(self) -> list[int]:
+        """Blocks that the parent has and this disk has not."""
+        gone = set(self._parent) - set(self.digests)
+        return sorted(index for index in gone if self._parent[index] != ZERO_DIGEST)
+
     def _one(
-        self, index: int, data: bytes, pool: ThreadPoolExecutor, flying: set[Future[None]]
-    ) -> None:
+        self, index: int, data: memoryview, pool: ThreadPoolExecutor, flying: set[Future[None]]
+    ) -> set[Future[None]]:
+        """Judge one block and send it if need be; what is in flight afterwards, never more than there are buffers."""
         if self._stop.is_set():
             raise Interrupted(
                 f"stopped sending blocks of {self._snapshot_id}",
@@ -189,12 +196,12 @@ class _Run:
         self.digests[index] = digest
         if self._parent.get(index) == digest:
             self.same += 1
-            return
+            return flying
         self.put[index] = digest
         before = self._known.put.get(index)
         if before == digest:
             self.again += 1
-            return
+            return flying
         if before is not None:
             raise Conflict(
                 f"cannot go on with {self._snapshot_id}",
@@ -203,10 +210,18 @@ class _Run:
                 code="file-changed",
             )
         self.sent += 1
-        flying.add(pool.submit(self._send, index, data, digest))
+        if len(flying) >= self._connections:
+            flying = _landed(flying)
+        buffer = self._free.get()
+        buffer[:] = data
+        return flying | {pool.submit(self._send, index, buffer, digest)}
 
-    def _send(self, index: int, data: bytes, digest: bytes) -> None:
-        self._ebs.put(self._snapshot_id, index, data, base64.b64encode(digest).decode())
+    def _send(self, index: int, buffer: bytearray, digest: bytes) -> None:
+        try:
+            checksum = base64.b64encode(digest).decode()
+            self._ebs.put(self._snapshot_id, index, memoryview(buffer), checksum)
+        finally:
+            self._free.put(buffer)
         self._acknowledged.put((index, digest))
 
     def _write_down(self) -> None:
