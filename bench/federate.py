@@ -6,15 +6,12 @@ The peers are slow: each is run at three sizes, and what it would take for N is 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from identity import identity
-from measure import OSTIARY, TOP, Bar, Served, Timed, line_through, served, timed
+from measure import OSTIARY, TOP, Bar, Served, Timed, line_through, peer_program, served, timed
 
 LATENCY = 0.08
 BOTO3_SIZES = (5, 10, 20)
@@ -54,7 +51,7 @@ def bars(sizes: Sequence[int], *, whole_peer: bool) -> Iterator[Bar]:
 
 
 def _beside_by_hand(size: int, ours: float) -> Bar:
-    name, cli = f"federate {size} accounts, aws-cli script", aws_cli()
+    name, cli = f"federate {size} accounts, aws-cli script", peer_program("awscli", "aws")
     by_hand = _peer(lambda world, accounts: _by_hand(cli, world, accounts), AWSCLI_SIZES)
     how = f"read off {', '.join(map(str, AWSCLI_SIZES))}"
     least = AT_LEAST["aws-cli"] if size >= JUDGED_FROM else None
@@ -117,14 +114,3 @@ def _by_hand(cli: Path, world: Served, accounts: Sequence[str]) -> Timed:
         return timed(
             [TOP / "bench/peers/by_hand.sh", metadata, *accounts], {**world.env, "AWS": str(cli)}
         )
-
-
-def aws_cli() -> Path:
-    """The AWS CLI in the environment that ``make test`` makes for it; made here when it is not there yet."""
-    place = Path(os.environ.get("OSTIARY_BENCH_AWSCLI", TOP / ".envs/awscli/bin/aws"))
-    if not place.exists():
-        folder, lock = place.parent.parent, TOP / "requirements/clients/awscli.lock.txt"
-        timed([sys.executable, "-m", "venv", folder])
-        timed([folder / "bin/pip", "install", "--quiet", "--require-hashes", "-r", lock])
-        shutil.copy(lock, folder / "lock.txt")
-    return place

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import deflate
-from measure import TOP, Bar
+from measure import TOP, Bar, peer_program
 
 from ostiary.doors.gateway.image.formats import open_disk
 from ostiary.sandbox.appliance.vmdk import write_vmdk
@@ -192,17 +192,7 @@ def _packed(raw: Path, vmdk: Path, size: int) -> None:
 
 def _uploads(folder: Path, vmdk: Path) -> Iterator[Bar]:
     """Upload with verification beside ``aws s3 cp`` of the same file, on one local S3 server."""
-    aws = TOP / ".envs/awscli/bin/aws"
-    rclone = TOP / ".envs/rclone/bin/rclone"
-    if not aws.exists() or not rclone.exists():
-        yield Bar(
-            "upload beside aws s3 cp",
-            "not run",
-            "",
-            "needs .envs/awscli and .envs/rclone: make test",
-            None,
-        )
-        return
+    aws, rclone = peer_program("awscli", "aws"), peer_program("rclone", "rclone")
     store = folder / "s3"
     (store / "bench").mkdir(parents=True)
     port = _free_port()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,20 @@ def served(accounts: int, latency: float) -> Iterator[Served]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+
+
+def peer_program(environment: str, program: str) -> Path:
+    """A peer in an environment of its own: the one that ``make test`` makes, or made here from its lock."""
+    place = Path(os.environ.get(f"OSTIARY_BENCH_{environment.upper()}", ""))
+    if place.name:
+        return place
+    folder = TOP / ".envs" / environment
+    if not (folder / "bin" / program).exists():
+        (lock,) = (TOP / "requirements").glob(f"*/{environment}.lock.txt")
+        timed([sys.executable, "-m", "venv", folder])
+        timed([folder / "bin/pip", "install", "--quiet", "--require-hashes", "-r", lock])
+        shutil.copy(lock, folder / "lock.txt")
+    return folder / "bin" / program
 
 
 def line_through(points: Sequence[tuple[float, float]]) -> tuple[float, float]:

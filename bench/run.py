@@ -34,7 +34,7 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
         "saml": saml.bars,
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
-        "gateway": lambda: gateway.bars(64 if options.quick else 1024),
+        "gateway": lambda: gateway.bars(256 if options.quick else 1024),
         "federate": lambda: federate.bars(sizes, whole_peer=options.whole),
     }
 

@@ -43,6 +43,7 @@ def test_each_environment_has_one_lock():
         "aws-okta-processor.lock.txt",
         "gimme-aws-creds.lock.txt",
         "okta-awscli.lock.txt",
+        "rclone.lock.txt",
         "tokendito.lock.txt",
     }
 

@@ -41,7 +41,7 @@ class Multipart:
             "Bucket": self.bucket.name,
             "Key": self.key,
             "UploadId": self.upload_id,
-            "ExpectedBucketOwner": self.bucket.account_id,
+            **_owner(self.bucket),
         }
 
     def parts(self) -> dict[int, Part]:
@@ -113,24 +113,34 @@ def begin(aws: Aws, bucket: Bucket, key: str) -> Multipart:
         Bucket=bucket.name,
         Key=key,
         ChecksumAlgorithm="CRC32",
-        ExpectedBucketOwner=bucket.account_id,
+        **_owner(bucket),
     )
     return Multipart(aws, bucket, key, answer["UploadId"])
 
 
 def uploads(aws: Aws, bucket: Bucket, key: str) -> list[Multipart]:
     """Every upload to ``key`` that was begun, the oldest first."""
-    page = aws.call(
-        "s3",
-        "list_multipart_uploads",
-        region=bucket.region,
-        Bucket=bucket.name,
-        Prefix=key,
-        ExpectedBucketOwner=bucket.account_id,
-    )
+    try:
+        page = aws.call(
+            "s3",
+            "list_multipart_uploads",
+            region=bucket.region,
+            Bucket=bucket.name,
+            Prefix=key,
+            **_owner(bucket),
+        )
+    except (NotFound, Conflict) as none:
+        if none.code != "NoSuchUpload":  # how some servers that speak S3 say that there are none
+            raise
+        return []
     found = [one for one in page.get("Uploads", ()) if one["Key"] == key]
     found.sort(key=lambda one: (one["Initiated"], one["UploadId"]))
     return [Multipart(aws, bucket, key, one["UploadId"]) for one in found]
+
+
+def _owner(bucket: Bucket) -> dict[str, Any]:
+    """S3 refuses when the bucket has become another account's in the meantime."""
+    return {"ExpectedBucketOwner": bucket.account_id} if bucket.account_id else {}
 
 
 def object_size(aws: Aws, bucket: Bucket, key: str) -> int | None:
@@ -142,7 +152,7 @@ def object_size(aws: Aws, bucket: Bucket, key: str) -> int | None:
             region=bucket.region,
             Bucket=bucket.name,
             Key=key,
-            ExpectedBucketOwner=bucket.account_id,
+            **_owner(bucket),
         )
     except NotFound:
         return None
@@ -157,5 +167,5 @@ def delete_object(aws: Aws, bucket: Bucket, key: str) -> None:
         repeatable=True,
         Bucket=bucket.name,
         Key=key,
-        ExpectedBucketOwner=bucket.account_id,
+        **_owner(bucket),
     )
