@@ -32,6 +32,8 @@ _OTHER_EACH_TIME = (
     (re.compile(r"(?m)^(?:(?:done|failed|blocked|stale) \d+/\d+ .*\n)+"), "[...]\n"),
     (re.compile(r"\(request [^)]+\)"), "(request [..])"),
     (re.compile(r"https://localhost:\d+"), "https://localhost:[..]"),
+    (re.compile(r"\b(ami|snap|i)-[0-9a-f]{17}\b"), r"\1-[..]"),
+    (re.compile(r"\b127\.\d+\.\d+\.\d+"), "[..]"),
 )
 _EXIT = re.compile(r"\[(\d+)\]")
 

@@ -34,10 +34,17 @@ class MachineImage:
 
 def get(aws: Aws, region: str, image_id: str) -> MachineImage:
     """NotFound if there is no such AMI of ours or shared with us."""
-    answer = aws.call("ec2", "describe_images", region=region, ImageIds=[image_id])
-    if not answer["Images"]:
-        raise NotFound(f"no AMI has the id {image_id} in {region}")
-    return _image(answer["Images"][0])
+    try:
+        listed = aws.call("ec2", "describe_images", region=region, ImageIds=[image_id])["Images"]
+    except NotFound:
+        listed = []
+    if not listed:
+        raise NotFound(
+            f"no AMI {image_id} in {region}",
+            why="none of this account's, and none that is shared with it",
+            fix=f"look: aws ec2 describe-images --owners self --region {region}",
+        )
+    return _image(listed[0])
 
 
 def find(aws: Aws, region: str, tags: Mapping[str, str]) -> tuple[MachineImage, ...]:

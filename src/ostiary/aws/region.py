@@ -6,17 +6,15 @@ Guide, "Configuration settings and precedence".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import botocore.session
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, UnknownRegionError
 
 from ostiary.aws.translate import translate
 from ostiary.errors import UsageError
 from ostiary.model.partition import PARTITIONS
 
-_FORM = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
 _PREFIXES = {"us-gov-": "aws-us-gov", "cn-": "aws-cn", "eusc-": "aws-eusc"}
 
 
@@ -29,12 +27,14 @@ def region_of(flag: str | None, profile: str | None, environ: Mapping[str, str])
             why="neither --region, AWS_REGION, AWS_DEFAULT_REGION nor the profile names one",
             fix="add --region, for example: --region us-east-1",
         )
-    if not _FORM.fullmatch(found):
+    try:  # by the patterns of AWS's own list of partitions, so that a region newer than it passes
+        botocore.session.Session().get_partition_for_region(found)
+    except UnknownRegionError as error:
         raise UsageError(
             f"cannot work in region {found[:40]!r}",
-            why=f"it is no name of a region ({origin})",
+            why=f"no partition of AWS has regions of that name ({origin})",
             fix="correct it, for example: --region us-east-1",
-        )
+        ) from error
     return found, origin
 
 

@@ -51,7 +51,8 @@ def refused(found: Inspection) -> Conflict:
 def render(found: Inspection) -> str:
     """One screen: what it is, its disks, what is wrong, the verdict."""
     system = found.descriptor
-    lines = [f"{found.file}  {found.kind.upper()}, {_size(found.size)}"]
+    form = found.kind.upper() if found.disks or found.descriptor.machines else "no appliance"
+    lines = [f"{found.file}  {form}, {_size(found.size)}"]
     about = [system.name, system.os_type, f"firmware {system.firmware}"]
     if system.machines:
         lines.append(f"machine {', '.join(one for one in about if one)}")

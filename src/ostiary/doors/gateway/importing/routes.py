@@ -184,7 +184,7 @@ def ensure_role(job: Job, bucket: Bucket) -> None:
         unread = plan.unread[0]
         raise Unreachable(f"cannot read the role {ROLE}", why=unread.why, fix=unread.fix)
     if plan.writes:
-        job.on_step(Step("role", text=f"{plan.writes[0].action} role {ROLE}"))
+        job.on_step(Step(f"role {ROLE}", text=plan.writes[0].action))
         carry_out(reached, plan, kinds, stop=job.stop)
 
 

@@ -102,7 +102,7 @@ def failed(task: ImportTask) -> OstiaryError:
     remedy = remedy_for(message)
     return Conflict(
         f"import task {task.id} failed",
-        why=f"{message}; {remedy.cause}",
+        why=f"{message.removesuffix('.')}; {remedy.cause}",
         fix=remedy.fix,
         code=message.partition(":")[0] if ":" in message else "",
     )
