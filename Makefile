@@ -31,6 +31,7 @@ chaos: $(VENV)/.test
 docs: $(VENV)/.ostiary
 	@$(BIN)/python docs/make.py
 	@$(BIN)/python docs/commands.py
+	@$(BIN)/python docs/gateway.py
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -10,7 +10,7 @@ DOORS = (
     ("federation", "SAML sign-in to IAM roles, by role groups", "accounts", True),
     ("identity center", "permission sets, SCIM", "accounts", False),
     ("servers", "ssh with three-minute certificates", "servers", False),
-    ("gateway", "the Access Gateway appliance", "applications", False),
+    ("gateway", "the Access Gateway appliance", "applications", True),
 )
 STYLE = """
 text { font: 14px ui-sans-serif, system-ui, sans-serif; fill: #1d2733 }
