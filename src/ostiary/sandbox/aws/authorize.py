@@ -6,6 +6,7 @@ Source: IAM User Guide, "AWS global condition context keys", "Troubleshoot acces
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,7 +96,7 @@ def _of_parameters(params: Mapping[str, Any], action: str) -> Context:
         context["aws:TagKeys"] = tuple(tag["Key"] for tag in tags)
     elif "TagKeys" in params:
         context["aws:TagKeys"] = tuple(params["TagKeys"])
-    keys = _STS_KEYS if action.startswith("sts:") else _IAM_KEYS
+    keys = _KEYS.get(action.partition(":")[0], _IAM_KEYS)
     return context | {key: params[name] for name, key in keys.items() if name in params}
 
 
@@ -104,11 +105,17 @@ _STS_KEYS = {
     "ExternalId": "sts:ExternalId",
     "SourceIdentity": "sts:SourceIdentity",
 }
+_S3_KEYS = {"Prefix": "s3:prefix"}
 _IAM_KEYS = {"PolicyArn": "iam:PolicyARN", "PermissionsBoundary": "iam:PermissionsBoundary"}
+_KEYS = {"sts": _STS_KEYS, "s3": _S3_KEYS}
 
 
-def authorize(call: Call, action: str, resource: str, target: object) -> None:
+def authorize(
+    call: Call, action: str, resource: str, target: object, policy: Document | None = None
+) -> None:
     """Raise AccessDenied unless the caller may do ``action`` on ``resource`` (an ARN, or ``*``).
+
+    ``policy`` is the resource's own, where it has one.
 
     ``target`` is the object that ``resource`` names, when there is one: its tags and boundary are keys too.
     """
@@ -119,7 +126,7 @@ def authorize(call: Call, action: str, resource: str, target: object) -> None:
         context.setdefault("iam:PermissionsBoundary", boundary)
     check_denied_switch(call, call.account.id, action, resource)
     request = AuthRequest(call.principal.arn, call.account.id, action, resource, context)
-    decision = decide(request, policies_of(call.cloud, call.principal))
+    decision = decide(request, replace(policies_of(call.cloud, call.principal), resource=policy))
     if not decision.allowed:
         raise refused(call, action, resource, decision.because)
 

@@ -8,12 +8,59 @@ from __future__ import annotations
 
 from typing import Any
 
+from ostiary.sandbox.aws import behind
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.launching import launchable
+from ostiary.sandbox.http import Response
 
 
-def before_run(call: Call, backend: Any) -> dict[str, Any]:
+def check_dry_run(call: Call) -> None:
+    """Who may do it is told so and nothing is done; who may not was refused before."""
+    if call.params.get("DryRun"):
+        raise AwsError(
+            "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
+        )
+
+
+def run_instances(call: Call) -> Response:
+    """RunInstances with what EC2 adds to moto."""
+    with behind.entered(call.cloud, "ec2"):
+        from moto.ec2.models import ec2_backends  # noqa: PLC0415 - see behind.py
+
+        backend = ec2_backends[call.account.id][call.region]
+        known = _repeated(call, backend)
+        if known:
+            return _reservation(call, backend, known)
+        data = _before_run(call, backend)
+        before = {one.id for r in backend.reservations.values() for one in r.instances}
+        response = behind.serve(call)
+        after = {one.id for r in backend.reservations.values() for one in r.instances}
+        _after_run(data, sorted(after - before), backend)
+        return response
+
+
+def _reservation(call: Call, backend: Any, instance_ids: list[str]) -> Response:
+    """The answer that the first request with this token had."""
+    found = next(
+        one
+        for one in backend.reservations.values()
+        if any(instance.id in instance_ids for instance in one.instances)
+    )
+    rows = "".join(
+        f"<item><instanceId>{one.id}</instanceId><imageId>{one.image_id}</imageId>"
+        f"<instanceState><code>16</code><name>running</name></instanceState></item>"
+        for one in found.instances
+    )
+    body = (
+        '<RunInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
+        f"<requestId>{call.request_id}</requestId><reservationId>{found.id}</reservationId>"
+        f"<ownerId>{call.account.id}</ownerId><instancesSet>{rows}</instancesSet></RunInstancesResponse>"
+    )
+    return Response(200, body.encode(), (("content-type", "text/xml;charset=UTF-8"),))
+
+
+def _before_run(call: Call, backend: Any) -> dict[str, Any]:
     """Check the launch; what the template and the request say together. ``backend`` is moto's for account and region."""
     params = call.params
     data = _template(params.get("LaunchTemplate"), backend) | {
@@ -32,7 +79,7 @@ def before_run(call: Call, backend: Any) -> dict[str, Any]:
     return data
 
 
-def repeated(call: Call, backend: Any) -> list[str]:
+def _repeated(call: Call, backend: Any) -> list[str]:
     """Instances that an earlier request with this ClientToken started."""
     token = call.params.get("ClientToken")
     if not token:
@@ -41,7 +88,7 @@ def repeated(call: Call, backend: Any) -> list[str]:
     return [one.id for one in every if one.client_token == token]
 
 
-def after_run(data: dict[str, Any], instance_ids: list[str], backend: Any) -> None:
+def _after_run(data: dict[str, Any], instance_ids: list[str], backend: Any) -> None:
     """What moto leaves out of the new instances."""
     from moto.ec2.models.instances import MetadataOptions  # noqa: PLC0415 - see behind.py
 

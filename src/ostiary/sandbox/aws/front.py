@@ -5,32 +5,27 @@ Order: route, signature, principal, throttling, parameters, authorization, effec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from botocore.model import OperationModel, StructureShape
-
-from ostiary.sandbox.aws import behind, signin, sts, sts_saml
+from ostiary.sandbox.aws import kms_keys, s3_buckets, s3_policy, signin, sts, sts_saml
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
 from ostiary.sandbox.aws.call import Call, Principal, principal_of
-from ostiary.sandbox.aws.ec2_protocol import ec2_response, params_of_ec2_form
+from ostiary.sandbox.aws.effects import perform
 from ostiary.sandbox.aws.faults import after_effect, before_effect
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.iam_users import with_own_name
 from ostiary.sandbox.aws.operations import OPEN, OPERATIONS, Operation
+from ostiary.sandbox.aws.parameters import form_of, operation_of
 from ostiary.sandbox.aws.replies import error_response, query_response
-from ostiary.sandbox.aws.rest_protocol import rest_operation, rest_response
-from ostiary.sandbox.aws.s3_requests import check_content, part_of, s3_operation, with_checksums
-from ostiary.sandbox.aws.shapes import TARGETS, check, operation_model, params_of_form
+from ostiary.sandbox.aws.shapes import TARGETS, operation_model, params_of_form
 from ostiary.sandbox.aws.signature import Scope, scope_of, verify
 from ostiary.sandbox.http import Request, Response
 from ostiary.sandbox.world import World
 
 REGION_PREFIXES = {"us-gov-": "aws-us-gov", "cn-": "aws-cn", "eusc-": "aws-eusc"}
 SERVICES = {"iam", "sts", "organizations", "s3", "kms", "ec2", "elasticloadbalancing", "ebs", "acm"}
-MODELS = {"elasticloadbalancing": "elbv2"}  # signing name -> name of the model, where they differ
 
 
 def handle(world: World, request: Request) -> Response:
@@ -51,7 +46,7 @@ def handle(world: World, request: Request) -> Response:
     date = formatdate(world.clock.now(), usegmt=True)
     return Response(
         response.status,
-        response.body,
+        b"" if request.method == "HEAD" else response.body,
         (*((k, v) for k, v in response.headers if k != "date"), ("date", date)),
     )
 
@@ -71,19 +66,9 @@ def _spoken(request: Request, scope: Scope | None) -> str:
     return "sts" if request.method == "POST" or "Action" in request.query else "s3"
 
 
-def _form(request: Request) -> dict[str, str]:
-    """The fields of a query request, from its URL and its body."""
-    if request.method != "POST":
-        return request.query
-    try:
-        return request.query | request.form
-    except UnicodeDecodeError as error:
-        raise AwsError("MalformedQueryString", "The query string is malformed") from error
-
-
 def _without_signature(world: World, request: Request, request_id: str) -> Response:
     """AssumeRoleWithSAML is the one call that needs no credentials."""
-    form = _form(request)
+    form = form_of(request)
     if form.get("Action") != "AssumeRoleWithSAML":
         raise AwsError("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
     operation = operation_model("sts", "AssumeRoleWithSAML")
@@ -103,7 +88,7 @@ def _signed(world: World, request: Request, scope: Scope, request_id: str) -> Re
         raise AwsError("NotImplemented", f"The service {scope.service} is not served", 501)
     principal = principal_of(world.aws, verify(world.aws, request, scope))
     _check_partition(scope, principal)
-    name, params = _operation(request, scope)
+    name, params = operation_of(request, scope.service)
     now = world.clock.now()
     delay = world.switches.visible_after
     call = Call(
@@ -126,63 +111,8 @@ def _signed(world: World, request: Request, scope: Scope, request_id: str) -> Re
         )
     before_effect(world, row.service, row.name, params)
     _check_may(call, row)
-    response = _perform(call, row)
+    response = perform(call, row)
     after_effect(world, mutates=row.mutates)
-    return response
-
-
-def _perform(call: Call, row: Operation) -> Response:
-    if row.run is None:
-        return _behind(call)
-    result = row.run(call)
-    if row.service in ("ec2", "ebs"):
-        return _own_answer(call, result)
-    if row.service == "organizations":
-        return Response(
-            200,
-            json.dumps(result).encode(),
-            (
-                ("content-type", "application/x-amz-json-1.1"),
-                ("x-amzn-requestid", call.request_id),
-            ),
-        )
-    operation = operation_model(row.service, row.name)
-    if operation is None:
-        raise AwsError("InvalidAction", f"Could not find operation {row.name}")
-    return query_response(operation, result, call.request_id)
-
-
-def _own_answer(call: Call, result: Mapping[str, Any]) -> Response:
-    operation = operation_model(call.service, call.operation)
-    if operation is None:
-        raise AwsError("InvalidAction", f"The action {call.operation} is not valid")
-    if call.service == "ec2":
-        return ec2_response(operation, result, call.request_id)
-    return rest_response(operation, result, call.request_id)
-
-
-def _behind(call: Call) -> Response:
-    """What moto answers, and the few operations that need more than it."""
-    if call.service == "ec2" and call.operation == "RunInstances":
-        return behind.run_instances(call)
-    if call.service == "ec2" and call.operation in ("CreateTags", "DeleteTags"):
-        answer = behind.tag_resources(call)
-        return answer if isinstance(answer, Response) else _own_answer(call, answer)
-    if call.service == "s3":
-        check_content(call.operation, call.request)
-        return _of_s3(call)
-    return behind.serve(call)
-
-
-def _of_s3(call: Call) -> Response:
-    """S3 tells the checksums of parts, as they came."""
-    response = behind.serve(call)
-    if call.operation == "UploadPart" and (kept := part_of(call.request)):
-        call.cloud.part_checksums[kept[:2]] = kept[2:]
-    if call.operation == "ListParts" and response.status == 200:  # noqa: PLR2004 - HTTP's own number
-        body = with_checksums(response.body, call.cloud.part_checksums)
-        headers = tuple(one for one in response.headers if one[0] != "content-length")
-        return Response(response.status, body, headers)
     return response
 
 
@@ -199,57 +129,9 @@ def _check_partition(scope: Scope, principal: Principal) -> None:
         raise AwsError("AccessDenied", "The account is not active", 403)
 
 
-def _operation(request: Request, scope: Scope) -> tuple[str, dict[str, Any]]:
-    """The operation's name and its parameters, checked against the service's model."""
-    if scope.service == "s3":
-        return s3_operation(request)
-    if scope.service == "ebs":
-        name, params = rest_operation("ebs", request)
-        known = operation_model("ebs", name)
-        check(known.input_shape if known else None, params)
-        return name, params
-    if scope.service in TARGETS.values():
-        service, _, name = request.header("x-amz-target").partition(".")
-        if TARGETS.get(service) != scope.service:
-            raise AwsError("UnknownOperationException", "")
-        try:
-            params = request.json
-        except (ValueError, RecursionError) as error:
-            raise AwsError("SerializationException", "the body is not JSON") from error
-        if not isinstance(params, dict):
-            raise AwsError("SerializationException", "the body is not a JSON object")
-        known = operation_model(scope.service, name)
-        shape = known.input_shape if known else None
-        members = shape.members if isinstance(shape, StructureShape) else {}
-        params = {key: item for key, item in params.items() if key in members and item is not None}
-        check(shape, params)
-        return name, params
-    form = _form(request)
-    name = form.get("Action", "")
-    operation = operation_model(MODELS.get(scope.service, scope.service), name)
-    if operation is None:
-        version = form.get("Version", "")
-        raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
-    if scope.service == "ec2":
-        params = params_of_ec2_form(operation.input_shape, form)
-        if missing := [one for one in _required(operation) if one not in params]:
-            wire = missing[0][:1].lower() + missing[0][1:]
-            text = f"The request must contain the parameter {wire}"
-            raise AwsError("MissingParameter", text)
-        return name, params
-    params = params_of_form(operation.input_shape, form)
-    check(operation.input_shape, params)
-    return name, params
-
-
-def _required(operation: OperationModel) -> list[str]:
-    shape = operation.input_shape
-    return list(shape.required_members) if isinstance(shape, StructureShape) else []
-
-
 def _check_may(call: Call, row: Operation) -> None:
     if row.service == "kms":
-        behind.resolve_key(call)
+        kms_keys.resolve_key(call)
     if row.action == OPEN:
         account = sts.account_of(call)
         for account_id in {account, call.account.id}:
@@ -258,9 +140,11 @@ def _check_may(call: Call, row: Operation) -> None:
     if "{UserName}" in row.resource:
         with_own_name(call)
     resource, target = _resource(call, row)
-    authorize(call, row.action, resource, target)
-    if row.service == "s3" and call.params.get("Bucket"):
-        behind.check_bucket(call)
+    of_bucket = row.service == "s3" and bool(call.params.get("Bucket"))
+    policy = s3_policy.policy_of_bucket(call) if of_bucket else None
+    authorize(call, row.action, resource, target, policy)
+    if of_bucket:
+        s3_buckets.check_bucket(call)
 
 
 def _resource(call: Call, row: Operation) -> tuple[str, object]:

@@ -19,6 +19,9 @@ from ostiary.sandbox.aws import (
     iam_users,
     organizations,
     rows_behind,
+    s3_multipart,
+    s3_objects,
+    s3_policy,
     sts,
 )
 from ostiary.sandbox.aws.call import Call
@@ -171,6 +174,24 @@ _ORGANIZATIONS: tuple[Row, ...] = (
     ("CreateAccount", organizations.create_account, "*", _TAGS),
     ("DescribeCreateAccountStatus", organizations.describe_create_account_status, "*", ()),
 )
+_BUCKET, _OBJECT = "arn:{partition}:s3:::{Bucket}", "arn:{partition}:s3:::{Bucket}/{Key}"
+_S3: tuple[tuple[str, Callable[[Call], dict[str, Any]], str, str], ...] = (
+    ("CreateMultipartUpload", s3_multipart.create_multipart_upload, _OBJECT, "PutObject"),
+    ("UploadPart", s3_multipart.upload_part, _OBJECT, "PutObject"),
+    ("CompleteMultipartUpload", s3_multipart.complete_multipart_upload, _OBJECT, "PutObject"),
+    ("AbortMultipartUpload", s3_multipart.abort_multipart_upload, _OBJECT, "AbortMultipartUpload"),
+    ("ListParts", s3_multipart.list_parts, _OBJECT, "ListMultipartUploadParts"),
+    ("GetObjectAttributes", s3_objects.get_object_attributes, _OBJECT, "GetObjectAttributes"),
+    (
+        "ListMultipartUploads",
+        s3_multipart.list_multipart_uploads,
+        _BUCKET,
+        "ListBucketMultipartUploads",
+    ),
+    ("PutBucketPolicy", s3_policy.put_bucket_policy, _BUCKET, "PutBucketPolicy"),
+    ("GetBucketPolicy", s3_policy.get_bucket_policy, _BUCKET, "GetBucketPolicy"),
+    ("DeleteBucketPolicy", s3_policy.delete_bucket_policy, _BUCKET, "DeleteBucketPolicy"),
+)
 
 
 def _rows(service: str, rows: tuple[Row, ...]) -> tuple[Operation, ...]:
@@ -203,6 +224,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         *_behind("elasticloadbalancing", rows_behind.ELB),
         *_behind("acm", rows_behind.ACM),
         *_behind("s3", rows_behind.S3),
+        *(
+            Operation("s3", name, run, resource, f"s3:{action}")
+            for name, run, resource, action in _S3
+        ),
         *_behind("kms", rows_behind.KMS),
     )
 }

@@ -78,13 +78,15 @@ def error_response(service: str, error: AwsError, request_id: str) -> Response:
 
 
 def _s3(error: AwsError, request_id: str) -> Response:
+    """Of the error's members those that are named as headers go there, the others into the document."""
     code, message, status = _S3_CODES.get(error.code, (error.code, error.message, error.status))
     if message.startswith(_SKEW):
         code, status = "RequestTimeTooSkewed", 403
         message = "The difference between the request time and the current time is too large."
-    shown = AwsError(code, message, status)
+    told = {name: text for name, text in error.members.items() if name.startswith("x-amz-")}
+    members = {name: text for name, text in error.members.items() if name not in told}
     return Response(
         status,
-        s3_error(shown, request_id),
-        (("content-type", "application/xml"), ("x-amz-request-id", request_id)),
+        s3_error(AwsError(code, message, status, members), request_id),
+        (("content-type", "application/xml"), ("x-amz-request-id", request_id), *told.items()),
     )

@@ -5,15 +5,9 @@ Source: Amazon S3 API Reference.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-import zlib
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
-
-from lxml import etree
 
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.http import Request
@@ -21,6 +15,10 @@ from ostiary.sandbox.http import Request
 _AWS_HOST = re.compile(r"(?:(?P<bucket>.+)\.)?s3[.-].*amazonaws\.com(?:\.cn)?")
 _LOCAL_HOST = re.compile(
     r"(?!(?:s3\.)?aws\.localhost)(?:(?P<bucket>.+?)\.)(?:s3\.)?(?:aws\.)?localhost"
+)
+_NAME = re.compile(
+    r"(?!\d+\.\d+\.\d+\.\d+$)(?!xn--|sthree-|amzn-s3-demo-)(?!.*\.\.)(?!.*(?:-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)"
+    r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 )
 _BUCKET_QUERIES = {
     ("GET", "location"): "GetBucketLocation",
@@ -37,6 +35,9 @@ _BUCKET_QUERIES = {
     ("PUT", "tagging"): "PutBucketTagging",
     ("GET", "tagging"): "GetBucketTagging",
     ("GET", "uploads"): "ListMultipartUploads",
+    ("PUT", "policy"): "PutBucketPolicy",
+    ("GET", "policy"): "GetBucketPolicy",
+    ("DELETE", "policy"): "DeleteBucketPolicy",
 }
 _OBJECT_QUERIES = {
     ("POST", "uploads"): "CreateMultipartUpload",
@@ -44,6 +45,7 @@ _OBJECT_QUERIES = {
     ("POST", "uploadId"): "CompleteMultipartUpload",
     ("DELETE", "uploadId"): "AbortMultipartUpload",
     ("GET", "uploadId"): "ListParts",
+    ("GET", "attributes"): "GetObjectAttributes",
 }
 _BUCKET_OPERATIONS = {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
 _OBJECT_OPERATIONS = {
@@ -72,12 +74,11 @@ def s3_operation(request: Request) -> tuple[str, dict[str, Any]]:
     if special:
         known = _OBJECT_QUERIES if key else _BUCKET_QUERIES
         name = known.get((request.method, special[0]), "")
+        if request.header("x-amz-copy-source"):
+            name = ""  # UploadPartCopy
     elif key:
-        name = (
-            ""
-            if request.header("x-amz-copy-source")
-            else _OBJECT_OPERATIONS.get(request.method, "")
-        )
+        strange = request.header("x-amz-copy-source") or "partNumber" in query
+        name = "" if strange else _OBJECT_OPERATIONS.get(request.method, "")
     elif bucket and request.method == "GET":
         name = "ListObjectsV2" if query.get("list-type") == ["2"] else ""
     elif bucket:
@@ -94,48 +95,12 @@ def by_host(request: Request) -> str:
     return (found["bucket"] or "") if found else ""
 
 
-def check_content(operation: str, request: Request) -> None:
-    """The digests that a client sent with its bytes. Raises BadDigest; moto keeps what it is told."""
-    if operation not in ("PutObject", "UploadPart") or "aws-chunked" in request.header(
-        "content-encoding"
-    ):
-        return
-    for name in ("sha256", "crc32"):
-        told = request.header(f"x-amz-checksum-{name}")
-        if told and told != base64.b64encode(_digest(name, request.body)).decode():
-            raise AwsError(
-                "BadDigest",
-                f"The {name.upper()} you specified did not match the calculated checksum.",
-                400,
-            )
-
-
-def _digest(name: str, body: bytes) -> bytes:
-    if name == "crc32":
-        return zlib.crc32(body).to_bytes(4, "big")
-    return hashlib.sha256(body).digest()
-
-
-def part_of(request: Request) -> tuple[str, str, str, str] | None:
-    """(upload id, part number, member of ListParts, value) of the checksum that came with a part."""
-    for name, member in (("crc32", "ChecksumCRC32"), ("sha256", "ChecksumSHA256")):
-        if told := request.header(f"x-amz-checksum-{name}"):
-            query = request.query
-            return query["uploadId"], query["partNumber"], member, told
-    return None
-
-
-def with_checksums(body: bytes, known: Mapping[tuple[str, str], tuple[str, str]]) -> bytes:
-    """A ListParts answer with the checksums of the parts, which moto leaves out."""
-    root = etree.fromstring(body)
-    upload = root.findtext("{*}UploadId") or ""
-    for part in root.iterfind("{*}Part"):
-        kept = known.get((upload, part.findtext("{*}PartNumber") or ""))
-        if kept is not None:
-            namespace = etree.QName(part).namespace
-            tag = f"{{{namespace}}}{kept[0]}" if namespace else kept[0]
-            etree.SubElement(part, tag).text = kept[1]
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+def check_name(name: str) -> None:
+    """A new bucket's name by the rules for general purpose buckets."""
+    if not _NAME.fullmatch(name):
+        raise AwsError(
+            "InvalidBucketName", "The specified bucket is not valid.", members={"BucketName": name}
+        )
 
 
 def check_region(operation: str, request: Request, region: str, home: str | None) -> None:
@@ -158,8 +123,23 @@ def check_region(operation: str, request: Request, region: str, home: str | None
                 400,
             )
     elif home is not None and home != region and operation != "GetBucketLocation":
-        raise AwsError(
-            "AuthorizationHeaderMalformed",
-            f"The authorization header is malformed; the region '{region}' is wrong; expecting '{home}'",
-            400,
+        raise _elsewhere(request, region, home)
+
+
+def _elsewhere(request: Request, region: str, home: str) -> AwsError:
+    """What the endpoint of a region, or one for all regions, says of a bucket that is in another."""
+    where = {"x-amz-bucket-region": home}
+    if _AWS_HOST.fullmatch(request.header("host").lower()):
+        return AwsError(
+            "PermanentRedirect",
+            "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all"
+            " future requests to this endpoint.",
+            301,
+            where | {"Endpoint": f"s3.{home}.amazonaws.com"},
         )
+    return AwsError(
+        "AuthorizationHeaderMalformed",
+        f"The authorization header is malformed; the region '{region}' is wrong; expecting '{home}'",
+        400,
+        where | {"Region": home},
+    )

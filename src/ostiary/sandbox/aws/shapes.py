@@ -151,6 +151,7 @@ def s3_error(error: AwsError, request_id: str) -> bytes:
     for name, text in (
         ("Code", error.code),
         ("Message", error.message),
+        *error.members.items(),
         ("RequestId", request_id),
     ):
         etree.SubElement(root, name).text = _NOT_XML.sub("?", text)
@@ -159,8 +160,14 @@ def s3_error(error: AwsError, request_id: str) -> bytes:
 
 def write_members(parent: etree._Element, shape: StructureShape, value: Mapping[str, Any]) -> None:
     for name, member in shape.members.items():
-        if (item := value.get(name)) is not None:
-            _write(parent, member.serialization.get("name", name), member, item)
+        if (item := value.get(name)) is None:
+            continue
+        tag = member.serialization.get("name", name)
+        if isinstance(member, ListShape) and member.serialization.get("flattened"):
+            for one in item:
+                _write(parent, tag, member.member, one)
+        else:
+            _write(parent, tag, member, item)
 
 
 def _write(parent: etree._Element, tag: str, shape: Shape, value: Any) -> None:

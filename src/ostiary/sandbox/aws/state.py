@@ -22,6 +22,7 @@ from ostiary.sandbox.aws.iam_state import (
     Shelf,
 )
 from ostiary.sandbox.aws.images.state import Images
+from ostiary.sandbox.aws.s3_uploads import Uploads
 from ostiary.sandbox.clock import Clock
 
 __all__ = [
@@ -61,7 +62,8 @@ class Cloud:
             str, dict[str, Any]
         ] = {}  # what moto holds for this cloud (see behind.py)
         self.images = Images(self.new_hex)
-        self.part_checksums: dict[tuple[str, str], tuple[str, str]] = {}  # upload id, part number
+        self.uploads = Uploads()
+        self.bucket_policies: dict[str, str] = {}  # by name of the bucket, as they came
         self._random = random.Random(60002)  # noqa: S311 - a repeatable world; nothing here guards anything real
 
     @property

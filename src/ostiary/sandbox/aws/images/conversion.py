@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ostiary.sandbox.aws import behind
+from ostiary.sandbox.aws import kms_keys, s3_objects
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.images import registry
 from ostiary.sandbox.aws.images.archive import convert_ova
@@ -53,7 +53,7 @@ def _converted(call: Call, task: Task, folder: Path) -> list[Disk]:
     containers = task.asked.get("DiskContainers") or [task.asked["DiskContainer"]]
     found: list[Disk] = []
     for number, one in enumerate(containers):
-        stored = behind.stored_object(call, *place_of(one))
+        stored = s3_objects.stored_object(call, *place_of(one))
         if stored is None:
             raise Refused("ClientError: Invalid S3 source location")
         path = folder / f"upload-{number}"
@@ -111,7 +111,7 @@ def _snapshot(call: Call, task: Task, disk: Disk) -> Snapshot:
         state="completed",
         description=f"Created by AWS-VMImport service for {task.id}",
         encrypted=bool(task.asked.get("Encrypted")),
-        kms_key=(behind.key_arn(call, named) or named) if named else "",
+        kms_key=(kms_keys.key_arn(call, named) or named) if named else "",
     )
     disk.file.rename(snapshot.file)
     os.truncate(snapshot.file, gib * GIB)

@@ -10,7 +10,7 @@ import base64
 import hashlib
 from typing import Any
 
-from ostiary.sandbox.aws import behind
+from ostiary.sandbox.aws import kms_keys
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.state import BLOCK, GIB, Images, Snapshot
@@ -104,7 +104,7 @@ def _check_key(call: Call) -> None:
         return
     if not call.params.get("Encrypted"):
         raise refused("INVALID_PARAMETER_VALUE", "KmsKeyArn needs Encrypted.")
-    if behind.key_arn(call, named) is None:
+    if kms_keys.key_arn(call, named) is None:
         raise AwsError(
             "ResourceNotFoundException",
             f"The KMS key {named} does not exist or is not enabled.",

@@ -5,6 +5,8 @@ Source: Amazon EC2 API Reference, CreateTags, DeleteTags.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.images.described import checked_tags
 from ostiary.sandbox.aws.images.import_tasks import own_task
@@ -23,7 +25,7 @@ def change(call: Call, resource_ids: list[str]) -> None:
     given = call.params.get("Tags") or []
     changed = []
     for resource_id in resource_ids:
-        tags = _tags_of(call, resource_id)
+        tags = tags_of(call, resource_id)
         if call.operation == "CreateTags":
             new = {one["Key"]: one.get("Value", "") for one in given}
             changed.append((tags, checked_tags(tags | new)))
@@ -42,10 +44,25 @@ def _meant(key: str, value: str, one: dict[str, str]) -> bool:
     return one["Key"] == key and one.get("Value", value) == value
 
 
-def _tags_of(call: Call, resource_id: str) -> dict[str, str]:
+def tags_of(call: Call, resource_id: str) -> dict[str, str]:
     """The live tags of one resource. AWS's own error when it does not exist."""
     if resource_id.startswith("ami-"):
         return own_image(call, resource_id).tags
     if resource_id.startswith("snap-"):
         return owned_snapshot(call, resource_id).tags
     return own_task(call, resource_id).tags
+
+
+def tagged(call: Call) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """(id, type as DescribeTags names it, tags) of everything of the caller's account in the region."""
+    images = call.cloud.images
+    place = (call.account.id, call.region)
+    for image in images.images.values():
+        if (image.account_id, image.region) == place:
+            yield image.id, "image", image.tags
+    for snapshot in images.snapshots.values():
+        if (snapshot.account_id, snapshot.region) == place:
+            yield snapshot.id, "snapshot", snapshot.tags
+    for task in images.tasks.values():
+        if (task.account_id, task.region) == place:
+            yield task.id, f"import-{task.kind}-task", task.tags

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ostiary.sandbox.aws import behind
+from ostiary.sandbox.aws import kms_keys, s3_objects
 from ostiary.sandbox.aws.authorize import authorize
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
@@ -93,7 +93,7 @@ def _check_sources(call: Call, containers: list[dict[str, Any]], role: str) -> N
     key_arn = _kms_key(call)
     for one in containers:
         bucket, key = place_of(one)
-        found = behind.stored_object(call, bucket, key) if bucket and key else None
+        found = s3_objects.stored_object(call, bucket, key) if bucket and key else None
         if found is None or found[0] != call.account.id:
             raise AwsError("InvalidParameter", "Invalid S3 source location")
         if found[1] != call.region:
@@ -132,7 +132,7 @@ def _kms_key(call: Call) -> str:
         return ""
     if not call.params.get("Encrypted"):
         raise AwsError("InvalidParameterCombination", "KmsKeyId requires Encrypted.")
-    arn = behind.key_arn(call, call.params["KmsKeyId"])
+    arn = kms_keys.key_arn(call, call.params["KmsKeyId"])
     if arn is None:
         raise AwsError("InvalidParameter", f"Invalid KMS key: {call.params['KmsKeyId']}")
     return arn
