@@ -14,6 +14,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
+_PLAIN = "/-_.~"
 
 
 class Frozen(Protocol):
@@ -68,10 +69,12 @@ class RequestSigner:
         canonical = "\n".join(
             (
                 method,
-                quote(path, safe="/-_.~"),
+                quote(quote(path, safe=_PLAIN), safe=_PLAIN),  # twice, as everywhere but in S3
                 "&".join(
-                    f"{quote(name, safe='-_.~')}={quote(query[name], safe='-_.~')}"
-                    for name in sorted(query)
+                    sorted(
+                        f"{quote(name, safe=_PLAIN[1:])}={quote(value, safe=_PLAIN[1:])}"
+                        for name, value in query.items()
+                    )
                 ),
                 *(f"{name}:{' '.join(signed[name].split())}" for name in names),
                 "",
