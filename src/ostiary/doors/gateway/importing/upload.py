@@ -20,7 +20,7 @@ from ostiary.aws.session import Aws
 from ostiary.doors.gateway.image.inspect import opened
 from ostiary.doors.gateway.importing.reading import Span, changed
 from ostiary.doors.gateway.importing.settings import OnStep, Step
-from ostiary.errors import Conflict, Interrupted
+from ostiary.errors import Conflict, Interrupted, NotFound
 
 PART = 8 * 1024 * 1024
 WORKERS = 4
@@ -69,6 +69,28 @@ def upload(
     if size == wanted.size and not multipart.uploads(aws, bucket, key):
         return Uploaded(bucket, key, 0, wanted.size)
     begun = multipart.begin(aws, bucket, key)
+    try:
+        return _sent(begun, content, on_step=on_step, stop=stop, workers=workers)
+    except (NotFound, Conflict) as refused:
+        if refused.code == "BadDigest":
+            begun.abort()
+            raise changed(content.path) from refused
+        if refused.code != "NoSuchUpload":
+            raise
+        if multipart.object_size(aws, bucket, key) == wanted.size:
+            return Uploaded(bucket, key, 0, wanted.size)  # another operator's run was at it too
+        raise Conflict(
+            f"the upload to {key} is gone",
+            why="another run imported the same file, or cancelled it, in the meantime",
+            fix="run the same command again: what that run made is found",
+            code=refused.code,
+        ) from refused
+
+
+def _sent(
+    begun: Multipart, content: Content, *, on_step: OnStep, stop: threading.Event, workers: int
+) -> Uploaded:
+    wanted = content.span
     there = _usable(begun, content)
     again = sum(one.size for one in there.values())
     missing = [number for number in range(1, wanted.parts + 1) if number not in there]
@@ -83,18 +105,12 @@ def upload(
             offset, length = wanted.bounds(number)
             return begun.put(number, os.pread(fd, length, offset), content.checksums[number - 1])
 
-        try:
-            for part in _landing(pool, put, missing, workers, stop):
-                there[part.number] = part
-                done += part.size
-                on_step(Step("uploading", done, wanted.size))
-        except Conflict as refused:
-            if refused.code == "BadDigest":
-                begun.abort()
-                raise changed(content.path) from refused
-            raise
+        for part in _landing(pool, put, missing, workers, stop):
+            there[part.number] = part
+            done += part.size
+            on_step(Step("uploading", done, wanted.size))
     begun.complete(there)
-    return Uploaded(bucket, key, done - again, again)
+    return Uploaded(begun.bucket, begun.key, done - again, again)
 
 
 def _usable(begun: Multipart, content: Content) -> dict[int, Part]:
