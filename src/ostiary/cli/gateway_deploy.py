@@ -123,6 +123,8 @@ def deploy(
     _show(made, as_json=as_json, details=details)
     if made.writes:
         changes = term.counted(len(made.writes), "change")
+        if any(one.action == "replace" and one.key.kind == "ec2-instance" for one in made.writes):
+            term.say("! a node that is replaced starts empty: have a backup outside of it first")
         confirm(f"make {changes} for gateway {name} in {reached.region}", yes=yes)
         stop = threading.Event()
         with stopping(stop, reached.stopping), progress("deploying") as on_event:
@@ -132,10 +134,11 @@ def deploy(
     deployed = work.look(reached, name)
     probes = () if no_probe or internal else _probed(deployed)
     _tell(deployed, probes, as_json=as_json)
-    if any(one.state != "alive" for one in probes):
+    silent = [one for one in probes if one.needed and one.state != "alive"]
+    if silent:
         raise Partial(
             f"gateway {name} is made, and does not answer yet",
-            why="; ".join(f"{one.target}: {one.state}, {one.told}" for one in probes),
+            why="; ".join(f"{one.target}: {one.state}, {one.told}" for one in silent),
             fix="it may still be starting: run the same command again in some minutes",
         )
 
@@ -150,10 +153,16 @@ def _show(made: Plan, *, as_json: bool, details: bool) -> None:
 
 
 def _probed(deployed: Deployed) -> tuple[Probe, ...]:
-    from ostiary.doors.gateway.deploy.probes import probe_tls  # noqa: PLC0415
+    from ostiary.doors.gateway.deploy.probes import probe_api, probe_tls  # noqa: PLC0415
 
+    if not deployed.address:
+        return ()
+    domain = deployed.settings.domain if deployed.settings else ""
     with progress("probing"):
-        return (probe_tls(deployed.address),) if deployed.address else ()
+        secure = probe_tls(deployed.address)
+        if secure.state != "alive":
+            return (secure,)
+        return (secure, probe_api(deployed.address, domain))
 
 
 def _tell(deployed: Deployed, probes: tuple[Probe, ...], *, as_json: bool) -> None:

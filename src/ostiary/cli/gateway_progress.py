@@ -46,6 +46,7 @@ def import_progress() -> Iterator[OnStep]:
                 total=step.total,
                 amount=_amount(step),
                 now=step.text,
+                refresh=bar.tasks[0].description != step.what,  # a state is seen, however short
             )
 
         yield on_step

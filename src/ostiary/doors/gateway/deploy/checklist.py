@@ -98,6 +98,13 @@ def checklist(deployed: Deployed) -> tuple[Item, ...]:
             "the provider's status is Valid",
         ),
         Item(
+            "api",
+            "Turn its API on, if you want to configure it by API",
+            "from version 2025.10.0 on; callers must have a private address; the key is shown once",
+            ("admin UI: Settings > Access Gateway > API: choose all scopes first, then Enabled",),
+            "ostiary gateway deploy, run again, says of /api/v2: alive",
+        ),
+        Item(
             "validate",
             "Prove it with the sample application",
             "header application: what arrives there is what your applications will get",
