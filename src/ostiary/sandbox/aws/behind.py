@@ -9,12 +9,17 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
+
+from lxml import etree
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
@@ -22,6 +27,7 @@ from ostiary.sandbox.aws.s3_requests import by_host
 from ostiary.sandbox.aws.state import Cloud
 from ostiary.sandbox.http import Response
 
+_VERSIONS = {"ec2": "2016-11-15", "elasticloadbalancing": "2015-12-01"}
 _lock = threading.RLock()
 _entered: weakref.ref[Cloud] | None = None
 
@@ -64,6 +70,31 @@ def serve(call: Call) -> Response:
     )
 
 
+def ask(call: Call, operation: str, fields: Mapping[str, str]) -> Response:
+    """moto's answer to another request of the query protocol, on behalf of the same caller."""
+    form = {"Action": operation, "Version": _VERSIONS[call.service], **fields}
+    request = replace(
+        call.request,
+        method="POST",
+        target="/",
+        headers=(*_by(call), ("content-type", "application/x-www-form-urlencoded; charset=utf-8")),
+        body=urlencode(form).encode(),
+    )
+    return serve(replace(call, operation=operation, request=request))
+
+
+def _by(call: Call) -> tuple[tuple[str, str], ...]:
+    return tuple(one for one in call.request.headers if one[0] in ("authorization", "x-amz-date"))
+
+
+def refused(answer: Response) -> AwsError:
+    """moto's refusal in a query protocol as an error of ours."""
+    root = etree.fromstring(answer.body)
+    code, message = (root.findtext(f".//{{*}}{name}") or "" for name in ("Code", "Message"))
+    # moto puts the whole collection where EC2 names one: '{'sg-1'}'
+    return AwsError(code, re.sub(r"'[{[]'([^']*)'[]}]'", r"'\1'", message), answer.status)
+
+
 def _body(call: Call) -> bytes:
     """For JSON services only what the model knows: moto trips over strange members."""
     if call.service not in ("kms", "acm"):
@@ -93,13 +124,13 @@ def _enter(cloud: Cloud, service: str) -> None:
     """Make moto's global state this Cloud's, keeping the former one's for its return."""
     global _entered  # noqa: PLW0603 - moto's state is the process's, so is the note of whose it is
     former = _entered() if _entered else None
-    loaded_before = set(_loaded())
+    loaded_before = set(loaded())
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # AMIs are ours: see images/
     for module in _MODULES[service]:
         importlib.import_module(f"moto.{module}.models")
     if former is cloud:
         return
-    stores = _loaded()
+    stores = loaded()
     if former is not None:
         former.behind |= {name: dict(stores[name]) for name in loaded_before}
     for name, store in stores.items():
@@ -112,13 +143,13 @@ def _enter(cloud: Cloud, service: str) -> None:
 _MODULES = {
     "s3": ("s3", "kms"),
     "kms": ("s3", "kms"),
-    "ec2": ("ec2",),
+    "ec2": ("ec2", "kms"),
     "elasticloadbalancing": ("elbv2", "elb", "ec2", "acm"),
     "acm": ("acm",),
 }
 
 
-def _loaded() -> dict[str, dict[str, Any]]:
+def loaded() -> dict[str, dict[str, Any]]:
     """moto's stores of every package that this process has imported."""
     found: dict[str, dict[str, Any]] = {}
     for name in ("s3", "kms", "ec2", "elb", "elbv2", "acm"):

@@ -1,125 +1,235 @@
-"""RunInstances around moto: what EC2 refuses and keeps that moto does not.
+"""RunInstances: what EC2 refuses, what a launch template adds, and the same instances for the same client token.
 
-The AMI must be one of ours that the instance type can start; a repeated ClientToken gives the same instances; what the
-launch template says of metadata, protection and disks holds. Source: Amazon EC2 API Reference, RunInstances.
+moto starts the instance from the plain parameters that are worked out here; its disks are made in ``ec2_disks.py``.
+Sources: Amazon EC2 API Reference, RunInstances, "Error codes for the Amazon EC2 API"; Amazon EC2 User Guide, "Ensuring
+idempotency", "Launch templates". Unverified: the words for counts that contradict each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ostiary.sandbox.aws import behind
+from ostiary.sandbox.aws import behind, ec2_disks, ec2_shown
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.launching import launchable
+from ostiary.sandbox.aws.images.state import Image
 from ostiary.sandbox.http import Response
 
-
-def check_dry_run(call: Call) -> None:
-    """Who may do it is told so and nothing is done; who may not was refused before."""
-    if call.params.get("DryRun"):
-        raise AwsError(
-            "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
-        )
+_KNOWN = {
+    "BlockDeviceMappings",
+    "ClientToken",
+    "DisableApiTermination",
+    "EbsOptimized",
+    "ImageId",
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "MaxCount",
+    "MetadataOptions",
+    "MinCount",
+    "Monitoring",
+    "Placement",
+    "PrivateIpAddress",
+    "SecurityGroupIds",
+    "SubnetId",
+    "TagSpecifications",
+    "UserData",
+}
+_PLAIN = (
+    "ImageId",
+    "InstanceType",
+    "InstanceInitiatedShutdownBehavior",
+    "PrivateIpAddress",
+    "UserData",
+    "ClientToken",
+)
 
 
 def run_instances(call: Call) -> Response:
-    """RunInstances with what EC2 adds to moto."""
     with behind.entered(call.cloud, "ec2"):
         from moto.ec2.models import ec2_backends  # noqa: PLC0415 - see behind.py
 
         backend = ec2_backends[call.account.id][call.region]
-        known = _repeated(call, backend)
-        if known:
-            return _reservation(call, backend, known)
-        data = _before_run(call, backend)
-        before = {one.id for r in backend.reservations.values() for one in r.instances}
-        response = behind.serve(call)
-        after = {one.id for r in backend.reservations.values() for one in r.instances}
-        _after_run(data, sorted(after - before), backend)
-        return response
+        token = (call.account.id, call.region, call.params.get("ClientToken", ""))
+        if token[2] and (known := call.cloud.launches.tokens.get(token)):
+            if known[0] != call.params:
+                raise AwsError(
+                    "IdempotentParameterMismatch",
+                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+                )
+            return ec2_shown.reservation(call, known[1])
+        started = _run(call, backend)
+        call.cloud.launches.tokens[token] = (dict(call.params), started)
+        return ec2_shown.reservation(call, started, new=True)
 
 
-def _reservation(call: Call, backend: Any, instance_ids: list[str]) -> Response:
-    """The answer that the first request with this token had."""
-    found = next(
-        one
-        for one in backend.reservations.values()
-        if any(instance.id in instance_ids for instance in one.instances)
-    )
-    rows = "".join(
-        f"<item><instanceId>{one.id}</instanceId><imageId>{one.image_id}</imageId>"
-        f"<instanceState><code>16</code><name>running</name></instanceState></item>"
-        for one in found.instances
-    )
-    body = (
-        '<RunInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
-        f"<requestId>{call.request_id}</requestId><reservationId>{found.id}</reservationId>"
-        f"<ownerId>{call.account.id}</ownerId><instancesSet>{rows}</instancesSet></RunInstancesResponse>"
-    )
-    return Response(200, body.encode(), (("content-type", "text/xml;charset=UTF-8"),))
-
-
-def _before_run(call: Call, backend: Any) -> dict[str, Any]:
-    """Check the launch; what the template and the request say together. ``backend`` is moto's for account and region."""
-    params = call.params
-    data = _template(params.get("LaunchTemplate"), backend) | {
-        key: value for key, value in params.items() if key != "LaunchTemplate"
+def _run(call: Call, backend: Any) -> list[str]:
+    template, data = _with_template(call.params, backend)
+    if strange := sorted(set(data) - _KNOWN):
+        raise AwsError("NotImplemented", f"RunInstances with {strange[0]} is not served here", 501)
+    image = _image(call, data)
+    subnet = _subnet(data, backend)
+    fields = {name: str(data[name]) for name in _PLAIN if name in data}
+    fields |= {"MinCount": str(data["MaxCount"]), "MaxCount": str(data["MaxCount"])}
+    fields["SubnetId"] = subnet.id
+    fields |= {
+        f"SecurityGroupId.{number}": one
+        for number, one in enumerate(_groups(data, subnet, backend), 1)
     }
-    image_id = data.get("ImageId")
-    if not image_id:
+    disks = ec2_disks.wanted(call, image, data.get("BlockDeviceMappings") or [], backend)
+    _mirror(image, backend)
+    before = {one.id for one in backend.all_instances()}
+    answer = behind.ask(call, "RunInstances", fields)
+    if answer.status >= 400:  # noqa: PLR2004 - HTTP's own number
+        raise behind.refused(answer)
+    started = sorted({one.id for one in backend.all_instances()} - before)
+    for instance_id in started:
+        instance = backend.get_instance(instance_id)
+        _settle(instance, template, data)
+        ec2_disks.attach(instance, disks, _tags(data, "volume"))
+        call.cloud.launches.images[instance_id] = image
+    return started
+
+
+def _with_template(params: Mapping[str, Any], backend: Any) -> tuple[Any, dict[str, Any]]:
+    """The version of the launch template, None without one, and what it and the request say together."""
+    named = params.get("LaunchTemplate")
+    own = {name: value for name, value in params.items() if name != "LaunchTemplate"}
+    if not named:
+        return None, own
+    found = [
+        one
+        for one in backend.launch_templates.values()
+        if one.id == named.get("LaunchTemplateId") or one.name == named.get("LaunchTemplateName")
+    ]
+    if not found:
+        kind = "Id" if "LaunchTemplateId" in named else "Name"
+        wanted = named.get(f"LaunchTemplate{kind}")
+        raise AwsError(
+            f"InvalidLaunchTemplate{kind}.{'NotFound' if kind == 'Id' else 'NotFoundException'}",
+            f"The specified launch template, with template {kind if kind == 'Name' else 'ID'} {wanted},"
+            " does not exist.",
+        )
+    asked = named.get("Version", "$Default")
+    numbers = {
+        "$Default": found[0].default_version_number,
+        "$Latest": found[0].latest_version_number,
+    }
+    version = next(
+        (one for one in found[0].versions if str(one.number) == str(numbers.get(asked, asked))),
+        None,
+    )
+    if version is None:
+        raise AwsError(
+            "InvalidLaunchTemplateId.VersionNotFound",
+            f"Could not find the specified version {asked} for the launch template with ID {found[0].id}.",
+        )
+    data = {**version.data, **own}
+    data["TagSpecifications"] = [
+        *_list(version.data.get("TagSpecifications")),
+        *_list(own.get("TagSpecifications")),
+    ]
+    return version, data
+
+
+def _list(value: Any) -> list[Any]:
+    """moto keeps a list of a launch template as the list, or as it came: numbered."""
+    return list(value.values()) if isinstance(value, Mapping) else list(value or ())
+
+
+def _image(call: Call, data: Mapping[str, Any]) -> Image:
+    if not data.get("ImageId"):
         raise AwsError("MissingParameter", "The request must contain the parameter ImageId")
-    instance_type = data.get("InstanceType", "m1.small")
-    image = launchable(call, image_id, instance_type)
-    if image_id not in backend.amis:
-        known = backend.register_image(image.name, image.facts.get("Description"))
-        del backend.amis[known.id]
-        known.id = image_id
-        backend.amis[image_id] = known
-    return data
+    least, most = data.get("MinCount", 1), data.get("MaxCount", 1)
+    if not 1 <= least <= most:
+        raise AwsError(
+            "InvalidParameterValue",
+            f"Invalid value '{most}' for maxCount. It must be at least minCount, which must be at least 1.",
+        )
+    return launchable(call, data["ImageId"], data.get("InstanceType", "m1.small"))
 
 
-def _repeated(call: Call, backend: Any) -> list[str]:
-    """Instances that an earlier request with this ClientToken started."""
-    token = call.params.get("ClientToken")
-    if not token:
-        return []
-    every = [one for reservation in backend.reservations.values() for one in reservation.instances]
-    return [one.id for one in every if one.client_token == token]
+def _subnet(data: Mapping[str, Any], backend: Any) -> Any:
+    wanted = data.get("SubnetId")
+    every = [one for subnets in backend.subnets.values() for one in subnets.values()]
+    if wanted:
+        found = next((one for one in every if one.id == wanted), None)
+        if found is None:
+            raise AwsError("InvalidSubnetID.NotFound", f"The subnet ID '{wanted}' does not exist")
+        return found
+    zone = (data.get("Placement") or {}).get("AvailabilityZone")
+    usual = sorted(
+        (one for one in every if one.default_for_az == "true" or one.default_for_az is True),
+        key=lambda one: str(one.availability_zone),
+    )
+    found = next((one for one in usual if zone in (None, one.availability_zone)), None)
+    if found is None:
+        raise AwsError(
+            "MissingInput", f"No default subnet for availability zone: '{zone or 'any'}'."
+        )
+    return found
 
 
-def _after_run(data: dict[str, Any], instance_ids: list[str], backend: Any) -> None:
-    """What moto leaves out of the new instances."""
+def _groups(data: Mapping[str, Any], subnet: Any, backend: Any) -> list[str]:
+    wanted = _list(data.get("SecurityGroupIds"))
+    if not wanted:
+        return [backend.get_security_group_from_name("default", subnet.vpc_id).id]
+    for one in wanted:
+        group = backend.get_security_group_from_id(one)
+        if group is None:
+            raise AwsError("InvalidGroup.NotFound", f"The security group '{one}' does not exist")
+        if group.vpc_id != subnet.vpc_id:
+            raise AwsError(
+                "InvalidParameter",
+                f"Security group {one} and subnet {subnet.id} belong to different networks.",
+            )
+    return wanted
+
+
+def _mirror(image: Image, backend: Any) -> None:
+    """moto looks an instance's image up among its own."""
+    if image.id in backend.amis:
+        return
+    known = backend.register_image(image.name, image.facts.get("Description"))
+    del backend.amis[known.id]
+    known.id = image.id
+    known.root_device_name = image.facts.get("RootDeviceName")
+    known.architecture = image.facts.get("Architecture")
+    known.virtualization_type = "hvm"
+    backend.amis[image.id] = known
+
+
+def _settle(instance: Any, template: Any, data: Mapping[str, Any]) -> None:
+    """What moto leaves out of a new instance."""
     from moto.ec2.models.instances import MetadataOptions  # noqa: PLC0415 - see behind.py
 
-    for instance_id in instance_ids:
-        instance = backend.get_instance(instance_id)
-        if options := data.get("MetadataOptions"):
-            instance.metadata_options = MetadataOptions(options)
-        if "DisableApiTermination" in data:
-            instance.disable_api_termination = _true(data["DisableApiTermination"])
-        if "EbsOptimized" in data:
-            instance.ebs_optimized = _true(data["EbsOptimized"])
-        for mapping in data.get("BlockDeviceMappings") or ():
-            device = instance.block_device_mapping.get(mapping.get("DeviceName"))
-            volume = backend.volumes.get(device.volume_id) if device else None
-            ebs = mapping.get("Ebs") or {}
-            if volume is not None:
-                volume.encrypted = _true(ebs.get("Encrypted", volume.encrypted))
-                volume.volume_type = ebs.get("VolumeType", volume.volume_type)
-                volume.size = int(ebs.get("VolumeSize", volume.size))
+    instance.metadata_options = MetadataOptions(data.get("MetadataOptions"))
+    instance.disable_api_termination = _true(data.get("DisableApiTermination"))
+    instance.ebs_optimized = _true(data.get("EbsOptimized"))
+    monitoring = data.get("Monitoring") or {}
+    instance.monitoring_state = "enabled" if _true(monitoring.get("Enabled")) else "disabled"
+    for interface in instance.nics.values():
+        interface.delete_on_termination = True
+        interface.add_tags(_tags(data, "network-interface"))
+    instance.add_tags(_tags(data, "instance"))
+    if template is not None:
+        instance.add_tags(
+            {
+                "aws:ec2launchtemplate:id": template.template.id,
+                "aws:ec2launchtemplate:version": str(template.number),
+            }
+        )
 
 
-def _template(named: dict[str, Any] | None, backend: Any) -> dict[str, Any]:
-    if not named:
-        return {}
-    try:
-        found = backend._get_template_from_args(named)  # noqa: SLF001 - moto has no other way to a version
-    except Exception as error:
-        raise AwsError(
-            "InvalidLaunchTemplateId.NotFound", "The specified launch template does not exist."
-        ) from error
-    return dict(found.data)
+def _tags(data: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """The tags that template and request give to what is made; the request's go over the template's."""
+    return {
+        tag["Key"]: tag.get("Value", "")
+        for one in data.get("TagSpecifications") or ()
+        if one.get("ResourceType") == kind
+        for tag in _list(one.get("Tags"))
+    }
 
 
 def _true(value: object) -> bool:

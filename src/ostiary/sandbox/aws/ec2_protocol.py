@@ -15,6 +15,7 @@ from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.shapes import Params, scalar, unprefixed, write_members
 from ostiary.sandbox.http import Response
 
+NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 # What the query protocol calls it -> what EC2 calls it.
 _CODES = {
     "AccessDenied": ("UnauthorizedOperation", 403),
@@ -85,8 +86,7 @@ def _typed(shape: Shape, value: Any, where: str) -> Any:
 
 
 def ec2_response(operation: OperationModel, result: Mapping[str, Any], request_id: str) -> Response:
-    namespace = f"http://ec2.amazonaws.com/doc/{operation.service_model.api_version}/"
-    root = etree.Element(f"{operation.name}Response", nsmap=unprefixed(namespace))
+    root = etree.Element(f"{operation.name}Response", nsmap=unprefixed(NAMESPACE))
     etree.SubElement(root, "requestId").text = request_id
     if isinstance(operation.output_shape, StructureShape):
         write_members(root, operation.output_shape, result)

@@ -6,16 +6,15 @@ Source: Amazon EC2 API Reference, CreateTags, DeleteTags, DescribeTags.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
 from typing import Any
-from urllib.parse import urlencode
 
 from ostiary.sandbox.aws import behind
 from ostiary.sandbox.aws.call import Call, decode_marker, encode_marker
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images import tagging
+from ostiary.sandbox.aws.images.described import checked_tags
 
 _MOST = 1000
 
@@ -35,26 +34,56 @@ def change(call: Call) -> dict[str, Any]:
 
 
 def _by_moto(call: Call, resources: list[str]) -> None:
-    form = {"Action": call.operation, "Version": "2016-11-15"}
-    form |= {f"ResourceId.{number}": one for number, one in enumerate(resources, 1)}
-    for number, tag in enumerate(call.params.get("Tags") or (), 1):
-        form |= {f"Tag.{number}.{name}": str(value) for name, value in tag.items()}
-    request = replace(
-        call.request,
-        method="POST",
-        target="/",
-        headers=(("content-type", "application/x-www-form-urlencoded; charset=utf-8"),),
-        body=urlencode(form).encode(),
-    )
-    answer = behind.serve(replace(call, request=request))
+    given = call.params.get("Tags") or ()
+    with behind.entered(call.cloud, "ec2"):
+        from moto.ec2.models import ec2_backends  # noqa: PLC0415 - see behind.py
+
+        backend = ec2_backends[call.account.id][call.region]
+        for one in resources:
+            _check_there(backend, one)
+            if call.operation == "CreateTags":
+                own = {
+                    k: v for k, v in backend.tags.get(one, {}).items() if not k.startswith("aws:")
+                }
+                checked_tags(own | {tag["Key"]: tag.get("Value", "") for tag in given})
+    fields = {f"ResourceId.{number}": one for number, one in enumerate(resources, 1)}
+    for number, tag in enumerate(given, 1):
+        fields |= {f"Tag.{number}.{name}": str(value) for name, value in tag.items()}
+    answer = behind.ask(call, call.operation, fields)
     if answer.status >= 400:  # noqa: PLR2004 - HTTP's own number
-        code, message = (
-            found[1].decode()
-            if (found := re.search(rb"<%b>(.*?)</%b>" % (tag, tag), answer.body))
-            else ""
-            for tag in (b"Code", b"Message")
-        )
-        raise AwsError(code or "InternalError", message, answer.status)
+        raise behind.refused(answer)
+
+
+def _check_there(backend: Any, resource_id: str) -> None:
+    """moto tags what does not exist; EC2 does not."""
+    prefix = resource_id.rpartition("-")[0]
+    known: dict[str, tuple[str, str, Callable[[], Iterable[str]]]] = {
+        "i": ("InvalidInstanceID", "instance ID", lambda: [i.id for i in backend.all_instances()]),
+        "vol": ("InvalidVolume", "volume", lambda: backend.volumes),
+        "vpc": ("InvalidVpcID", "vpc ID", lambda: backend.vpcs),
+        "sg": (
+            "InvalidGroup",
+            "security group",
+            lambda: [one for groups in backend.groups.values() for one in groups],
+        ),
+        "subnet": (
+            "InvalidSubnetID",
+            "subnet ID",
+            lambda: [one for subnets in backend.subnets.values() for one in subnets],
+        ),
+        "eni": ("InvalidNetworkInterfaceID", "networkInterface ID", lambda: backend.enis),
+        "eipalloc": (
+            "InvalidAllocationID",
+            "allocation ID",
+            lambda: [one.allocation_id for one in backend.addresses],
+        ),
+        "lt": ("InvalidLaunchTemplateId", "launch template", lambda: backend.launch_templates),
+    }
+    if prefix not in known:
+        raise AwsError("InvalidID", f"The ID '{resource_id}' is not valid")
+    code, kind, every = known[prefix]
+    if resource_id not in every():
+        raise AwsError(f"{code}.NotFound", f"The {kind} '{resource_id}' does not exist")
 
 
 def describe(call: Call) -> dict[str, Any]:
@@ -81,11 +110,12 @@ def _every(call: Call) -> Iterator[dict[str, str]]:
             yield {
                 "Key": one["key"],
                 "ResourceId": one["resource_id"],
-                "ResourceType": one["resource_type"],
+                "ResourceType": _TYPES.get(one["resource_type"], one["resource_type"]),
                 "Value": one["value"],
             }
 
 
+_TYPES = {"vpc-elastic-ip": "elastic-ip"}  # moto's word -> EC2's
 _COLUMNS = {"key": "Key", "resource-id": "ResourceId", "resource-type": "ResourceType"}
 _COLUMNS |= {"value": "Value"}
 

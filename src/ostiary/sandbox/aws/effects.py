@@ -6,11 +6,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ostiary.sandbox.aws import behind, ec2_launch, ec2_tags, elb_checks, s3_buckets, s3_objects
+from ostiary.sandbox.aws import (
+    behind,
+    ec2_checks,
+    ec2_launch,
+    ec2_shown,
+    ec2_tags,
+    elb_checks,
+    elb_health,
+    s3_buckets,
+    s3_objects,
+)
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.ec2_protocol import ec2_response
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.operations import Operation
+from ostiary.sandbox.aws.parameters import MODELS
 from ostiary.sandbox.aws.replies import query_response
 from ostiary.sandbox.aws.rest_protocol import rest_response
 from ostiary.sandbox.aws.rest_xml import params_of_rest, rest_xml_response
@@ -18,6 +29,7 @@ from ostiary.sandbox.aws.s3_digests import check_digests, unchunked
 from ostiary.sandbox.aws.shapes import operation_model
 from ostiary.sandbox.http import Response
 
+_REFUSED = 400
 _WITH_BYTES = ("PutObject", "UploadPart")
 _JSON = ("content-type", "application/x-amz-json-1.1")
 
@@ -34,7 +46,7 @@ def _answer(call: Call, result: Mapping[str, Any]) -> Response:
     if call.service == "organizations":
         headers = (_JSON, ("x-amzn-requestid", call.request_id))
         return Response(200, json.dumps(result).encode(), headers)
-    operation = operation_model(call.service, call.operation)
+    operation = operation_model(MODELS.get(call.service, call.service), call.operation)
     if operation is None:
         raise AwsError("InvalidAction", f"Could not find operation {call.operation}")
     if call.service == "ec2":
@@ -45,17 +57,36 @@ def _answer(call: Call, result: Mapping[str, Any]) -> Response:
 
 
 def _behind(call: Call) -> Response:
-    """What moto answers, and the few operations that need more than it."""
+    """What moto answers, and what it does not know."""
     if call.service == "ec2":
-        ec2_launch.check_dry_run(call)
-        if call.operation == "RunInstances":
-            return ec2_launch.run_instances(call)
-        if call.operation in ("CreateTags", "DeleteTags"):
-            return _answer(call, ec2_tags.change(call))
-        if call.operation == "DescribeTags":
-            return _answer(call, ec2_tags.describe(call))
+        return _of_ec2(call)
     if call.service == "elasticloadbalancing":
-        elb_checks.check(call)
+        return _of_elb(call)
+    return behind.serve(call)
+
+
+def _of_ec2(call: Call) -> Response:
+    ec2_checks.check(call)
+    if call.operation == "RunInstances":
+        return ec2_launch.run_instances(call)
+    if call.operation in ("CreateTags", "DeleteTags"):
+        return _answer(call, ec2_tags.change(call))
+    if call.operation == "DescribeTags":
+        return _answer(call, ec2_tags.describe(call))
+    response = behind.serve(call)
+    if response.status >= _REFUSED:
+        raise behind.refused(response)
+    if call.operation == "DescribeInstances":
+        return ec2_shown.with_images(call, response)
+    return response
+
+
+def _of_elb(call: Call) -> Response:
+    elb_checks.check(call)
+    if call.operation == "DescribeTargetHealth":
+        return _answer(call, elb_health.describe(call))
+    if known := elb_checks.already(call):
+        return known
     return behind.serve(call)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ostiary.model.partition import PARTITIONS, Partition
 from ostiary.sandbox.aws.account_state import AwsAccount, AwsOrganization, OrganizationalUnit
+from ostiary.sandbox.aws.ec2_launches import Launches
 from ostiary.sandbox.aws.iam_state import (
     AccessKey,
     AwsError,
@@ -62,6 +63,7 @@ class Cloud:
             str, dict[str, Any]
         ] = {}  # what moto holds for this cloud (see behind.py)
         self.images = Images(self.new_hex)
+        self.launches = Launches()
         self.uploads = Uploads()
         self.bucket_policies: dict[str, str] = {}  # by name of the bucket, as they came
         self._random = random.Random(60002)  # noqa: S311 - a repeatable world; nothing here guards anything real
