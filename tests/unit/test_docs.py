@@ -23,6 +23,10 @@ from ostiary.cli import root
 from ostiary.doors.federation.proof import ProofResult
 from ostiary.doors.federation.reached import Reached
 from ostiary.doors.federation.role_groups import Preview
+from ostiary.doors.gateway.deploy import work as gateway_work
+from ostiary.doors.gateway.deploy.checklist import Item
+from ostiary.doors.gateway.deploy.work import Deployed, Node
+from ostiary.doors.gateway.importing.settings import Imported
 from ostiary.okta.app import AppKind
 from ostiary.okta.app_assignment import AppAssignmentKind
 from ostiary.okta.group import GroupKind
@@ -77,6 +81,34 @@ def test_the_page_of_commands_is_current():
     spec.loader.exec_module(module)
     hint = "run: .venv/bin/python docs/commands.py"
     assert text_of("reference/commands.md") == module.page(), hint
+
+
+def test_the_tables_of_the_inspection_are_current():
+    spec = importlib.util.spec_from_file_location("docs_gateway", DOCS / "gateway.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = text_of("reference/gateway-inspect.md")
+    assert text == module.page(text), "run: .venv/bin/python docs/gateway.py"
+    assert "`not-an-appliance`" in text
+
+
+def test_the_gateway_kinds_are_those_of_a_deployment():
+    rows = table(text_of("reference/kinds.md"), "| gateway kind")
+    for name, _, file in rows:
+        text = (TOP / "src/ostiary" / file.strip("`")).read_text("utf-8")
+        assert f"name = {name.replace('`', chr(34))}" in text
+    used = inspect.getsource(gateway_work.kinds_of)
+    classes = [
+        one
+        for row in rows[1:]
+        for one in re.findall(
+            r"^class (\w+Kind)\(",
+            (TOP / "src/ostiary" / row[2].strip("`")).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    positions = [used.index(f"{one}(") for one in classes]
+    assert positions == sorted(positions)
 
 
 def test_the_environment_of_the_page_is_what_the_code_reads():
@@ -244,6 +276,15 @@ def test_the_json_of_access_and_groups_is_described():
     assert keys_of("`groups preview`, `groups lint`") >= set(Preview("x").as_json())
 
 
+def test_the_json_of_the_gateway_is_described():
+    imported = Imported("", "", "", "", "", "", "", ())
+    assert keys_of("`gateway import`") >= set(imported.as_json())
+    deployed = Deployed("", "", "", "", (Node(*"abcde"),), "", False, None).as_json()
+    shown = keys_of("`gateway deploy`, `gateway checklist`")
+    assert shown >= {*deployed, *deployed["nodes"][0], *Item("", "", "", (), "").as_json()}
+    assert shown >= {"probes", "target", "state", "told", "steps", "removed"}
+
+
 def test_the_json_of_the_sandbox_is_described():
     source = (TOP / "src/ostiary/sandbox/daemon.py").read_text("utf-8")
     describe = source.partition("def describe(")[2].partition("\ndef ")[0]
@@ -290,6 +331,9 @@ def test_the_mistakes_of_the_seeds_are_named():
         "secret access key is printed",
         "list of actions is lost",
         "Create Users but not Update User Attributes",
+        "LocationConstraint=us-east-1",
+        "put-role-policyy",
+        "sts:Externalid",
     ):
         assert words in text, words
 
