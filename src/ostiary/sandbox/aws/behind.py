@@ -92,7 +92,7 @@ def refused(answer: Response) -> AwsError:
     root = etree.fromstring(answer.body)
     code, message = (root.findtext(f".//{{*}}{name}") or "" for name in ("Code", "Message"))
     # moto puts the whole collection where EC2 names one: '{'sg-1'}'
-    return AwsError(code, re.sub(r"'[{[]'([^']*)'[]}]'", r"'\1'", message), answer.status)
+    return AwsError(code, re.sub(r"'?[{[]'([^']*)'[]}]'?", r"'\1'", message), answer.status)
 
 
 def _body(call: Call) -> bytes:

@@ -62,6 +62,8 @@ def _behind(call: Call) -> Response:
         return _of_ec2(call)
     if call.service == "elasticloadbalancing":
         return _of_elb(call)
+    if call.operation == "DeleteCertificate":
+        elb_checks.check_certificate(call)
     return behind.serve(call)
 
 

@@ -194,6 +194,17 @@ def _delete_load_balancer(call: Call, there: _Backends) -> None:
         )
 
 
+def check_certificate(call: Call) -> None:
+    """ACM keeps a certificate that a listener has. Source: ACM API Reference, DeleteCertificate; words unverified."""
+    arn = call.params.get("CertificateArn", "")
+    with behind.entered(call.cloud, "elasticloadbalancing"):
+        for balancer in _Backends(call).elb.load_balancers.values():
+            for listener in balancer.listeners.values():
+                if arn in listener.certificates:
+                    text = f"Certificate {arn} in account {call.account.id} is in use."
+                    raise AwsError("ResourceInUseException", text)
+
+
 def already(call: Call) -> Response | None:
     """The answer for an object that is there with the same settings. Raises for one with others."""
     kinds = {"CreateLoadBalancer": "LoadBalancer", "CreateTargetGroup": "TargetGroup"}
