@@ -11,39 +11,23 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import deflate
 
 from ostiary.doors.gateway.image.disk import BLOCK, DamagedDisk
+from ostiary.doors.gateway.image.vmdk_header import (
+    AT_END,
+    ENTRIES,
+    SECTOR,
+    ZEROED,
+    Header,
+    parsed,
+)
 
-SECTOR = 512
-MAGIC = b"KDMV"
-_HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
 _GRAIN = struct.Struct("<QI")
-_AT_END = 0xFFFFFFFFFFFFFFFF  # directory offset of a disk that was written as a stream
-_COMPRESSED, _MARKERS = 0x10000, 0x20000
-_DEFLATE = 1
-_ENTRIES = 512  # grains of one grain table
-_GRAIN_SECTORS = range(8, 2049)
-_MOST_CAPACITY = 64 * 1024**4  # bytes: the largest EBS volume
+_MARKER = struct.Struct("<QII")
+_FOOTER, _END = 3, 0  # types of markers
 _MOST_DIRECTORY = 16 * 1024 * 1024  # bytes
-_DESCRIPTOR = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The fields that matter. Sizes and offsets are in sectors."""
-
-    version: int
-    flags: int
-    capacity: int
-    grain: int
-    descriptor: int
-    descriptor_size: int
-    entries: int
-    directory: int
-    compression: int
 
 
 class Vmdk:
@@ -53,26 +37,18 @@ class Vmdk:
 
     def __init__(self, fd: int, start: int, length: int) -> None:
         self._fd, self._start, self._length = fd, start, length
-        header = _parsed(self._pread(0, SECTOR))
-        if header.directory == _AT_END:
+        header = parsed(self._pread(0, SECTOR))
+        if header.directory == AT_END:
             header = self._footer(header)
         self.header = header
         self.capacity = header.capacity * SECTOR
         self._grain = header.grain * SECTOR
-        tables = -(-header.capacity // (header.grain * _ENTRIES))
+        tables = -(-header.capacity // (header.grain * ENTRIES))
         if tables * 4 > min(_MOST_DIRECTORY, length):
             raise DamagedDisk("vmdk-header", f"a directory of {tables} tables cannot be in it")
         self._directory = _sectors(self._pread(header.directory * SECTOR, tables * 4))
         self._tables: dict[int, array[int]] = {}
         self._last: tuple[int, bytes | bytearray] = (-1, b"")
-
-    def descriptor(self) -> str:
-        """The embedded text that names the disk's type and geometry; "" without one."""
-        size = min(self.header.descriptor_size * SECTOR, _DESCRIPTOR)
-        if not self.header.descriptor or not size:
-            return ""
-        text = self._pread(self.header.descriptor * SECTOR, size)
-        return text.partition(b"\0")[0].decode("utf-8", "replace")
 
     def read(self, offset: int, size: int) -> bytes:
         """See ``Disk.read``. What lies past the capacity is not there."""
@@ -97,11 +73,11 @@ class Vmdk:
             if not self._directory[table_index]:
                 continue
             table = self._read_table(table_index)
-            for first in range(0, _ENTRIES, per_block):
+            for first in range(0, ENTRIES, per_block):
                 places = table[first : first + per_block]
                 if not any(places):
                     continue
-                base = table_index * _ENTRIES + first
+                base = table_index * ENTRIES + first
                 block[:] = zeros
                 for within, grain in self._grains(base, places):
                     block[within * self._grain : within * self._grain + len(grain)] = grain
@@ -127,7 +103,7 @@ class Vmdk:
         """One grain, b"" where nothing is stored; the last one is kept, for readers of small pieces."""
         if self._last[0] == index:
             return self._last[1]
-        table_index, within = divmod(index, _ENTRIES)
+        table_index, within = divmod(index, ENTRIES)
         if not self._directory[table_index]:
             return b""
         place = self._table(table_index)[within]
@@ -145,6 +121,9 @@ class Vmdk:
         lba, size = _GRAIN.unpack_from(data, at)
         if lba != index * self.header.grain:
             raise DamagedDisk("vmdk-grain", f"where grain {index} should be is sector {lba}")
+        room = self.capacity - index * self._grain
+        if room <= 0:
+            raise DamagedDisk("vmdk-grain", f"grain {index} lies past the end of the disk")
         begin = at + _GRAIN.size
         if not size or size > self._grain + SECTOR:
             raise DamagedDisk("vmdk-grain", f"grain {index} says that it has {size} bytes")
@@ -156,7 +135,6 @@ class Vmdk:
             )
         except deflate.DeflateError as error:
             raise DamagedDisk("vmdk-grain", f"grain {index} cannot be inflated") from error
-        room = self.capacity - index * self._grain
         if len(grain) != self._grain and len(grain) < min(self._grain, room):
             raise DamagedDisk("vmdk-grain", f"grain {index} has {len(grain)} bytes")
         return grain[:room] if len(grain) > room else grain
@@ -170,14 +148,22 @@ class Vmdk:
         return self._tables[index]
 
     def _read_table(self, index: int) -> array[int]:
-        return _sectors(self._pread(self._directory[index] * SECTOR, _ENTRIES * 4))
+        table = _sectors(self._pread(self._directory[index] * SECTOR, ENTRIES * 4))
+        if self.header.flags & ZEROED:  # 1 is then no place but a grain of zeros
+            return array(table.typecode, (place if place != 1 else 0 for place in table))
+        return table
 
     def _footer(self, first: Header) -> Header:
-        """The header's copy near the end, which knows where the directory is."""
-        footer = _parsed(self._pread(self._length - 2 * SECTOR, SECTOR), "vmdk-footer")
-        if (footer.capacity, footer.grain) != (first.capacity, first.grain):
-            raise DamagedDisk("vmdk-footer", "header and footer say different sizes")
-        if footer.directory == _AT_END:
+        """The header's copy near the end, between two markers, which knows where the directory is."""
+        end = self._pread(self._length - 3 * SECTOR, 3 * SECTOR)
+        markers = _MARKER.unpack_from(end), _MARKER.unpack_from(end, 2 * SECTOR)
+        if markers[0][1:] != (0, _FOOTER) or markers[1] != (0, 0, _END):
+            raise DamagedDisk("vmdk-footer", "it does not end with a footer")
+        footer = parsed(end[SECTOR : 2 * SECTOR], "vmdk-footer")
+        ours, theirs = ((one.capacity, one.grain, one.flags) for one in (first, footer))
+        if ours != theirs:
+            raise DamagedDisk("vmdk-footer", "header and footer say different things")
+        if footer.directory == AT_END:
             raise DamagedDisk("vmdk-footer", "the footer does not say where the directory is")
         return footer
 
@@ -204,37 +190,3 @@ def _sectors(data: bytes) -> array[int]:
     if numbers.itemsize != 4 or struct.pack("=I", 1) != b"\1\0\0\0":  # noqa: PLR2004 - bytes
         numbers = array("L", struct.unpack(f"<{len(data) // 4}I", data))
     return numbers
-
-
-def _parsed(sector: bytes, code: str = "vmdk-header") -> Header:
-    fields = _HEADER.unpack_from(sector)
-    magic, version, flags, capacity, grain, descriptor, descriptor_size = fields[:7]
-    entries, _, directory, _, _, _, compression = fields[7:]
-    if magic != MAGIC:
-        raise DamagedDisk(code, "it does not begin with KDMV")
-    if version not in (1, 2, 3):
-        raise DamagedDisk(code, f"version {version} is not known")
-    if not flags & _COMPRESSED or not flags & _MARKERS:
-        raise DamagedDisk(
-            "vmdk-not-stream-optimized",
-            "its grains are not compressed: it is no streamOptimized disk",
-        )
-    if compression != _DEFLATE:
-        raise DamagedDisk("vmdk-compression", f"compression algorithm {compression} is not known")
-    if grain not in _GRAIN_SECTORS or grain & (grain - 1):
-        raise DamagedDisk(code, f"grains of {grain} sectors")
-    if entries != _ENTRIES:
-        raise DamagedDisk(code, f"grain tables of {entries} entries")
-    if not capacity or capacity * SECTOR > _MOST_CAPACITY:
-        raise DamagedDisk("vmdk-capacity", f"a capacity of {capacity} sectors")
-    return Header(
-        version,
-        flags,
-        capacity,
-        grain,
-        descriptor,
-        descriptor_size,
-        entries,
-        directory,
-        compression,
-    )
