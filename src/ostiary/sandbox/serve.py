@@ -9,7 +9,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 CUT = "ostiary.cut"
 MAX_BODY = 96 * 1024 * 1024  # a part of an upload and what is around it
+TOO_LARGE = Response(
+    413,
+    f"A request of more than {MAX_BODY} bytes is not taken here: send it in parts.\n".encode(),
+    (("content-type", "text/plain"), ("connection", "close")),
+)
 
 
 def application(world: World, handler: Handler) -> Callable[..., Awaitable[None]]:
@@ -34,11 +39,14 @@ def application(world: World, handler: Handler) -> Callable[..., Awaitable[None]
     async def app(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = await _body(receive)
+        headers = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
+        body = await _body(receive, dict(headers))
+        if body is None:
+            await _send(send, TOO_LARGE, head_only=False)
+            return
         target = scope["raw_path"].decode("latin-1")
         if scope["query_string"]:
             target += "?" + scope["query_string"].decode("latin-1")
-        headers = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"])
         host = next((value for name, value in headers if name == "host"), "localhost")
         request = Request(scope["method"], target, headers, body, f"{scope['scheme']}://{host}")
         if world.switches.latency:
@@ -57,7 +65,14 @@ def application(world: World, handler: Handler) -> Callable[..., Awaitable[None]
     return app
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, headers: Mapping[str, str]) -> bytes | None:
+    """The whole body; None for one above MAX_BODY, which is read to its end and kept no further than that.
+
+    A client that waits for ``100 Continue`` has not sent it yet and need not.
+    """
+    declared = headers.get("content-length", "")
+    if "expect" in headers and declared.isdigit() and int(declared) > MAX_BODY:
+        return None
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -65,10 +80,11 @@ async def _body(receive: Receive) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size > MAX_BODY:
-            return b""
-        chunks.append(chunk)
+            chunks.clear()
+        else:
+            chunks.append(chunk)
         if not message.get("more_body"):
-            return b"".join(chunks)
+            return b"".join(chunks) if size <= MAX_BODY else None
 
 
 async def _send(send: Send, response: Response, *, head_only: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ostiary.sandbox.aws import behind, ec2_disks, ec2_shown
 from ostiary.sandbox.aws.call import Call
+from ostiary.sandbox.aws.ec2_templates import listed, tags_for, with_template
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.images.launching import launchable
 from ostiary.sandbox.aws.images.state import Image
@@ -65,7 +66,7 @@ def run_instances(call: Call) -> Response:
 
 
 def _run(call: Call, backend: Any) -> list[str]:
-    template, data = _with_template(call.params, backend)
+    template, data = with_template(call.params, backend)
     if strange := sorted(set(data) - _KNOWN):
         raise AwsError("NotImplemented", f"RunInstances with {strange[0]} is not served here", 501)
     image = _image(call, data)
@@ -87,55 +88,9 @@ def _run(call: Call, backend: Any) -> list[str]:
     for instance_id in started:
         instance = backend.get_instance(instance_id)
         _settle(instance, template, data)
-        ec2_disks.attach(instance, disks, _tags(data, "volume"))
+        ec2_disks.attach(instance, disks, tags_for(data, "volume"))
         call.cloud.launches.images[instance_id] = image
     return started
-
-
-def _with_template(params: Mapping[str, Any], backend: Any) -> tuple[Any, dict[str, Any]]:
-    """The version of the launch template, None without one, and what it and the request say together."""
-    named = params.get("LaunchTemplate")
-    own = {name: value for name, value in params.items() if name != "LaunchTemplate"}
-    if not named:
-        return None, own
-    found = [
-        one
-        for one in backend.launch_templates.values()
-        if one.id == named.get("LaunchTemplateId") or one.name == named.get("LaunchTemplateName")
-    ]
-    if not found:
-        kind = "Id" if "LaunchTemplateId" in named else "Name"
-        wanted = named.get(f"LaunchTemplate{kind}")
-        raise AwsError(
-            f"InvalidLaunchTemplate{kind}.{'NotFound' if kind == 'Id' else 'NotFoundException'}",
-            f"The specified launch template, with template {kind if kind == 'Name' else 'ID'} {wanted},"
-            " does not exist.",
-        )
-    asked = named.get("Version", "$Default")
-    numbers = {
-        "$Default": found[0].default_version_number,
-        "$Latest": found[0].latest_version_number,
-    }
-    version = next(
-        (one for one in found[0].versions if str(one.number) == str(numbers.get(asked, asked))),
-        None,
-    )
-    if version is None:
-        raise AwsError(
-            "InvalidLaunchTemplateId.VersionNotFound",
-            f"Could not find the specified version {asked} for the launch template with ID {found[0].id}.",
-        )
-    data = {**version.data, **own}
-    data["TagSpecifications"] = [
-        *_list(version.data.get("TagSpecifications")),
-        *_list(own.get("TagSpecifications")),
-    ]
-    return version, data
-
-
-def _list(value: Any) -> list[Any]:
-    """moto keeps a list of a launch template as the list, or as it came: numbered."""
-    return list(value.values()) if isinstance(value, Mapping) else list(value or ())
 
 
 def _image(call: Call, data: Mapping[str, Any]) -> Image:
@@ -172,7 +127,7 @@ def _subnet(data: Mapping[str, Any], backend: Any) -> Any:
 
 
 def _groups(data: Mapping[str, Any], subnet: Any, backend: Any) -> list[str]:
-    wanted = _list(data.get("SecurityGroupIds"))
+    wanted = listed(data.get("SecurityGroupIds"))
     if not wanted:
         return [backend.get_security_group_from_name("default", subnet.vpc_id).id]
     for one in wanted:
@@ -211,8 +166,8 @@ def _settle(instance: Any, template: Any, data: Mapping[str, Any]) -> None:
     instance.monitoring_state = "enabled" if _true(monitoring.get("Enabled")) else "disabled"
     for interface in instance.nics.values():
         interface.delete_on_termination = True
-        interface.add_tags(_tags(data, "network-interface"))
-    instance.add_tags(_tags(data, "instance"))
+        interface.add_tags(tags_for(data, "network-interface"))
+    instance.add_tags(tags_for(data, "instance"))
     if template is not None:
         instance.add_tags(
             {
@@ -220,16 +175,6 @@ def _settle(instance: Any, template: Any, data: Mapping[str, Any]) -> None:
                 "aws:ec2launchtemplate:version": str(template.number),
             }
         )
-
-
-def _tags(data: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """The tags that template and request give to what is made; the request's go over the template's."""
-    return {
-        tag["Key"]: tag.get("Value", "")
-        for one in data.get("TagSpecifications") or ()
-        if one.get("ResourceType") == kind
-        for tag in _list(one.get("Tags"))
-    }
 
 
 def _true(value: object) -> bool:

@@ -12,6 +12,7 @@ from ostiary.sandbox.aws import (
     ec2_launch,
     ec2_shown,
     ec2_tags,
+    elb_again,
     elb_checks,
     elb_health,
     s3_buckets,
@@ -87,7 +88,7 @@ def _of_elb(call: Call) -> Response:
     elb_checks.check(call)
     if call.operation == "DescribeTargetHealth":
         return _answer(call, elb_health.describe(call))
-    if known := elb_checks.already(call):
+    if known := elb_again.already(call):
         return known
     return behind.serve(call)
 

@@ -1,4 +1,4 @@
-"""What Elastic Load Balancing refuses, or answers with what is there already, and moto does not.
+"""What Elastic Load Balancing refuses and moto does not.
 
 Source: Elastic Load Balancing API Reference (version 2015-12-01): errors of CreateLoadBalancer, CreateTargetGroup,
 RegisterTargets, CreateListener, ModifyListener, DeleteLoadBalancer. Unverified: most of the words, as the reference gives codes.
@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, urlencode
 from ostiary.sandbox.aws import behind
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
-from ostiary.sandbox.http import Response
 
 _NAME = 32
 _LEAST_ZONES = 2
@@ -27,10 +26,10 @@ def check(call: Call) -> None:
     if found is None:
         return
     with behind.entered(call.cloud, "elasticloadbalancing"):
-        found(call, _Backends(call))
+        found(call, Backends(call))
 
 
-class _Backends:
+class Backends:
     """moto's stores of the caller's account and region."""
 
     def __init__(self, call: Call) -> None:
@@ -56,7 +55,7 @@ class _Backends:
         return found
 
 
-def _create_load_balancer(call: Call, there: _Backends) -> None:
+def _create_load_balancer(call: Call, there: Backends) -> None:
     params = call.params
     _check_name("load balancer", params["Name"])
     if params.get("Type", "application") != "application":
@@ -106,7 +105,7 @@ def _check_name(kind: str, name: str) -> None:
         raise AwsError("ValidationError", f"The {kind} name '{name}' {fault}")
 
 
-def _check_groups(group_ids: list[str], vpc_id: str, there: _Backends) -> None:
+def _check_groups(group_ids: list[str], vpc_id: str, there: Backends) -> None:
     for one in group_ids:
         group = there.ec2.get_security_group_from_id(one)
         if group is None or group.vpc_id != vpc_id:
@@ -116,16 +115,16 @@ def _check_groups(group_ids: list[str], vpc_id: str, there: _Backends) -> None:
             )
 
 
-def _create_target_group(call: Call, _: _Backends) -> None:
+def _create_target_group(call: Call, _: Backends) -> None:
     _check_name("target group", call.params["Name"])
 
 
-def _set_security_groups(call: Call, there: _Backends) -> None:
+def _set_security_groups(call: Call, there: Backends) -> None:
     balancer = there.balancer(call.params["LoadBalancerArn"])
     _check_groups(call.params["SecurityGroups"], balancer.vpc_id, there)
 
 
-def _register_targets(call: Call, there: _Backends) -> None:
+def _register_targets(call: Call, there: Backends) -> None:
     group = there.elb.target_groups.get(call.params["TargetGroupArn"])
     if group is None or group.target_type != "instance":
         return
@@ -143,7 +142,7 @@ def _register_targets(call: Call, there: _Backends) -> None:
         )
 
 
-def _create_listener(call: Call, there: _Backends) -> None:
+def _create_listener(call: Call, there: Backends) -> None:
     balancer = there.balancer(call.params["LoadBalancerArn"])
     port = call.params.get("Port")
     if any(int(one.port) == port for one in balancer.listeners.values()):
@@ -154,7 +153,7 @@ def _create_listener(call: Call, there: _Backends) -> None:
     _check_listener(call, there, call.params.get("Protocol"), has_certificate=False)
 
 
-def _modify_listener(call: Call, there: _Backends) -> None:
+def _modify_listener(call: Call, there: Backends) -> None:
     for balancer in there.elb.load_balancers.values():
         found = balancer.listeners.get(call.params["ListenerArn"])
         if found is not None:
@@ -163,7 +162,7 @@ def _modify_listener(call: Call, there: _Backends) -> None:
 
 
 def _check_listener(
-    call: Call, there: _Backends, protocol: str | None, *, has_certificate: bool
+    call: Call, there: Backends, protocol: str | None, *, has_certificate: bool
 ) -> None:
     wanted = [one.get("CertificateArn", "") for one in call.params.get("Certificates") or ()]
     if protocol == "HTTPS" and not wanted and not has_certificate:
@@ -185,7 +184,7 @@ def _forwarded(actions: list[dict[str, Any]]) -> Iterator[str]:
             yield one["TargetGroupArn"]
 
 
-def _delete_load_balancer(call: Call, there: _Backends) -> None:
+def _delete_load_balancer(call: Call, there: Backends) -> None:
     found = there.elb.load_balancers.get(call.params["LoadBalancerArn"])
     if found is not None and found.attrs.get("deletion_protection.enabled") == "true":
         raise AwsError(
@@ -198,58 +197,14 @@ def check_certificate(call: Call) -> None:
     """ACM keeps a certificate that a listener has. Source: ACM API Reference, DeleteCertificate; words unverified."""
     arn = call.params.get("CertificateArn", "")
     with behind.entered(call.cloud, "elasticloadbalancing"):
-        for balancer in _Backends(call).elb.load_balancers.values():
+        for balancer in Backends(call).elb.load_balancers.values():
             for listener in balancer.listeners.values():
                 if arn in listener.certificates:
                     text = f"Certificate {arn} in account {call.account.id} is in use."
                     raise AwsError("ResourceInUseException", text)
 
 
-def already(call: Call) -> Response | None:
-    """The answer for an object that is there with the same settings. Raises for one with others."""
-    kinds = {"CreateLoadBalancer": "LoadBalancer", "CreateTargetGroup": "TargetGroup"}
-    kind = kinds.get(call.operation)
-    if kind is None:
-        return None
-    name = call.params["Name"]
-    with behind.entered(call.cloud, "elasticloadbalancing"):
-        elb = _Backends(call).elb
-        every = elb.load_balancers if kind == "LoadBalancer" else elb.target_groups
-        known = next((one for one in every.values() if one.name == name), None)
-        if known is None:
-            return None
-        same = _same_balancer if kind == "LoadBalancer" else _same_group
-        if not same(call.params, known):
-            word = "load balancer" if kind == "LoadBalancer" else "target group"
-            raise AwsError(
-                f"Duplicate{kind}Name",
-                f"A {word} with the same name '{name}' exists, but with different settings",
-            )
-        answer = behind.ask(call, f"Describe{kind}s", {"Names.member.1": name})
-    body = answer.body.replace(f"Describe{kind}s".encode(), f"Create{kind}".encode())
-    return Response(answer.status, body, answer.headers)
-
-
-def _same_balancer(params: Mapping[str, Any], known: Any) -> bool:
-    groups = set(params.get("SecurityGroups") or known.security_groups)
-    return (
-        {one.id for one in known.subnets} == set(params.get("Subnets") or ())
-        and groups == set(known.security_groups)
-        and params.get("Scheme", "internet-facing") == known.scheme
-    )
-
-
-def _same_group(params: Mapping[str, Any], known: Any) -> bool:
-    return (
-        (params.get("Protocol"), params.get("VpcId")) == (known.protocol, known.vpc_id)
-        and str(params.get("Port")) == str(known.port)
-        and params.get("TargetType", "instance") == known.target_type
-        and params.get("HealthCheckPath") in (None, known.health_check_path)
-        and params.get("HealthCheckProtocol") in (None, known.health_check_protocol)
-    )
-
-
-_OF_OPERATION: Mapping[str, Callable[[Call, _Backends], None]] = {
+_OF_OPERATION: Mapping[str, Callable[[Call, Backends], None]] = {
     "CreateListener": _create_listener,
     "CreateLoadBalancer": _create_load_balancer,
     "CreateTargetGroup": _create_target_group,

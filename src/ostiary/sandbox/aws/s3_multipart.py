@@ -7,19 +7,17 @@ for a checksum of another kind than the upload's; what an upload that names no a
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from typing import Any
 from urllib.parse import quote
 
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_state import AwsError
-from ostiary.sandbox.aws.rest_xml import malformed_xml
+from ostiary.sandbox.aws.s3_completion import parts_of_list
 from ostiary.sandbox.aws.s3_digests import LENGTHS, told
 from ostiary.sandbox.aws.s3_objects import keep_object
-from ostiary.sandbox.aws.s3_uploads import COMPOSITE, Part, Upload, checked_type
+from ostiary.sandbox.aws.s3_uploads import Upload, checked_type
 
-LEAST_PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
 PAGE = 1000
 _KEPT_HEADERS = ("content-type", "content-disposition", "content-language", "cache-control")
@@ -158,7 +156,7 @@ def list_multipart_uploads(call: Call) -> dict[str, Any]:
 
 def complete_multipart_upload(call: Call) -> dict[str, Any]:
     upload = _upload(call)
-    parts = _listed(upload, (call.params.get("MultipartUpload") or {}).get("Parts") or [])
+    parts = parts_of_list(upload, (call.params.get("MultipartUpload") or {}).get("Parts") or [])
     size = call.params.get("MpuObjectSize")
     if size is not None and int(size) != sum(part.size for part in parts):
         text = f"The provided 'x-amz-mp-object-size' header value {size} does not match what was computed"
@@ -221,55 +219,3 @@ def _page_size(call: Call, name: str) -> int:
         text = f"Argument {name} must be an integer between 0 and 2147483647"
         raise AwsError("InvalidArgument", text)
     return min(int(asked), PAGE)
-
-
-def _listed(upload: Upload, asked: list[dict[str, Any]]) -> list[Part]:
-    """The parts of a completion. Raises MalformedXML, InvalidPartOrder, InvalidPart, InvalidRequest, EntityTooSmall."""
-    if not asked or any("PartNumber" not in one or "ETag" not in one for one in asked):
-        raise malformed_xml()
-    numbers = [one["PartNumber"] for one in asked]
-    if numbers != sorted(set(numbers)):
-        raise AwsError(
-            "InvalidPartOrder",
-            "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
-            members={"UploadId": upload.id},
-        )
-    parts = [_checked(upload, one) for one in asked]
-    for part in parts[:-1]:
-        if part.size < LEAST_PART:
-            raise AwsError(
-                "EntityTooSmall",
-                "Your proposed upload is smaller than the minimum allowed size",
-                members={
-                    "ETag": part.md5.hex(),
-                    "MinSizeAllowed": str(LEAST_PART),
-                    "PartNumber": str(part.number),
-                    "ProposedSize": str(part.size),
-                },
-            )
-    return parts
-
-
-def _checked(upload: Upload, one: dict[str, Any]) -> Part:
-    number, part = one["PartNumber"], upload.parts.get(one["PartNumber"])
-    wrong = AwsError(
-        "InvalidPart",
-        "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified"
-        " entity tag may not match the part's entity tag.",
-        members={"ETag": one["ETag"].strip('"'), "PartNumber": str(number), "UploadId": upload.id},
-    )
-    if part is None or one["ETag"].strip('"') != part.md5.hex():
-        raise wrong
-    said = {name: one[f"Checksum{name}"] for name in LENGTHS if one.get(f"Checksum{name}")}
-    if any(
-        name != part.algorithm or base64.b64encode(part.checksum).decode() != text
-        for name, text in said.items()
-    ):
-        raise wrong
-    if upload.type == COMPOSITE and not said:
-        raise AwsError(
-            "InvalidRequest",
-            f"The upload was created using a {upload.algorithm.lower()} checksum. The complete request must include the"
-            f" checksum for each part. It was missing for part {number} in the request.",
-        )
-    return part
