@@ -160,9 +160,9 @@ class Vmdk:
         if markers[0][1:] != (0, _FOOTER) or markers[1] != (0, 0, _END):
             raise DamagedDisk("vmdk-footer", "it does not end with a footer")
         footer = parsed(end[SECTOR : 2 * SECTOR], "vmdk-footer")
-        ours, theirs = ((one.capacity, one.grain, one.flags) for one in (first, footer))
+        ours, theirs = ((one.capacity, one.grain) for one in (first, footer))
         if ours != theirs:
-            raise DamagedDisk("vmdk-footer", "header and footer say different things")
+            raise DamagedDisk("vmdk-footer", "header and footer say different sizes")
         if footer.directory == AT_END:
             raise DamagedDisk("vmdk-footer", "the footer does not say where the directory is")
         return footer
