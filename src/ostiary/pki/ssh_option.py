@@ -1,0 +1,77 @@
+"""Critical options and extensions of SSH certificates: pairs of name and data, in the order that they must have.
+
+Source: OpenSSH PROTOCOL.certkeys, "Critical options" and "Extensions": lexically ordered, each name once; a flag has no
+data, a value is a string within the data.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from ostiary.errors import OstiaryError
+from ostiary.pki.ssh_wire import Reader, encoded, string, unreadable
+
+Option: TypeAlias = tuple[str, bytes]
+Options: TypeAlias = tuple[Option, ...]
+
+FORCE_COMMAND = "force-command"
+SOURCE_ADDRESS = "source-address"
+VERIFY_REQUIRED = "verify-required"
+NO_TOUCH_REQUIRED = "no-touch-required"
+PERMITS = (
+    "permit-X11-forwarding",
+    "permit-agent-forwarding",
+    "permit-port-forwarding",
+    "permit-pty",
+    "permit-user-rc",
+)
+CRITICAL_FLAGS = frozenset({VERIFY_REQUIRED})
+CRITICAL_VALUES = frozenset({FORCE_COMMAND, SOURCE_ADDRESS})
+EXTENSION_FLAGS = frozenset({*PERMITS, NO_TOUCH_REQUIRED})
+
+
+def flag(name: str) -> Option:
+    return name, b""
+
+
+def valued(name: str, value: str) -> Option:
+    return name, string(encoded(value))
+
+
+def value_of(option: Option) -> str:
+    """The text in a valued option. Raises OstiaryError when its data is not one text."""
+    reader = Reader(option[1])
+    value = reader.text()
+    reader.end()
+    return value
+
+
+def ordered(options: Iterable[Option]) -> Options:
+    """By name, as C's strcmp orders; of one name flags first."""
+    return tuple(sorted(options, key=lambda one: (encoded(one[0]), one[1] != b"", one[1][4:])))
+
+
+def write(options: Options) -> bytes:
+    return b"".join([string(encoded(name)) + string(data) for name, data in options])
+
+
+def read(data: bytes, *, lenient: bool) -> Options:
+    """``lenient`` takes any order and repetition, as sshd does. Raises OstiaryError."""
+    reader = Reader(data)
+    options: list[Option] = []
+    while reader.more:
+        options.append((reader.text(), reader.string()))
+    names = [encoded(name) for name, _ in options]
+    if not lenient and any(second <= first for first, second in itertools.pairwise(names)):
+        raise unreadable("its options are not in order, or one is there twice")
+    return tuple(options)
+
+
+def readable(option: Option) -> str | None:
+    """The text of a valued option, None when its data is something else."""
+    try:
+        return value_of(option)
+    except OstiaryError:
+        return None
