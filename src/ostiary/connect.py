@@ -18,7 +18,6 @@ import httpx2
 
 from ostiary.aws.account_reading import Readings
 from ostiary.aws.admin_path import AdminPathCheck
-from ostiary.aws.ebs_direct import Send
 from ostiary.aws.fleet import Fleet
 from ostiary.aws.iam_role import IamRoleKind
 from ostiary.aws.kms_wrap import KmsWrap
@@ -28,6 +27,7 @@ from ostiary.aws.region import partition_of, region_of
 from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.saml_provider import SamlProviderKind
 from ostiary.aws.session import Aws
+from ostiary.aws.signed_calls import Send
 from ostiary.aws.trust_statement import TrustStatementKind
 from ostiary.errors import EstateError, UsageError
 from ostiary.model.estate import DEFAULT_STORE, Estate, OrganizationSettings, OrgSettings, resolve

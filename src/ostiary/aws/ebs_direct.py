@@ -1,47 +1,36 @@
 """The EBS direct APIs: a snapshot made block by block, without a volume, a bucket or an instance.
 
-Blocks go over a lean signed path (``signing.py``, urllib3), the few other calls through botocore. Source: Amazon EBS User Guide,
-"EBS direct APIs"; EBS direct APIs API Reference.
+Blocks go over the lean signed path (``signed_calls.py``), the few other calls through botocore. Source: Amazon EBS User
+Guide, "EBS direct APIs"; EBS direct APIs API Reference.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
-import json
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
-from urllib.parse import urlsplit
+from typing import Any
 
-import urllib3
-
+from ostiary.aws.machine_image import snapshot_state
 from ostiary.aws.session import Aws
-from ostiary.aws.signing import UNSIGNED, RequestSigner
-from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Throttled, Unreachable
+from ostiary.aws.signed_calls import Send, SignedCalls
+from ostiary.aws.signing import UNSIGNED
+from ostiary.errors import Conflict, NotFound, UsageError
 
 BLOCK = 512 * 1024
 MOST_MINUTES = 4320
-RETRY_FOR = 150.0  # seconds of one block with all its retries
-LONGEST_WAIT = 8.0
-_THROTTLED = ("RequestThrottled", "Throttl", "ConcurrentLimitExceeded", "SlowDown")
-_AGAIN = (500, 502, 503, 504)
-
-# Method, URL, headers, body -> status, headers, body. Raises OSError or urllib3's HTTPError for a lost answer.
-Send: TypeAlias = Callable[
-    [str, str, Mapping[str, str], bytes | memoryview], tuple[int, Mapping[str, str], bytes]
-]
+LOOKS = 10  # a second apart, at a snapshot whose completion was refused
+_EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A pending snapshot."""
+    """A snapshot that takes blocks; ``state`` is pending unless ``token`` was known and time went on."""
 
     snapshot_id: str
-    block_size: int
-    parent: str
+    state: str
 
 
 class EbsDirect:
@@ -55,11 +44,7 @@ class EbsDirect:
     ) -> None:
         self._aws = aws
         self._region = region
-        endpoint = urlsplit(aws.client("ebs", region).meta.endpoint_url)
-        self._origin = f"{endpoint.scheme}://{endpoint.netloc}"
-        self._host = endpoint.netloc
-        self._signer = RequestSigner("ebs", region, aws.clients.credentials)
-        self._send = send or _network(aws.clients.ca_bundle(), connections)
+        self._calls = SignedCalls(aws, "ebs", region, connections=connections, send=send)
 
     def start(
         self,
@@ -74,6 +59,12 @@ class EbsDirect:
     ) -> Started:
         """Begin a snapshot of ``size`` GiB; with a known ``token`` the one that was begun with it."""
         more: dict[str, Any] = {}
+        if parent and kms_key:
+            raise UsageError(
+                f"cannot encrypt what builds on {parent}",
+                why="EBS takes a parent or a key, not both: with a parent its key stays",
+                fix="leave --kms-key or --parent out",
+            )
         if parent:
             more["ParentSnapshotId"] = parent
         elif kms_key:
@@ -90,32 +81,57 @@ class EbsDirect:
             Tags=[{"Key": key, "Value": value} for key, value in sorted(tags.items())],
             **more,
         )
-        return Started(answer["SnapshotId"], int(answer["BlockSize"]), parent)
+        snapshot_id, size_of_block = str(answer["SnapshotId"]), int(answer["BlockSize"])
+        if size_of_block != BLOCK:
+            raise Conflict(
+                f"cannot send blocks to {snapshot_id}",
+                why=f"it wants blocks of {size_of_block} bytes, not {BLOCK}",
+                fix="import by another route: --route import-snapshot",
+            )
+        return Started(snapshot_id, str(answer.get("Status", "pending")))
 
     def put(self, snapshot_id: str, index: int, data: bytes | memoryview, checksum: str) -> None:
         """Send one block with its SHA-256 (base64). Repeating it is fine. Raises what the service says."""
         headers = {
-            "host": self._host,
             "x-amz-data-length": str(BLOCK),
             "x-amz-checksum": checksum,
             "x-amz-checksum-algorithm": "SHA256",
         }
-        self._exchange("PUT", f"/snapshots/{snapshot_id}/blocks/{index}", {}, headers, data)
+        path = f"/snapshots/{snapshot_id}/blocks/{index}"
+        what = f"cannot send block {index} of {snapshot_id}"
+        with _begun_anew():
+            self._calls.exchange(what, "PUT", path, payload=UNSIGNED, headers=headers, body=data)
 
     def complete(self, snapshot_id: str, digests: Mapping[int, bytes]) -> None:
-        """Say that these blocks, with these SHA-256, are all that was put."""
+        """Say that these blocks, with these SHA-256, are all that was put. Saying it again is fine.
+
+        Whether the service takes it twice is not documented: when it is refused, what counts is whether it completed.
+        """
         linear = hashlib.sha256(b"".join(digests[index] for index in sorted(digests))).digest()
-        self._aws.call(
-            "ebs",
-            "complete_snapshot",
-            region=self._region,
-            repeatable=True,
-            SnapshotId=snapshot_id,
-            ChangedBlocksCount=len(digests),
-            Checksum=base64.b64encode(linear).decode(),
-            ChecksumAlgorithm="SHA256",
-            ChecksumAggregationMethod="LINEAR",
-        )
+        try:
+            with _begun_anew():
+                self._aws.call(
+                    "ebs",
+                    "complete_snapshot",
+                    region=self._region,
+                    repeatable=True,
+                    SnapshotId=snapshot_id,
+                    ChangedBlocksCount=len(digests),
+                    Checksum=base64.b64encode(linear).decode(),
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumAggregationMethod="LINEAR",
+                )
+        except Conflict:
+            if not self._completed(snapshot_id):
+                raise
+
+    def _completed(self, snapshot_id: str) -> bool:
+        for _ in range(LOOKS):
+            state, _ = snapshot_state(self._aws, self._region, snapshot_id)
+            if state != "pending":
+                return state == "completed"
+            self._aws.pause(1.0)
+        return False
 
     def blocks(self, snapshot_id: str) -> Iterator[tuple[int, bytes]]:
         """Index and bytes of every block that a completed snapshot has, each checked against its checksum."""
@@ -125,7 +141,8 @@ class EbsDirect:
             index = int(one["BlockIndex"])
             path = f"/snapshots/{snapshot_id}/blocks/{index}"
             query = {"blockToken": str(one["BlockToken"])}
-            headers, data = self._exchange("GET", path, query, {"host": self._host}, b"")
+            what = f"cannot read block {index} of {snapshot_id}"
+            headers, data = self._calls.exchange(what, "GET", path, payload=_EMPTY, query=query)
             checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
             if headers.get("x-amz-checksum") != checksum:
                 raise Conflict(
@@ -133,93 +150,12 @@ class EbsDirect:
                 )
             yield index, data
 
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        body: bytes | memoryview,
-    ) -> tuple[Mapping[str, str], bytes]:
-        what = f"cannot {'send' if method == 'PUT' else 'read'} block {path.rpartition('/')[2]}"
-        payload = UNSIGNED if method == "PUT" else hashlib.sha256(b"").hexdigest()
-        deadline = time.monotonic() + RETRY_FOR
-        attempt = 0
-        while True:
-            signed = self._signer.sign(method, path, query, headers, payload)
-            url = self._origin + path + _query(query)
-            try:
-                status, answered, content = self._send(method, url, signed, body)
-            except (OSError, urllib3.exceptions.HTTPError) as lost:
-                failure: OstiaryError = Unreachable(
-                    what,
-                    why=f"{type(lost).__name__}: {lost}",
-                    fix="check the network, then run the same command again",
-                    maybe_done=method == "PUT",
-                )
-                again = True
-            else:
-                if status < 300:  # noqa: PLR2004 - HTTP's own number
-                    return answered, content
-                failure, again = _refused(what, status, answered, content)
-            wait = random.uniform(0, min(LONGEST_WAIT, 0.2 * 2**attempt))  # noqa: S311 - jitter
-            if not again or time.monotonic() + wait > deadline:
-                raise failure
-            self._aws.pause(wait)
-            attempt += 1
 
-
-def _query(query: Mapping[str, str]) -> str:
-    if not query:
-        return ""
-    from urllib.parse import urlencode  # noqa: PLC0415 - only for reading back
-
-    return "?" + urlencode(query)
-
-
-def _refused(
-    what: str, status: int, headers: Mapping[str, str], body: bytes
-) -> tuple[OstiaryError, bool]:
-    """The error of our tree, and whether the same call may go well later."""
-    code = headers.get("x-amzn-errortype", "").partition(":")[0] or str(status)
+@contextlib.contextmanager
+def _begun_anew() -> Iterator[None]:
+    """What the service no longer takes, or no longer has, is no use: the next run begins another snapshot."""
     try:
-        said = json.loads(body or b"{}")
-    except ValueError:
-        said = {}
-    message = said.get("Message") or said.get("message") or ""
-    reason = f" {said['Reason']}" if said.get("Reason") else ""
-    why = f"{code}{reason}: {message}"
-    if any(word in code for word in _THROTTLED) or status == 429:  # noqa: PLR2004
-        return Throttled(
-            what, why=why, fix="run the same command again in a minute", code=code
-        ), True
-    if status in _AGAIN:
-        return Unreachable(what, why=why, fix="run the same command again", code=code), True
-    if status == 404:  # noqa: PLR2004
-        return NotFound(what, why=why, code=code), False
-    if status in (401, 403):
-        fix = "allow ebs:StartSnapshot, PutSnapshotBlock, CompleteSnapshot to this caller"
-        return Denied(what, why=why, fix=fix, code=code), False
-    return Conflict(what, why=why, fix="run the same command again", code=code), False
-
-
-def _network(ca_bundle: str, connections: int) -> Send:
-    pool = urllib3.PoolManager(
-        num_pools=1,
-        maxsize=connections,
-        block=True,
-        retries=False,
-        timeout=urllib3.Timeout(connect=10, read=60),
-        ca_certs=ca_bundle,
-        cert_reqs="CERT_REQUIRED",
-    )
-
-    def send(
-        method: str, url: str, headers: Mapping[str, str], body: bytes | memoryview
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        sent: Any = body or None  # urllib3 takes whatever has bytes; its types know only bytes
-        response = pool.request(method, url, headers=dict(headers), body=sent)
-        found = {name.lower(): value for name, value in response.headers.items()}
-        return response.status, found, response.data
-
-    return send
+        yield
+    except (Conflict, NotFound) as refused:
+        fix = "run the same command again: it begins a new snapshot"
+        raise Conflict(refused.what, why=refused.why, fix=fix, code=refused.code) from refused

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ostiary.aws.ebs_direct import BLOCK, EbsDirect
 from ostiary.doors.gateway.image.disk import Disk
+from ostiary.doors.gateway.importing.acknowledged import Acknowledged
 from ostiary.errors import Conflict, Interrupted, OstiaryError
 from ostiary.plan.runs import Log
 
@@ -24,6 +24,7 @@ GIB = 1024**3
 SLOWEST = 1_000_000  # bytes a second at which a snapshot must still come to its end in time
 ZEROS = bytes(BLOCK)
 ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
+_OTHER = "block {} is another one than an earlier run sent: the file changed between runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +39,13 @@ class Sent:
     size: int  # GiB
 
 
-@dataclass(slots=True)
-class Acknowledged:
-    """The log of one snapshot: which blocks were put, with their digests."""
-
-    log: Log
-    snapshot_id: str = ""
-    put: dict[int, bytes] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, log: Log) -> Acknowledged:
-        found = cls(log)
-        for line in log.read().split(b"\n"):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # the cut end that a kill leaves
-            if "snapshot" in record:
-                found.snapshot_id, found.put = record["snapshot"], {}
-            for index, digest in record.get("put", {}).items():
-                found.put[int(index)] = base64.b64decode(digest)
-        return found
-
-    def begin(self, snapshot_id: str) -> None:
-        if self.snapshot_id != snapshot_id:
-            self.log.append(json.dumps({"snapshot": snapshot_id}).encode() + b"\n")
-            self.snapshot_id, self.put = snapshot_id, {}
-
-    def append(self, put: Mapping[int, bytes]) -> None:
-        told = {str(index): base64.b64encode(digest).decode() for index, digest in put.items()}
-        self.log.append(json.dumps({"put": told}).encode() + b"\n")
+def changed(snapshot_id: str, why: str) -> Conflict:
+    return Conflict(
+        f"cannot go on with {snapshot_id}",
+        why=why,
+        fix="put the former file back, or begin anew: ostiary gateway cancel FILE",
+        code="file-changed",
+    )
 
 
 def minutes_for(size: int) -> int:
@@ -89,11 +67,13 @@ def send(
     connections: int = 16,
     on_bytes: Callable[[int, int], None] | None = None,
     stop: threading.Event | None = None,
+    unchanged: Callable[[], bool] = lambda: True,
 ) -> Sent:
     """Make the snapshot. Interrupted when ``stop`` is set; run again it goes on where it was.
 
-    Conflict if a block that was put is another one now: then the file changed between runs. With ``parent_digests`` only
-    what differs from the parent is sent; blocks that the parent has and the disk has not are sent as zeros.
+    Conflict if a block that was put is another one now: then the file changed between runs. ``unchanged`` is asked when
+    all was sent: a snapshot of a file that changed under the reader is not completed. With ``parent_digests`` only what
+    differs from the parent is sent; blocks that the parent has and the disk has not are sent as zeros.
     """
     size = max(1, -(-disk.capacity // GIB))
     started = ebs.start(
@@ -105,10 +85,19 @@ def send(
         kms_key=kms_key,
         tags=tags,
     )
+    if started.state == "error":
+        raise Conflict(
+            f"cannot go on with {started.snapshot_id}",
+            why="the service dropped it: it was not completed in time",
+            fix="run the same command again: it begins a new snapshot",
+            code="snapshot-error",
+        )
     known = Acknowledged.read(log)
     known.begin(started.snapshot_id)
     run = _Run(ebs, started.snapshot_id, known, parent_digests or {}, stop or threading.Event())
     run.all_blocks(disk, connections, on_bytes)
+    if not unchanged():
+        raise changed(started.snapshot_id, "the file changed while it was read")
     ebs.complete(started.snapshot_id, run.put)
     return Sent(started.snapshot_id, run.digests, run.sent, run.again, run.same, size)
 
@@ -172,6 +161,9 @@ class _Run:
             raise
         while flying:
             flying = _landed(flying)
+        for index in self._known.put:
+            if index not in self.put:
+                raise changed(self._snapshot_id, _OTHER.format(index))
         if on_bytes is not None:
             on_bytes(disk.capacity, disk.capacity)
 
@@ -203,12 +195,7 @@ class _Run:
             self.again += 1
             return flying
         if before is not None:
-            raise Conflict(
-                f"cannot go on with {self._snapshot_id}",
-                why=f"block {index} is another one than an earlier run sent: the file changed between runs",
-                fix="put the former file back, or begin anew: ostiary gateway cancel FILE",
-                code="file-changed",
-            )
+            raise changed(self._snapshot_id, _OTHER.format(index))
         self.sent += 1
         if len(flying) >= self._connections:
             flying = _landed(flying)

@@ -21,6 +21,7 @@ class Job:
     reached: Reached
     path: Path
     found: Inspection
+    stamp: tuple[int, ...]  # of the file as it was found: see ``reading.stamp``
     checksums: tuple[tuple[str, ...], ...]  # of each span, in the order of ``spans``
     spans: tuple[Span, ...]
     settings: ImportSettings

@@ -83,6 +83,12 @@ def read_all(
     return with_digests(found, digests, expected), tuple(tuple(one.done) for one in sums)
 
 
+def stamp(fd: int) -> tuple[int, ...]:
+    """What differs once a file was written to or replaced: who it is, its size, when it was changed."""
+    now = os.fstat(fd)
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
+
+
 def changed(path: Path) -> Conflict:
     return Conflict(
         f"cannot go on with {path.name}",

@@ -25,10 +25,8 @@ class Route:
 
 def choose(found: Inspection, asked: str, *, parent: bool = False) -> Route:
     """The route that was asked for; for ``auto`` the one that the inspection speaks for."""
-    if asked not in ROUTES:
-        raise UsageError(f"no route is named {asked}", fix=f"use one of: {', '.join(ROUTES)}")
     if asked != "auto":
-        return Route(asked, "asked for")
+        return _asked_for(asked, parent=parent)
     if parent:
         return Route("ebs-direct", "only this route sends the difference to a parent snapshot")
     if not found.disks:
@@ -54,6 +52,18 @@ def choose(found: Inspection, asked: str, *, parent: bool = False) -> Route:
         "ebs-direct",
         "the guest starts by itself: ENA and NVMe drivers, DHCP, fstab by UUID, known boot mode",
     )
+
+
+def _asked_for(asked: str, *, parent: bool) -> Route:
+    if asked not in ROUTES:
+        raise UsageError(f"no route is named {asked}", fix=f"use one of: {', '.join(ROUTES)}")
+    if parent and asked != "ebs-direct":
+        raise UsageError(
+            f"route {asked} cannot build on a parent",
+            why="it sends the whole appliance",
+            fix="leave --parent out, or take --route ebs-direct",
+        )
+    return Route(asked, "asked for")
 
 
 def aws_boot_mode(mode: str) -> str:

@@ -19,6 +19,7 @@ from ostiary.doors.gateway.importing import block_index, direct
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.direct import Sent
 from ostiary.doors.gateway.importing.job import Job
+from ostiary.doors.gateway.importing.reading import stamp
 from ostiary.doors.gateway.importing.record import Record
 from ostiary.doors.gateway.importing.route import Route, aws_boot_mode
 from ostiary.doors.gateway.importing.settings import Imported, Step
@@ -129,6 +130,7 @@ def by_blocks(job: Job, record: Record, route: Route) -> Done:
                 connections=job.settings.connections,
                 on_bytes=told,
                 stop=job.stop,
+                unchanged=partial(_as_found, fd, job),
             )
         log.close()
         block_index.keep(reached.store, one.snapshot_id, one.digests)
@@ -209,6 +211,10 @@ def _until_completed(job: Job, snapshot_id: str) -> None:
             )
         job.on_step(Step("completing", text=snapshot_id))
         job.reached.aws.pause(job.patience.first)
+
+
+def _as_found(fd: int, job: Job) -> bool:
+    return stamp(fd) == job.stamp
 
 
 def _parents(job: Job) -> list[tuple[str, Mapping[int, bytes]]]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from ostiary.aws import machine_image
 from ostiary.aws.machine_image import MachineImage
 from ostiary.connect import Reached
-from ostiary.doors.gateway.image.inspect import Inspection, inspect
+from ostiary.doors.gateway.image.inspect import Inspection, inspect, opened
 from ostiary.doors.gateway.image.problems import Problem
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.job import Job
-from ostiary.doors.gateway.importing.reading import Span, read_all
+from ostiary.doors.gateway.importing.reading import Span, read_all, stamp
 from ostiary.doors.gateway.importing.record import Record
 from ostiary.doors.gateway.importing.route import Route, choose
 from ostiary.doors.gateway.importing.routes import ROUTES_BY_NAME
@@ -43,6 +43,8 @@ def import_appliance(
     patience: Patience | None = None,
 ) -> Imported:
     """The AMI of an appliance, made or found. Run again after anything, it goes on or says what is there."""
+    with opened(path) as (fd, _):
+        as_found = stamp(fd)
     found = inspect(path)
     require_importable(found, settings)
     route = choose(found, settings.route, parent=bool(settings.parent))
@@ -54,7 +56,7 @@ def import_appliance(
     tags = _tags(checked, manifest, route)
     name = settings.name or _name(path, checked.digest, route)
     job = Job(
-        reached, path, checked, checksums, spans, settings, name,
+        reached, path, checked, as_found, checksums, spans, settings, name,
         {"Name": name, **tags}, on_step, stop or threading.Event(), patience or Patience(),
     )  # fmt: skip
     known = known_image(reached, checked.digest, settings.route)
