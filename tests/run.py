@@ -122,7 +122,10 @@ def main() -> None:
         lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"),
     )
     timed("property", lambda: pytest("-n", "2", "tests/property"))
-    timed("system", lambda: pytest("-rs", "-n", "2", "--dist", "loadfile", "tests/system"))
+    timed(
+        "system",
+        lambda: pytest("-rs", "-n", "2", "--dist", "loadfile", "tests/system", "tests/images"),
+    )
 
 
 if __name__ == "__main__":

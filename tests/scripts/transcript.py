@@ -33,7 +33,7 @@ _OTHER_EACH_TIME = (
     (re.compile(r"\(request [^)]+\)"), "(request [..])"),
     (re.compile(r"https://localhost:\d+"), "https://localhost:[..]"),
     (re.compile(r"\b(ami|snap|i)-[0-9a-f]{17}\b"), r"\1-[..]"),
-    (re.compile(r"\b127\.\d+\.\d+\.\d+"), "[..]"),
+    (re.compile(r"\b(127\.\d+|172\.31)\.\d+\.\d+"), "[..]"),
 )
 _EXIT = re.compile(r"\[(\d+)\]")
 
