@@ -21,6 +21,8 @@ ADMIN = "arn:aws:iam::aws:policy/AdministratorAccess"
 FORM = "application/x-www-form-urlencoded"
 TARGETS = {"organizations": "AWSOrganizationsV20161128", "kms": "TrentService"}
 QUERY = sorted(name for service, name in OPERATIONS if service in {"iam", "sts"})
+EC2 = sorted(name for service, name in OPERATIONS if service == "ec2")
+ELB = sorted(name for service, name in OPERATIONS if service == "elasticloadbalancing")
 JSON = sorted(key for key in OPERATIONS if key[0] in {"organizations", "kms"})
 WORDS = st.sampled_from(
     [
@@ -67,6 +69,47 @@ NAMES = st.sampled_from(
         "Policy",
         "AccountAlias",
         "Description",
+    ]
+)
+OF_EC2 = st.sampled_from(
+    [
+        "AllocationId",
+        "DryRun",
+        "Filter.1.Name",
+        "Filter.1.Value.1",
+        "GroupId",
+        "GroupName",
+        "ImageId",
+        "InstanceId.1",
+        "IpPermissions.1.IpProtocol",
+        "LaunchTemplate.Version",
+        "LaunchTemplateName",
+        "MaxCount",
+        "MaxResults",
+        "MinCount",
+        "NextToken",
+        "ResourceId.1",
+        "SnapshotId.1",
+        "SubnetId",
+        "Tag.1.Key",
+        "VpcId",
+    ]
+)
+OF_ELB = st.sampled_from(
+    [
+        "Attributes.member.1.Key",
+        "DefaultActions.member.1.Type",
+        "ListenerArn",
+        "LoadBalancerArn",
+        "Name",
+        "Names.member.1",
+        "Port",
+        "Protocol",
+        "ResourceArns.member.1",
+        "Subnets.member.1",
+        "TargetGroupArn",
+        "Targets.member.1.Id",
+        "VpcId",
     ]
 )
 VALUES = st.recursive(
@@ -121,6 +164,24 @@ def test_query_services(send, action, form):
     body = urlencode({"Action": action, "Version": "x", **form}).encode()
     response = send(service, "POST", "/", body, [("content-type", FORM)])
     assert response.status < 500
+    assert etree.fromstring(response.body).tag.endswith(("Response", "ErrorResponse"))
+
+
+@given(action=st.sampled_from(EC2), form=st.dictionaries(OF_EC2, WORDS, max_size=6))
+@few
+def test_ec2(send, action, form):
+    body = urlencode({"Action": action, "Version": "2016-11-15", **form}).encode()
+    response = send("ec2", "POST", "/", body, [("content-type", FORM)])
+    assert response.status < 500 or b"<Code>NotImplemented</Code>" in response.body
+    assert etree.fromstring(response.body).tag.endswith("Response")
+
+
+@given(action=st.sampled_from(ELB), form=st.dictionaries(OF_ELB, WORDS, max_size=6))
+@few
+def test_load_balancing(send, action, form):
+    body = urlencode({"Action": action, "Version": "2015-12-01", **form}).encode()
+    response = send("elasticloadbalancing", "POST", "/", body, [("content-type", FORM)])
+    assert response.status < 500 or b"<Code>NotImplemented</Code>" in response.body
     assert etree.fromstring(response.body).tag.endswith(("Response", "ErrorResponse"))
 
 

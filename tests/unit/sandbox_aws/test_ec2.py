@@ -489,3 +489,41 @@ def test_who_may_only_one_action(ec2, connect, world, group, refusal):
     other = group("other")
     assert refusal(clerk.delete_security_group, GroupId=other)[0] == "UnauthorizedOperation"
     clerk.delete_security_group(GroupId=arn.rpartition("/")[2])
+
+
+def clerk(connect, world, *statements):
+    allowed = [{"Effect": "Allow"} | one for one in statements]
+    policy = {"Version": "2012-10-17", "Statement": allowed}
+    name = f"clerk-{len(world.aws.account(MANAGEMENT).users)}"
+    return connect("ec2", world.aws.add_user(MANAGEMENT, name, [policy]))
+
+
+def test_every_instance_of_a_request_must_be_allowed(ec2, connect, world, run, refusal):
+    mine, other = run()["InstanceId"], run()["InstanceId"]
+    arn = f"arn:aws:ec2:us-east-1:{MANAGEMENT}:instance/{mine}"
+    client = clerk(connect, world, {"Action": "ec2:TerminateInstances", "Resource": arn})
+    code = refusal(client.terminate_instances, InstanceIds=[mine, other])[0]
+    assert code == "UnauthorizedOperation"
+    assert described(ec2, mine)["State"]["Name"] == "running"
+    client.terminate_instances(InstanceIds=[mine])
+
+
+def test_a_launch_must_be_allowed_on_all_that_it_uses(connect, world, image, subnets, refusal):
+    places = f"arn:aws:ec2:us-east-1:{MANAGEMENT}:"
+    parts = [f"{places}{kind}/*" for kind in ("instance", "volume", "network-interface", "subnet")]
+    launch = {"Action": "ec2:RunInstances", "Resource": parts}
+    wanted = {"ImageId": image, "InstanceType": "m5.large", "SubnetId": subnets[0]}
+    wanted |= {"MinCount": 1, "MaxCount": 1}
+    code, text = refusal(clerk(connect, world, launch).run_instances, **wanted)
+    assert code == "UnauthorizedOperation"
+    assert f"on resource: arn:aws:ec2:us-east-1::image/{image}" in text
+    parts.append("arn:aws:ec2:us-east-1::image/*")
+    clerk(connect, world, launch).run_instances(**wanted)
+    wanted["TagSpecifications"] = [
+        {"ResourceType": "instance", "Tags": [{"Key": "estate", "Value": "acme"}]}
+    ]
+    code, text = refusal(clerk(connect, world, launch).run_instances, **wanted)
+    assert "is not authorized to perform: ec2:CreateTags" in text
+    asked = {"ec2:CreateAction": "RunInstances", "aws:RequestTag/estate": "acme"}
+    tag = {"Action": "ec2:CreateTags", "Resource": "*", "Condition": {"StringEquals": asked}}
+    clerk(connect, world, launch, tag).run_instances(**wanted)

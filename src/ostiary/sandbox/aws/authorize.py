@@ -91,6 +91,8 @@ def _tags(who: Principal) -> Mapping[str, str]:
 def _of_parameters(params: Mapping[str, Any], action: str) -> Context:
     context: Context = {}
     tags = params.get("Tags")
+    if specified := params.get("TagSpecifications"):
+        tags = [tag for one in specified for tag in one.get("Tags") or ()]
     if isinstance(tags, list) and tags and "Key" in tags[0]:
         context |= {f"aws:RequestTag/{tag['Key']}": tag.get("Value", "") for tag in tags}
         context["aws:TagKeys"] = tuple(tag["Key"] for tag in tags)
@@ -111,15 +113,21 @@ _KEYS = {"sts": _STS_KEYS, "s3": _S3_KEYS}
 
 
 def authorize(
-    call: Call, action: str, resource: str, target: object, policy: Document | None = None
+    call: Call,
+    action: str,
+    resource: str,
+    target: object,
+    policy: Document | None = None,
+    *,
+    more: Mapping[str, str] | None = None,
 ) -> None:
     """Raise AccessDenied unless the caller may do ``action`` on ``resource`` (an ARN, or ``*``).
 
-    ``policy`` is the resource's own, where it has one.
+    ``policy`` is the resource's own, where it has one; ``more`` are condition keys of this one action.
 
     ``target`` is the object that ``resource`` names, when there is one: its tags and boundary are keys too.
     """
-    context = request_context(call, action)
+    context = request_context(call, action) | dict(more or {})
     for key, value in (getattr(target, "tags", None) or {}).items():
         context[f"aws:ResourceTag/{key}"] = context[f"iam:ResourceTag/{key}"] = value
     if boundary := getattr(target, "boundary", None):

@@ -54,11 +54,9 @@ def serve(call: Call) -> Response:
         try:
             answered = BotocoreStubber().process_request(prepared)
         except Exception as error:
-            # What moto trips over is for the caller an internal error of the service, as it would be at AWS.
-            kind = type(error).__name__
-            raise AwsError(
-                "InternalError", f"An internal error has occurred ({kind})", 500
-            ) from error
+            # moto looks at few parameters before it uses them; what it cannot answer is not served.
+            text = f"{call.service}:{call.operation} is not served with these parameters"
+            raise AwsError("NotImplemented", f"{text} ({type(error).__name__})", 501) from error
     if answered is None:
         raise AwsError("NotImplemented", f"{call.service}:{call.operation} is not served", 501)
     status, found, body = answered

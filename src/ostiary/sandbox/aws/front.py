@@ -5,9 +5,7 @@ Order: route, signature, principal, throttling, parameters, authorization, effec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from email.utils import formatdate
-from typing import Any
 
 from ostiary.sandbox.aws import kms_keys, s3_buckets, s3_policy, signin, sts, sts_saml
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
@@ -19,6 +17,7 @@ from ostiary.sandbox.aws.iam_users import with_own_name
 from ostiary.sandbox.aws.operations import OPEN, OPERATIONS, Operation
 from ostiary.sandbox.aws.parameters import form_of, operation_of
 from ostiary.sandbox.aws.replies import error_response, query_response
+from ostiary.sandbox.aws.resources import of_call, of_launch, tagged_kinds
 from ostiary.sandbox.aws.shapes import TARGETS, operation_model, params_of_form
 from ostiary.sandbox.aws.signature import Scope, scope_of, verify
 from ostiary.sandbox.http import Request, Response
@@ -135,57 +134,25 @@ def _check_may(call: Call, row: Operation) -> None:
     if row.action == OPEN:
         account = sts.account_of(call)
         for account_id in {account, call.account.id}:
-            check_denied_switch(call, account_id, f"sts:{row.name}", _resource(call, row)[0])
+            check_denied_switch(call, account_id, f"sts:{row.name}", of_call(call, row)[0][0])
         return
     if "{UserName}" in row.resource:
         with_own_name(call)
-    resource, target = _resource(call, row)
     of_bucket = row.service == "s3" and bool(call.params.get("Bucket"))
     policy = s3_policy.policy_of_bucket(call) if of_bucket else None
-    authorize(call, row.action, resource, target, policy)
+    for resource, target in of_call(call, row):
+        authorize(call, row.action, resource, target, policy)
     if of_bucket:
         s3_buckets.check_bucket(call)
+    if row.service == "ec2":
+        _check_ec2(call)
 
 
-def _resource(call: Call, row: Operation) -> tuple[str, object]:
-    """The ARN that the call is about and the object itself, if there is one."""
-    if row.resource == "*" or (row.resource == "{KeyArn}" and "KeyArn" not in call.params):
-        return "*", None
-    filled = row.resource.format_map(
-        _Defaults(
-            {
-                "Path": "/",
-                "partition": call.account.partition,
-                "region": call.region,
-                "account": call.account.id,
-                **call.params,
-            }
-        )
-    )
-    if filled.startswith("arn:"):
-        return filled, _named(call, filled.rpartition("/")[2], filled)
-    if row.resource.endswith("Name}") and "{Path}" not in row.resource:
-        target = _named(call, filled.rpartition("/")[2], filled)
-        return (getattr(target, "arn", "") or call.account.arn(filled)), target
-    return call.account.arn(filled), None
-
-
-def _named(call: Call, name: str, resource: str) -> object:
-    """The role, user, group, policy or provider of the caller's account with this name."""
-    account = call.account
-    kind = resource.rpartition(":")[2].partition("/")[0]
-    shelves: Mapping[str, Any] = {
-        "role": account.roles,
-        "user": account.users,
-        "group": account.groups,
-        "policy": account.policies,
-        "saml-provider": account.saml_providers,
-    }
-    return shelves[kind].get(name) if kind in shelves else None
-
-
-class _Defaults(dict[str, Any]):
-    """Parameters that a request left out are empty in a resource's name."""
-
-    def __missing__(self, key: str) -> str:
-        return ""
+def _check_ec2(call: Call) -> None:
+    """A launch needs to be allowed on all that it uses, and who tags what he makes has to be allowed that as well."""
+    if call.operation == "RunInstances":
+        for resource in of_launch(call):
+            authorize(call, "ec2:RunInstances", resource, None)
+    for resource in tagged_kinds(call):
+        context = {"ec2:CreateAction": call.operation}
+        authorize(call, "ec2:CreateTags", resource, None, more=context)

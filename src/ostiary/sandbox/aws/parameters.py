@@ -10,9 +10,17 @@ from ostiary.sandbox.aws.ec2_protocol import params_of_ec2_form
 from ostiary.sandbox.aws.iam_state import AwsError
 from ostiary.sandbox.aws.rest_protocol import rest_operation
 from ostiary.sandbox.aws.s3_requests import s3_operation
-from ostiary.sandbox.aws.shapes import TARGETS, Params, check, operation_model, params_of_form
+from ostiary.sandbox.aws.shapes import (
+    NOT_XML,
+    TARGETS,
+    Params,
+    check,
+    operation_model,
+    params_of_form,
+)
 from ostiary.sandbox.http import Request
 
+_BEHIND = ("ec2", "elasticloadbalancing")  # moto would put what it was given into its answers
 MODELS = {"elasticloadbalancing": "elbv2"}  # signing name -> name of the model, where they differ
 
 
@@ -65,6 +73,8 @@ def _of_form(request: Request, service: str) -> tuple[str, Params]:
     if operation is None:
         version = form.get("Version", "")
         raise AwsError("InvalidAction", f"Could not find operation {name} for version {version}")
+    if service in _BEHIND and any(NOT_XML.search(value) for value in form.values()):
+        raise AwsError("ValidationError", "The request has a character that is not allowed")
     if service == "ec2":
         params = params_of_ec2_form(operation.input_shape, form)
         if missing := [one for one in _required(operation) if one not in params]:

@@ -104,18 +104,18 @@ EC2: tuple[Row, ...] = (
     ("ModifyLaunchTemplate", _ec2("launch-template/{LaunchTemplateId}"), "", ()),
     ("DeleteLaunchTemplate", _ec2("launch-template/{LaunchTemplateId}"), "", ()),
     ("RunInstances", _ec2("instance/*"), "", _TAGS),
-    ("TerminateInstances", _ec2("instance/*"), "", ()),
-    ("StartInstances", _ec2("instance/*"), "", ()),
-    ("StopInstances", _ec2("instance/*"), "", ()),
-    ("RebootInstances", _ec2("instance/*"), "", ()),
+    ("TerminateInstances", _ec2("instance/{InstanceIds}"), "", ()),
+    ("StartInstances", _ec2("instance/{InstanceIds}"), "", ()),
+    ("StopInstances", _ec2("instance/{InstanceIds}"), "", ()),
+    ("RebootInstances", _ec2("instance/{InstanceIds}"), "", ()),
     ("ModifyInstanceAttribute", _ec2("instance/{InstanceId}"), "", ()),
     ("ModifyInstanceMetadataOptions", _ec2("instance/{InstanceId}"), "", ()),
     ("AllocateAddress", _ec2("elastic-ip/*"), "", _TAGS),
     ("AssociateAddress", _ec2("elastic-ip/{AllocationId}"), "", ()),
     ("DisassociateAddress", _ec2("elastic-ip/*"), "", ()),
     ("ReleaseAddress", _ec2("elastic-ip/{AllocationId}"), "", ()),
-    ("CreateTags", _ec2("*/*"), "", _TAGS),
-    ("DeleteTags", _ec2("*/*"), "", ("aws:TagKeys",)),
+    ("CreateTags", "{Resources}", "", _TAGS),
+    ("DeleteTags", "{Resources}", "", ("aws:TagKeys",)),
 )
 ELB: tuple[Row, ...] = (
     *(
@@ -146,8 +146,8 @@ ELB: tuple[Row, ...] = (
     ("CreateListener", "{LoadBalancerArn}", "", _TAGS),
     ("ModifyListener", "{ListenerArn}", "", ()),
     ("DeleteListener", "{ListenerArn}", "", ()),
-    ("AddTags", "*", "", _TAGS),
-    ("RemoveTags", "*", "", ("aws:TagKeys",)),
+    ("AddTags", "{ResourceArns}", "", _TAGS),
+    ("RemoveTags", "{ResourceArns}", "", ("aws:TagKeys",)),
 )
 ACM: tuple[Row, ...] = (
     ("ImportCertificate", "arn:{partition}:acm:{region}:{account}:certificate/*", "", _TAGS),

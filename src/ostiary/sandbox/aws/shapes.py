@@ -19,7 +19,7 @@ from lxml import etree
 from ostiary.sandbox.aws.iam_state import AwsError
 
 Params = dict[str, Any]
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SEPARATORS = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # Unicode's class Z
 _JSON_TYPES: Mapping[str, type | tuple[type, ...]] = {
     "structure": dict,
@@ -141,7 +141,7 @@ def xml_error(namespace: str, error: AwsError, request_id: str) -> bytes:
     detail = etree.SubElement(root, "Error")
     etree.SubElement(detail, "Type").text = "Sender" if error.status < 500 else "Receiver"  # noqa: PLR2004
     etree.SubElement(detail, "Code").text = error.code
-    etree.SubElement(detail, "Message").text = _NOT_XML.sub("?", error.message)
+    etree.SubElement(detail, "Message").text = NOT_XML.sub("?", error.message)
     etree.SubElement(root, "RequestId").text = request_id
     return etree.tostring(root)
 
@@ -154,7 +154,7 @@ def s3_error(error: AwsError, request_id: str) -> bytes:
         *error.members.items(),
         ("RequestId", request_id),
     ):
-        etree.SubElement(root, name).text = _NOT_XML.sub("?", text)
+        etree.SubElement(root, name).text = NOT_XML.sub("?", text)
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 

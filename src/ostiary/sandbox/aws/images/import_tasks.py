@@ -68,6 +68,8 @@ def _described(call: Call, kind: str) -> list[Task]:
 
 
 def cancel_import_task(call: Call) -> dict[str, Any]:
+    if "ImportTaskId" not in call.params:  # the model requires it of nobody
+        raise AwsError("MissingParameter", "The request must contain the parameter ImportTaskId")
     task = own_task(call, call.params["ImportTaskId"])
     advance(call, task)
     before = task.status
