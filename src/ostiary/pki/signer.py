@@ -72,7 +72,12 @@ class LocalSigner:
 
 
 def load(path: Path, passphrase: Passphrase = None, algorithm: str | None = None) -> LocalSigner:
-    """The signer of a private key file (OpenSSH's own form, PKCS #8 or PEM).
+    """The signer of a private key file; see ``load_private_key``."""
+    return LocalSigner(load_private_key(path, passphrase), algorithm)
+
+
+def load_private_key(path: Path, passphrase: Passphrase = None) -> Private:
+    """The key in a file of OpenSSH's own form, PKCS #8 or PEM.
 
     ``passphrase`` is asked for only when the file is encrypted. Raises OstiaryError; ``code`` is OpenSSH's text.
     """
@@ -80,7 +85,7 @@ def load(path: Path, passphrase: Passphrase = None, algorithm: str | None = None
         data = path.read_bytes()
     except OSError as error:
         raise _unloadable(path, str(error.strerror), str(error.strerror)) from error
-    return LocalSigner(private_key(data, passphrase, path), algorithm)
+    return private_key(data, passphrase, path)
 
 
 def private_key(data: bytes, passphrase: Passphrase, path: Path) -> Private:
