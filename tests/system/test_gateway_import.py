@@ -332,10 +332,24 @@ class TestWatching:
         with pytest.raises(Unreachable, match="does not move"):
             gateway.run(gateway.ova(), "import-image", patience=Patience(0.0, 0.0, 0.3, 0.3, 0.2))
 
-    def test_completed_without_an_image(self, gateway):
+    def test_completed_without_an_image_and_found_by_its_name(self, gateway):
         gateway.images.faults.no_image_id = True
+        made = gateway.run(gateway.ova(), "import-image")
+        (image,) = gateway.images.images.values()
+        assert made.image_id == image.id
+        assert image.tags["ostiary:appliance-digest"] == made.digest
+
+    def test_completed_without_an_image_that_anybody_knows(self):
+        task = ImportTask("import-ami-1", "completed", "", 100, "", ())
+        quick = Patience(0.0, 0.0, 5.0, 5.0, completing=0.05)
         with pytest.raises(Unreachable, match="without saying what it made"):
-            gateway.run(gateway.ova(), "import-image")
+            watch(
+                lambda: task,
+                task.id,
+                on_step=lambda _: None,
+                stop=threading.Event(),
+                patience=quick,
+            )
 
     def test_not_shown_for_a_while(self, gateway):
         gateway.images.faults.silent_for = 0.3
@@ -457,7 +471,7 @@ class TestUpload:
 
     BIG = (DiskSpec(), DiskSpec(40 * 1024 * 1024, noise=1_000_000, every=1))
 
-    def interrupted(self, gateway, path, after):
+    def interrupted(self, gateway, path, after, **settings):
         """Stops once ``after`` bytes are there."""
         stop = threading.Event()
 
@@ -468,7 +482,7 @@ class TestUpload:
         steps = gateway.steps
         gateway.steps = type("Steps", (list,), {"append": lambda _, step: on_step(step)})()
         with pytest.raises(Interrupted):
-            gateway.run(path, "import-image", stop=stop)
+            gateway.run(path, "import-image", stop=stop, **settings)
         gateway.steps = steps
 
     def test_what_is_there_is_not_sent_again(self, gateway):
@@ -498,16 +512,10 @@ class TestUpload:
 
     def test_a_file_that_changed_between_runs_is_not_mixed_with_the_old_one(self, gateway):
         path = gateway.ova(disks=self.BIG, manifest=None)
-        self.interrupted_unsigned(gateway, path)
+        self.interrupted(gateway, path, 8 * MIB, accept_unsigned=True)
         gateway.ova(disks=self.BIG, manifest=None, version=2)
         made = gateway.run(path, "import-image", reached=gateway.again(), accept_unsigned=True)
         assert made.facts["bytes_again"] == 0, "it is another file, so another object"
-
-    def interrupted_unsigned(self, gateway, path):
-        stop = threading.Event()
-        stop.set()
-        with pytest.raises(Interrupted):
-            gateway.run(path, "import-image", stop=stop, accept_unsigned=True)
 
     def test_a_file_that_changes_under_the_upload_is_found_out_by_s3(self, gateway):
         path = gateway.ova(disks=self.BIG)
@@ -557,9 +565,15 @@ class TestBlocks:
         path = gateway.ova(manifest=None)
         record = gateway.reached.store
         stop = threading.Event()
-        stop.set()
+
+        def on_step(step):
+            if step.what == "sending":
+                stop.set()
+
+        gateway.steps = type("Steps", (list,), {"append": lambda _, step: on_step(step)})()
         with pytest.raises(Interrupted):
             gateway.run(path, "ebs-direct", stop=stop, accept_unsigned=True)
+        gateway.steps = []
         (log,) = [name for name in record.names("gateway/imports/") if name.endswith("-0")]
         snapshot = next(iter(gateway.images.snapshots))
         record.log(log).append(

@@ -46,6 +46,7 @@ def import_image(
         ClientToken=token,
         Description=description,
         LicenseType="BYOL",
+        Architecture="x86_64",
         DiskContainers=[
             {
                 "Description": description,

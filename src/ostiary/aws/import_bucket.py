@@ -1,7 +1,7 @@
 """The bucket for appliance uploads: made rightly in whatever region, and recognised again.
 
-Source: Amazon S3 User Guide, "Creating a bucket" (us-east-1 takes no LocationConstraint), "Blocking public access",
-"Managing your storage lifecycle", "Verifying bucket ownership with bucket owner condition".
+Source: Amazon S3 User Guide, "Creating a bucket" (us-east-1 takes no LocationConstraint), "Verifying bucket ownership with
+bucket owner condition", "Setting default server-side encryption behavior".
 """
 
 from __future__ import annotations
@@ -9,22 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ostiary.aws.ownership import TAG
+from ostiary.aws import bucket_settings
 from ostiary.aws.session import Aws
-from ostiary.errors import Conflict, Denied, NotFound
+from ostiary.errors import Conflict, Denied, NotFound, OstiaryError
 
-OWN = "gateway-import"
-KEPT_DAYS = 7
 _NO_CONSTRAINT = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket of the account in the region of the import. ``made`` says that it is new."""
+    """A bucket of the account in the region of the import.
+
+    ``kms_key`` is the key that its objects are encrypted with, as the bucket names it, "" for a key of S3's own.
+    ``made`` says that the bucket is new.
+    """
 
     name: str
     region: str
     account_id: str
+    kms_key: str = ""
     made: bool = False
 
 
@@ -34,7 +37,10 @@ def default_name(account_id: str, region: str) -> str:
 
 
 def ensure_bucket(aws: Aws, name: str, region: str, account_id: str) -> Bucket:
-    """The bucket, made if there is none. Conflict or Denied if it is somebody else's or in another region."""
+    """The bucket, made if there is none. Conflict or Denied if it is somebody else's or in another region.
+
+    One that was named by a person and is there is used as it is; of our own by its name, what it lacks is added.
+    """
     owner: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": account_id}
     try:
         aws.call("s3", "head_bucket", region=region, **owner)
@@ -48,27 +54,24 @@ def ensure_bucket(aws: Aws, name: str, region: str, account_id: str) -> Bucket:
             code=denied.code,
         ) from denied
     except Conflict as elsewhere:
-        raise _elsewhere(name, region, elsewhere) from elsewhere
+        why = f"it is not in {region}: {elsewhere.why}"
+        raise _elsewhere(name, region, why, elsewhere.code) from elsewhere
     found = aws.call("s3", "get_bucket_location", region=region, **owner).get("LocationConstraint")
     home = {None: _NO_CONSTRAINT, "": _NO_CONSTRAINT, "EU": "eu-west-1"}.get(found, found)
     if home != region:
-        raise Conflict(
-            f"cannot import from bucket {name}",
-            why=f"it is in {home}, and VM Import reads only buckets of its own region, {region}",
-            fix="leave --bucket out: one is made in the right region",
-            code="BucketRegion",
-        )
+        why = f"it is in {home}, and VM Import reads only buckets of its own region, {region}"
+        raise _elsewhere(name, region, why, "BucketRegion")
     if name == default_name(account_id, region):
-        _settle(aws, name, region, account_id)  # a run that was killed may have made it half
-    return Bucket(name, region, account_id)
+        bucket_settings.settle(aws, name, region, account_id)  # a killed run may have made it half
+    return Bucket(name, region, account_id, kms_key=_kms_key(aws, region, owner))
 
 
-def _elsewhere(name: str, region: str, error: Conflict) -> Conflict:
+def _elsewhere(name: str, region: str, why: str, code: str) -> Conflict:
     return Conflict(
-        f"cannot import from bucket {name}",
-        why=f"it is not in {region}: {error.why}",
+        f"cannot import from bucket {name} into {region}",
+        why=why,
         fix="leave --bucket out: one is made in the right region",
-        code=error.code,
+        code=code,
     )
 
 
@@ -79,68 +82,30 @@ def _make(aws: Aws, name: str, region: str, account_id: str) -> Bucket:
     try:
         aws.call("s3", "create_bucket", region=region, repeatable=True, Bucket=name, **place)
     except Conflict as taken:
-        if taken.code != "BucketAlreadyOwnedByYou":
+        if taken.code != "BucketAlreadyOwnedByYou":  # another operator's run, or a lost answer
             raise Conflict(
                 f"cannot make bucket {name}",
                 why=taken.why,
                 fix="name another one with --bucket",
                 code=taken.code,
             ) from taken
-    _settle(aws, name, region, account_id)
+    bucket_settings.settle(aws, name, region, account_id)
     return Bucket(name, region, account_id, made=True)
 
 
-def _settle(aws: Aws, name: str, region: str, account_id: str) -> None:
-    """Nothing public, everything encrypted, nothing kept for long; repeating it changes nothing."""
-    settings: tuple[tuple[str, dict[str, Any]], ...] = (
-        (
-            "put_public_access_block",
-            {
-                "PublicAccessBlockConfiguration": {
-                    "BlockPublicAcls": True,
-                    "IgnorePublicAcls": True,
-                    "BlockPublicPolicy": True,
-                    "RestrictPublicBuckets": True,
-                }
-            },
-        ),
-        (
-            "put_bucket_ownership_controls",
-            {"OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}},
-        ),
-        (
-            "put_bucket_encryption",
-            {
-                "ServerSideEncryptionConfiguration": {
-                    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
-                }
-            },
-        ),
-        (
-            "put_bucket_lifecycle_configuration",
-            {
-                "LifecycleConfiguration": {
-                    "Rules": [
-                        {
-                            "ID": "uploads",
-                            "Status": "Enabled",
-                            "Filter": {"Prefix": ""},
-                            "Expiration": {"Days": KEPT_DAYS},
-                            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": KEPT_DAYS},
-                        }
-                    ]
-                }
-            },
-        ),
-        ("put_bucket_tagging", {"Tagging": {"TagSet": [{"Key": TAG, "Value": OWN}]}}),
-    )
-    for operation, params in settings:
-        aws.call(
-            "s3",
-            operation,
-            region=region,
-            repeatable=True,
-            Bucket=name,
-            ExpectedBucketOwner=account_id,
-            **params,
-        )
+def _kms_key(aws: Aws, region: str, owner: dict[str, Any]) -> str:
+    """The key of the bucket's default encryption; VM Import must be allowed to decrypt with it.
+
+    Who may not read the setting gets "": then the service's own refusal says so.
+    """
+    try:
+        answer = aws.call("s3", "get_bucket_encryption", region=region, **owner)
+    except OstiaryError as unread:
+        if isinstance(unread, Denied) or unread.code == bucket_settings.NO_ENCRYPTION:
+            return ""
+        raise
+    for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:
+        default = rule.get("ApplyServerSideEncryptionByDefault", {})
+        if str(default.get("SSEAlgorithm", "")).startswith("aws:kms"):
+            return str(default.get("KMSMasterKeyID", ""))
+    return ""

@@ -30,6 +30,7 @@ class MachineImage:
     sizes: Mapping[str, int]
     snapshot_ids: tuple[str, ...]
     tags: Mapping[str, str]
+    reason: str = ""  # of a state that is none of pending and available
 
 
 def get(aws: Aws, region: str, image_id: str) -> MachineImage:
@@ -53,6 +54,13 @@ def find(aws: Aws, region: str, tags: Mapping[str, str]) -> tuple[MachineImage, 
     answer = aws.call("ec2", "describe_images", region=region, Owners=["self"], Filters=filters)
     listed = sorted(answer["Images"], key=lambda one: (one.get("CreationDate", ""), one["ImageId"]))
     return tuple(_image(one) for one in listed)
+
+
+def named(aws: Aws, region: str, name: str) -> tuple[MachineImage, ...]:
+    """Our own AMIs of this name: none or one."""
+    filters = [{"Name": "name", "Values": [name]}]
+    answer = aws.call("ec2", "describe_images", region=region, Owners=["self"], Filters=filters)
+    return tuple(_image(one) for one in answer["Images"])
 
 
 def register(
@@ -173,4 +181,5 @@ def _image(one: Mapping[str, Any]) -> MachineImage:
         {m["DeviceName"]: int(m["Ebs"].get("VolumeSize", 0)) for m in mappings},
         tuple(m["Ebs"]["SnapshotId"] for m in mappings if m["Ebs"].get("SnapshotId")),
         {t["Key"]: t["Value"] for t in one.get("Tags") or ()},
+        str((one.get("StateReason") or {}).get("Message", "")),
     )

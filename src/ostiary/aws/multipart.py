@@ -5,6 +5,9 @@ Source: Amazon S3 User Guide, "Uploading and copying objects using multipart upl
 
 from __future__ import annotations
 
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +26,14 @@ class Part:
     number: int
     size: int
     etag: str
+    crc32: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as S3 tells of it; ``crc32`` is that of its parts' (``…-N``), "" when S3 does not tell."""
+
+    size: int
     crc32: str
 
 
@@ -77,7 +88,6 @@ class Multipart:
             {"PartNumber": one.number, "ETag": one.etag, "ChecksumCRC32": one.crc32}
             for _, one in sorted(parts.items())
         ]
-        size = sum(one.size for one in parts.values())
         try:
             self.aws.call(
                 "s3",
@@ -87,8 +97,15 @@ class Multipart:
                 MultipartUpload={"Parts": listed},
             )
         except (NotFound, Conflict) as gone:
-            if gone.code != "NoSuchUpload" or object_size(self.aws, self.bucket, self.key) != size:
+            if gone.code != "NoSuchUpload" or not self._became(parts):
                 raise
+
+    def _became(self, parts: dict[int, Part]) -> bool:
+        """The object is there and made of these parts: only the answer was lost."""
+        there = stored_object(self.aws, self.bucket, self.key)
+        checksums = [one.crc32 for _, one in sorted(parts.items())]
+        size = sum(one.size for one in parts.values())
+        return there == StoredObject(size, composite(checksums))
 
     def abort(self) -> None:
         """Forget it and what was sent; gone already is fine."""
@@ -99,8 +116,10 @@ class Multipart:
                 raise
 
 
-def begin(aws: Aws, bucket: Bucket, key: str) -> Multipart:
-    """The upload to ``key``: the one that an earlier run began, or a new one; never two."""
+def begin(
+    aws: Aws, bucket: Bucket, key: str, metadata: Mapping[str, str] | None = None
+) -> Multipart:
+    """The upload to ``key``: the one that an earlier run began, or a new one with ``metadata``; never two."""
     known = uploads(aws, bucket, key)
     for spare in known[1:]:
         spare.abort()
@@ -113,6 +132,8 @@ def begin(aws: Aws, bucket: Bucket, key: str) -> Multipart:
         Bucket=bucket.name,
         Key=key,
         ChecksumAlgorithm="CRC32",
+        ChecksumType="COMPOSITE",
+        Metadata=dict(metadata or {}),
         **_owner(bucket),
     )
     return Multipart(aws, bucket, key, answer["UploadId"])
@@ -143,8 +164,8 @@ def _owner(bucket: Bucket) -> dict[str, Any]:
     return {"ExpectedBucketOwner": bucket.account_id} if bucket.account_id else {}
 
 
-def object_size(aws: Aws, bucket: Bucket, key: str) -> int | None:
-    """The size of an object, None when there is none."""
+def stored_object(aws: Aws, bucket: Bucket, key: str) -> StoredObject | None:
+    """What is at ``key``, None when nothing is."""
     try:
         answer = aws.call(
             "s3",
@@ -152,11 +173,18 @@ def object_size(aws: Aws, bucket: Bucket, key: str) -> int | None:
             region=bucket.region,
             Bucket=bucket.name,
             Key=key,
+            ChecksumMode="ENABLED",
             **_owner(bucket),
         )
     except NotFound:
         return None
-    return int(answer["ContentLength"])
+    return StoredObject(int(answer["ContentLength"]), str(answer.get("ChecksumCRC32", "")))
+
+
+def composite(checksums: Sequence[str]) -> str:
+    """The checksum of an object whose parts have these CRC32 (base64), as S3 tells it."""
+    joined = zlib.crc32(b"".join(map(base64.b64decode, checksums)))
+    return f"{base64.b64encode(joined.to_bytes(4, 'big')).decode()}-{len(checksums)}"
 
 
 def delete_object(aws: Aws, bucket: Bucket, key: str) -> None:

@@ -146,7 +146,7 @@ def inspect(
     ``verify`` reads it all and checks the manifest; ``expect_digest`` (SHA-256 in hex) implies it. ``on_bytes`` is told
     how far that has come.
     """
-    expected = _expected(expect_digest)
+    expected = expected_digest(expect_digest)
     with opened(path) as (fd, size):
         found = _structure(fd, size, path.name)
         if verify or expected:
@@ -359,7 +359,8 @@ def with_digests(found: Inspection, digests: Digests, expected: str = "") -> Ins
     return replace(found, manifest=manifest, problems=kept, digest=digests.digest())
 
 
-def _expected(text: str) -> str:
+def expected_digest(text: str) -> str:
+    """A SHA-256 in hex as a person copies it, in lower case; "" for none. UsageError if it is no such thing."""
     digest = text.strip().lower().removeprefix("sha256:")
     if digest and (len(digest) != 64 or set(digest) - set("0123456789abcdef")):  # noqa: PLR2004 - SHA-256 in hex
         raise UsageError(

@@ -51,7 +51,7 @@ def _undone(reached: Reached, record: Record) -> list[str]:
             for one in multipart.uploads(reached.aws, bucket, key):
                 one.abort()
                 lines.append(f"upload to {key}")
-            if multipart.object_size(reached.aws, bucket, key) is not None:
+            if multipart.stored_object(reached.aws, bucket, key) is not None:
                 multipart.delete_object(reached.aws, bucket, key)
                 lines.append(f"object {key}")
         for snapshot_id in record.snapshots:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import deflate
 from ostiary.doors.gateway.image.inspect import Inspection, opened, with_digests
 from ostiary.doors.gateway.image.manifest import Digests
 from ostiary.doors.gateway.importing.settings import OnStep, Step
-from ostiary.errors import Conflict
+from ostiary.errors import Conflict, Interrupted
 
 CHUNK = 1024 * 1024
 
@@ -66,15 +67,23 @@ class Checksums:
 
 
 def read_all(
-    path: Path, found: Inspection, spans: tuple[Span, ...], expected: str, on_step: OnStep
+    path: Path,
+    found: Inspection,
+    spans: tuple[Span, ...],
+    expected: str,
+    on_step: OnStep,
+    *,
+    stop: threading.Event | None = None,
 ) -> tuple[Inspection, tuple[tuple[str, ...], ...]]:
-    """The inspection with its digests checked, and the parts' checksums of each span."""
+    """The inspection with its digests checked, and the parts' checksums of each span. Interrupted when ``stop`` is set."""
     digests = Digests(found.archive.members, found.manifest)
     sums = [Checksums(span, []) for span in spans]
     with opened(path) as (fd, size):
         if size != found.size:
             raise changed(path)
         for offset, data in _chunks(fd):
+            if stop is not None and stop.is_set():
+                raise Interrupted("stopped verifying", why="a stop was asked for")
             view = memoryview(data)
             digests.feed(view)
             for one in sums:

@@ -43,8 +43,9 @@ class Record:
         return f"gateway/imports/{self.key}/{self.attempt}-{disk}"
 
 
-def key_of(identity: str, account_id: str, region: str, route: str, parent: str) -> str:
-    parts = json.dumps([identity, account_id, region, route, parent])
+def key_of(digest: str, account_id: str, region: str, route: str, *asked: str) -> str:
+    """``asked`` is what else makes another AMI, or another request to the service: parent, key, bucket."""
+    parts = json.dumps([digest, account_id, region, route, *asked])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
 
 

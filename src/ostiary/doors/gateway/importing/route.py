@@ -31,6 +31,8 @@ def choose(found: Inspection, asked: str, *, parent: bool = False) -> Route:
         return Route("ebs-direct", "only this route sends the difference to a parent snapshot")
     if not found.disks:
         return Route("import-image", "nothing is known of its disks")
+    if any(kind == "lvm" for disk in found.disks for _, kind in disk.partitions):
+        return Route("import-image", "it has logical volumes, which VM Import brings up itself")
     root = found.disks[0]
     guest = root.guest
     if guest.drivers is None or guest.kernels is None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from ostiary.errors import UsageError
 
 ROUTES = ("auto", "import-image", "import-snapshot", "ebs-direct")
 DIGEST_TAG = "ostiary:appliance-digest"
 MANIFEST_TAG = "ostiary:manifest-digest"
 ROUTE_TAG = "ostiary:route"
+KEY_TAG = "ostiary:kms-key"
+_NAME = re.compile(r"[A-Za-z0-9()\[\] ./'@_-]{3,128}")  # Amazon EC2 API Reference, RegisterImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,21 @@ class ImportSettings:
     force: bool = False
     keep_upload: bool = False
     connections: int = 16
+
+    def require_consistent(self) -> None:
+        """UsageError for flags that no import could be done with, before anything is read."""
+        if self.name and not _NAME.fullmatch(self.name):
+            raise UsageError(
+                f"cannot name an AMI {self.name!r}",
+                why="EC2 takes 3 to 128 letters, digits, blanks and any of ()[]./-'@_",
+                fix="choose another name with --name",
+            )
+        if self.parent and self.kms_key:
+            raise UsageError(
+                f"cannot encrypt what builds on {self.parent}",
+                why="EBS takes a parent or a key, not both: with a parent its key stays",
+                fix="leave --kms-key or --parent out",
+            )
 
 
 @dataclass(frozen=True, slots=True)

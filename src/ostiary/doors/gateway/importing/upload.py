@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ostiary.aws import multipart
 from ostiary.aws.import_bucket import Bucket
-from ostiary.aws.multipart import LEAST_PART, MOST_PARTS, Multipart, Part
+from ostiary.aws.multipart import LEAST_PART, MOST_PARTS, Multipart, Part, StoredObject
 from ostiary.aws.session import Aws
 from ostiary.doors.gateway.image.inspect import opened
 from ostiary.doors.gateway.importing.reading import Span, changed
@@ -34,6 +34,11 @@ class Content:
     path: Path
     span: Span
     checksums: Sequence[str]
+    digest: str = ""  # SHA-256 of the whole file, kept with the object
+
+    def is_at(self, there: StoredObject | None) -> bool:
+        """Whether an object is this content, by S3's own checksum of it."""
+        return there == StoredObject(self.span.size, multipart.composite(self.checksums))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,12 @@ def upload(
 ) -> Uploaded:
     """Make ``key`` hold the content. Interrupted when ``stop`` is set: run again it goes on where it was."""
     wanted = content.span
-    size = multipart.object_size(aws, bucket, key)
-    if size == wanted.size and not multipart.uploads(aws, bucket, key):
+    if content.is_at(multipart.stored_object(aws, bucket, key)):
+        for spare in multipart.uploads(aws, bucket, key):
+            spare.abort()
         return Uploaded(bucket, key, 0, wanted.size)
-    begun = multipart.begin(aws, bucket, key)
+    metadata = {"appliance-sha256": content.digest} if content.digest else {}
+    begun = multipart.begin(aws, bucket, key, metadata)
     try:
         return _sent(begun, content, on_step=on_step, stop=stop, workers=workers)
     except (NotFound, Conflict) as refused:
@@ -77,7 +84,7 @@ def upload(
             raise changed(content.path) from refused
         if refused.code != "NoSuchUpload":
             raise
-        if multipart.object_size(aws, bucket, key) == wanted.size:
+        if content.is_at(multipart.stored_object(aws, bucket, key)):
             return Uploaded(bucket, key, 0, wanted.size)  # another operator's run was at it too
         raise Conflict(
             f"the upload to {key} is gone",

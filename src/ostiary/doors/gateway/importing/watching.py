@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ostiary.aws.image_tasks import ImportTask
 from ostiary.doors.gateway.image.problems import remedy_for
 from ostiary.doors.gateway.importing.settings import OnStep, Step
-from ostiary.errors import Conflict, Interrupted, NotFound, OstiaryError, Unreachable
+from ostiary.errors import Conflict, Interrupted, NotFound, OstiaryError, Throttled, Unreachable
 
 GOING_ON = frozenset({"active", "pending", "validating", "validated", "converting", "updating"})
 GOING_ON |= {"preparing", "booting", ""}
@@ -21,8 +21,8 @@ MINUTE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: between looks (``first`` of them in the first minute), until a task that nobody shows is given up, and one
-    that does not move.
+    """Seconds: between looks (``first`` in the first minute), until a task that is not shown is given up (``unseen``), one
+    that does not move (``still``), and a service that does not answer (``away``).
     """
 
     first: float = 1.0
@@ -30,6 +30,7 @@ class Patience:
     unseen: float = 120.0
     still: float = 3 * 3600.0
     completing: float = 300.0  # for a completed task to say what it made
+    away: float = 1800.0  # without any answer: throttled, or no network
 
 
 def watch(
@@ -54,14 +55,11 @@ def watch(
                 why="it goes on at AWS",
                 fix=f"run the same command again, or: ostiary gateway cancel {task_id}",
             )
-        task, now = look(), clock()
+        task, silence = _looked(look)
+        now = clock()
         if task is None:
-            if now - seen_at > patience.unseen:
-                raise NotFound(
-                    f"cannot see import task {task_id}",
-                    why=f"the service has not shown it for {patience.unseen:.0f} s",
-                    fix="run the same command again: it begins no second task",
-                )
+            if now - seen_at > (patience.away if silence else patience.unseen):
+                raise _unseen(task_id, silence, now - seen_at)
         else:
             seen_at = now
             state = (task.status, task.message, task.progress)
@@ -71,6 +69,24 @@ def watch(
             if ended := _ended(task, now - moved_at, patience):
                 return ended
         pause(patience.first if clock() - began < MINUTE else patience.every)
+
+
+def _looked(look: Callable[[], ImportTask | None]) -> tuple[ImportTask | None, str]:
+    """The task and "", or None and why nothing was answered: an import of an hour outlives a bad minute."""
+    try:
+        return look(), ""
+    except (Throttled, Unreachable) as silent:
+        return None, str(silent)
+
+
+def _unseen(task_id: str, silence: str, seconds: float) -> OstiaryError:
+    what, fix = (
+        f"cannot see import task {task_id}",
+        "run the same command again: it begins no second task",
+    )
+    if silence:
+        return Unreachable(what, why=f"no answer for {seconds:.0f} s: {silence}", fix=fix)
+    return NotFound(what, why=f"the service has not shown it for {seconds:.0f} s", fix=fix)
 
 
 def _ended(task: ImportTask, still: float, patience: Patience) -> ImportTask | None:

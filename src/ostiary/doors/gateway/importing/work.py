@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ostiary.aws import machine_image
+from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
 from ostiary.connect import Reached
-from ostiary.doors.gateway.image.inspect import Inspection, inspect, opened
+from ostiary.doors.gateway.image.inspect import Inspection, expected_digest, inspect, opened
 from ostiary.doors.gateway.image.problems import Problem
 from ostiary.doors.gateway.importing import record as records
+from ostiary.doors.gateway.importing.finishing import until_available
 from ostiary.doors.gateway.importing.job import Job
 from ostiary.doors.gateway.importing.reading import Span, read_all, stamp
 from ostiary.doors.gateway.importing.record import Record
@@ -21,6 +23,7 @@ from ostiary.doors.gateway.importing.route import Route, choose
 from ostiary.doors.gateway.importing.routes import ROUTES_BY_NAME
 from ostiary.doors.gateway.importing.settings import (
     DIGEST_TAG,
+    KEY_TAG,
     MANIFEST_TAG,
     ROUTE_TAG,
     Imported,
@@ -43,6 +46,9 @@ def import_appliance(
     patience: Patience | None = None,
 ) -> Imported:
     """The AMI of an appliance, made or found. Run again after anything, it goes on or says what is there."""
+    settings.require_consistent()
+    expected = expected_digest(settings.expect_digest)
+    stop = stop or threading.Event()
     with opened(path) as (fd, _):
         as_found = stamp(fd)
     found = inspect(path)
@@ -50,20 +56,27 @@ def import_appliance(
     route = choose(found, settings.route, parent=bool(settings.parent))
     spans = _spans(found, route)
     account_id = reached.account_id
-    checked, checksums = read_all(path, found, spans, _digest(settings.expect_digest), on_step)
+    if settings.kms_key:
+        arn = key_arn(reached.aws, reached.region, settings.kms_key)
+        settings = replace(settings, kms_key=arn)
+    checked, checksums = read_all(path, found, spans, expected, on_step, stop=stop)
     require_importable(checked, settings)
     manifest = hashlib.sha256(checked.manifest_text).hexdigest() if checked.manifest else ""
-    tags = _tags(checked, manifest, route)
-    name = settings.name or _name(path, checked.digest, route)
+    tags = _tags(checked, manifest, route, settings.kms_key)
+    name = settings.name or _name(path, checked.digest, route, settings.kms_key)
     job = Job(
         reached, path, checked, as_found, checksums, spans, settings, name,
-        {"Name": name, **tags}, on_step, stop or threading.Event(), patience or Patience(),
+        {"Name": name, **tags}, on_step, stop, patience or Patience(),
     )  # fmt: skip
-    known = known_image(reached, checked.digest, settings.route)
-    if known is not None:
+    asked = (settings.parent, settings.kms_key, settings.bucket)
+    key = records.key_of(checked.digest, account_id, reached.region, route.name, *asked)
+    if (known := _known(job)) is not None:
         return _reused(known, job, route)
-    key = records.key_of(checked.digest, account_id, reached.region, route.name, settings.parent)
     with Lease(reached.store, f"gateway-import-{key[:16]}"):
+        if (known := _known(job)) is not None:  # a run that held the lease has made it meanwhile
+            return _reused(known, job, route)
+        if route.name != "import-image":  # that one names its AMI itself
+            _require_free(job)
         return _carried_out(job, key, route)
 
 
@@ -72,7 +85,9 @@ def _carried_out(job: Job, key: str, route: Route) -> Imported:
     before = records.load(store, key)
     fresh = Record(key, job.path.name, job.reached.region, job.reached.account_id, route.name)
     record = before or fresh
-    if record.state in ("failed", "cancelled", "done"):  # done, but its AMI is gone
+    if record.state == "failed":  # what it left is still to be removed
+        record = replace(record, attempt=record.attempt + 1, tasks=(), image_id="")
+    elif record.state in ("cancelled", "done"):  # done, but its AMI is gone
         record = replace(fresh, attempt=record.attempt + 1)
     record = records.keep(store, record, file=job.path.name, state="begun")
     try:
@@ -86,14 +101,35 @@ def _carried_out(job: Job, key: str, route: Route) -> Imported:
     return imported
 
 
-def known_image(reached: Reached, digest: str, route: str = "auto") -> MachineImage | None:
-    """The AMI of this very file, by its tag; by this route if one was asked for."""
+def _known(job: Job) -> MachineImage | None:
+    known = known_image(job.reached, job.found.digest, job.settings.route, job.settings.kms_key)
+    return until_available(job, known.id) if known is not None else None
+
+
+def known_image(
+    reached: Reached, digest: str, route: str = "auto", kms_key: str = ""
+) -> MachineImage | None:
+    """The AMI of this very file, by its tag; by this route and encrypted with this key (ARN) if they were asked for."""
     wanted = {DIGEST_TAG: digest}
     if route != "auto":
         wanted[ROUTE_TAG] = route
+    if kms_key:
+        wanted[KEY_TAG] = kms_key
     found = machine_image.find(reached.aws, reached.region, wanted)
-    usable = [one for one in found if one.state == "available"]
+    usable = [one for one in found if one.state in ("available", "pending")]
     return usable[0] if usable else None
+
+
+def _require_free(job: Job) -> None:
+    """Conflict if another AMI has the name: said before anything is sent, not after all of it."""
+    for one in machine_image.named(job.reached.aws, job.reached.region, job.name):
+        if one.tags.get(DIGEST_TAG) != job.found.digest:
+            raise Conflict(
+                f"cannot name an AMI {job.name}",
+                why=f"{one.id} has that name and is of another file",
+                fix="choose another name with --name",
+                code="InvalidAMIName.Duplicate",
+            )
 
 
 def _reused(known: MachineImage, job: Job, route: Route) -> Imported:
@@ -151,16 +187,14 @@ def _spans(found: Inspection, route: Route) -> tuple[Span, ...]:
     return ()
 
 
-def _tags(found: Inspection, manifest: str, route: Route) -> dict[str, str]:
+def _tags(found: Inspection, manifest: str, route: Route, kms_key: str) -> dict[str, str]:
     tags = {DIGEST_TAG: found.digest, ROUTE_TAG: route.name}
-    return tags | ({MANIFEST_TAG: manifest} if manifest else {})
+    more = {MANIFEST_TAG: manifest, KEY_TAG: kms_key}
+    return tags | {key: value for key, value in more.items() if value}
 
 
-def _name(path: Path, digest: str, route: Route) -> str:
-    """A name that EC2 takes, different for each version of a file and each route."""
+def _name(path: Path, digest: str, route: Route, kms_key: str) -> str:
+    """A name that EC2 takes, different for each version of a file, each route and each key."""
     stem = re.sub(r"[^A-Za-z0-9()./_-]+", "-", path.stem)[:90].strip("-") or "appliance"
-    return f"{stem}-{digest[:12]}-{route.name.rpartition('-')[2]}"
-
-
-def _digest(text: str) -> str:
-    return text.strip().lower().removeprefix("sha256:")
+    name = f"{stem}-{digest[:12]}-{route.name.rpartition('-')[2]}"
+    return f"{name}-{hashlib.sha256(kms_key.encode()).hexdigest()[:6]}" if kms_key else name
