@@ -134,7 +134,8 @@ class Sshd:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         self.host_key = keys.file("ssh-ed25519")
-        self.options: dict[str, str] = {}
+        self.options: dict[str, str] = {}  # of ssh
+        self.settings: dict[str, str] = {}  # of sshd
 
     def login(self, certificate: str, key: Path, command: str = "true", **settings: str):
         """Try to enter with a certificate (its text) and its private key file; ``settings`` are sshd's."""
@@ -147,6 +148,7 @@ class Sshd:
             "PasswordAuthentication": "no",
             "AuthorizedKeysFile": "none",
             "LogLevel": "VERBOSE",
+            **self.settings,
             **settings,
         }
         config.write_text("".join(f"{name} {value}\n" for name, value in lines.items()))

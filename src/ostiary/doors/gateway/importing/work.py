@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from ostiary.aws import machine_image
+from ostiary.aws.import_bucket import Bucket
 from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
 from ostiary.connect import Reached
 from ostiary.doors.gateway.image.inspect import Inspection, expected_digest, inspect, opened
 from ostiary.doors.gateway.image.problems import Problem
 from ostiary.doors.gateway.importing import record as records
-from ostiary.doors.gateway.importing.finishing import until_available
+from ostiary.doors.gateway.importing.finishing import finished, until_available
 from ostiary.doors.gateway.importing.job import Job
 from ostiary.doors.gateway.importing.reading import Span, read_all, stamp
 from ostiary.doors.gateway.importing.record import Record
@@ -70,14 +71,26 @@ def import_appliance(
     )  # fmt: skip
     asked = (settings.parent, settings.kms_key, settings.bucket)
     key = records.key_of(checked.digest, account_id, reached.region, route.name, *asked)
-    if (known := _known(job)) is not None:
+    known, record = _known(job), records.load(reached.store, key)
+    if known is not None and (record is None or record.state == "done"):
         return _reused(known, job, route)
     with Lease(reached.store, f"gateway-import-{key[:16]}"):
         if (known := _known(job)) is not None:  # a run that held the lease has made it meanwhile
+            _finished_late(job, key, known)
             return _reused(known, job, route)
         if route.name != "import-image":  # that one names its AMI itself
             _require_free(job)
         return _carried_out(job, key, route)
+
+
+def _finished_late(job: Job, key: str, known: MachineImage) -> None:
+    """What a run that was killed with its AMI made had yet to do: tags, and the removal of what it needed on its way."""
+    record = records.load(job.reached.store, key)
+    if record is None or record.state == "done":
+        return
+    bucket = Bucket(record.bucket, record.region, record.account_id) if record.bucket else None
+    finished(job, record, known.id, bucket, record.objects)
+    records.keep(job.reached.store, record, state="done", image_id=known.id)
 
 
 def _carried_out(job: Job, key: str, route: Route) -> Imported:
