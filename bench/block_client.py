@@ -45,13 +45,8 @@ with Path(vmdk).open("rb") as file:
     )
 block_index.keep(store, sent.snapshot_id, sent.digests)
 usage = resource.getrusage(resource.RUSAGE_SELF)
-status = Path(
-    "/proc/self/status"
-).read_text()  # ru_maxrss would count the process that started this one
-peak = int(status.partition("VmHWM:")[2].split()[0])
-status = Path(
-    "/proc/self/status"
-).read_text()  # ru_maxrss would count the process that started this one
+# ru_maxrss would count the process that started this one
+status = Path("/proc/self/status").read_text()
 peak = int(status.partition("VmHWM:")[2].split()[0])
 told = {
     "cpu": usage.ru_utime + usage.ru_stime,

@@ -26,7 +26,9 @@ CONFIG = Config(
     read_timeout=60,
     # Named outright: botocore would put its own together again for each call, a tenth of what a call costs.
     user_agent=f"ostiary/{__version__} botocore/{botocore.__version__}",
-    s3={"addressing_style": "path"},  # an endpoint of AWS_ENDPOINT_URL has no name per bucket
+    # An endpoint of AWS_ENDPOINT_URL has no name per bucket. What is uploaded is held to the checksum in its signed headers;
+    # over TLS botocore never signs the body besides, and over a plain local endpoint it need not be hashed once more.
+    s3={"addressing_style": "path", "payload_signing_enabled": False},
 )
 
 

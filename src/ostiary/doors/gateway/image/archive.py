@@ -14,7 +14,11 @@ from ostiary.doors.gateway.image.problems import Problem, problem
 
 HEADER = 512
 MOST_MEMBERS = 1000
+_MOST_HEADERS = (
+    4 * MOST_MEMBERS
+)  # extended ones included: a file of nothing else has no member to count
 _MOST_NAME = 1024
+_MOST_PROBLEMS = 50
 _PLAIN = (b"0", b"\0", b"7")
 _LONG_NAME, _PAX, _PAX_GLOBAL, _SPARSE = b"L", b"x", b"g", b"S"
 _KINDS = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device"}
@@ -42,6 +46,14 @@ class Archive:
         return tuple(one for one in self.members if one.name.lower().endswith(suffix))
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What extended headers say of the member that follows; "" and 0 where they are silent."""
+
+    name: str = ""
+    size: int = 0
+
+
 def is_tar(first: bytes) -> bool:
     """Whether a file that begins with these 512 bytes is a tar archive."""
     return len(first) == HEADER and _checksum_holds(first) and first[0] != 0
@@ -49,57 +61,65 @@ def is_tar(first: bytes) -> bool:
 
 def read_archive(fd: int, size: int) -> Archive:
     """Walk the headers. What is wrong is among the problems; members up to there are given all the same."""
-    members: list[Member] = []
+    members: dict[str, Member] = {}
     problems: list[Problem] = []
     for found in _walk(fd, size):
         if isinstance(found, Problem):
             problems.append(found)
-            continue
-        if wrong := _wrong_name(found.name):
+        elif wrong := _wrong_name(found.name):
             problems.append(problem("tar-name", f"the member {_shown(found.name)} {wrong}"))
-        elif any(found.name == one.name for one in members):
+        elif found.name in members:
             problems.append(problem("tar-duplicate", f"{_shown(found.name)} is in it twice"))
         else:
-            members.append(found)
+            members[found.name] = found
         if len(members) > MOST_MEMBERS:
             problems.append(problem("tar-members", f"it has more than {MOST_MEMBERS} members"))
             break
-        if len(problems) > MOST_MEMBERS:
+        if len(problems) > _MOST_PROBLEMS:
             break
     if not members and not problems:
         problems.append(problem("tar-empty", "there is nothing in it"))
-    return Archive(tuple(members), tuple(problems))
+    return Archive(tuple(members.values()), tuple(problems))
 
 
 def _walk(fd: int, size: int) -> Iterator[Member | Problem]:
-    at, long_name = 0, ""
-    while True:
+    at, told = 0, Told()
+    for _ in range(_MOST_HEADERS):
         header = os.pread(fd, HEADER, at)
         if not any(header) and (len(header) == HEADER or at):
             return
         if wrong := _wrong_header(header, at):
             yield wrong
             return
+        begin, kind = at + HEADER, header[156:157]
+        extends = kind in (_LONG_NAME, _PAX, _PAX_GLOBAL)
         length = _number(header[124:136]) or 0
-        kind = header[156:157]
-        begin = at + HEADER
-        name, long_name = long_name or _name(header), ""
-        if begin + length > size:
-            yield problem(
-                "tar-truncated", f"{_shown(name)} ends at byte {begin + length} of {size}"
-            )
-            return
-        if kind in (_LONG_NAME, _PAX):
-            long_name, trouble = _extended(fd, kind, begin, length)
-            if trouble:
-                yield trouble
+        if told.size and not extends:
+            if length not in (0, told.size):
+                what = "a member has two sizes, in its header and in the extended one"
+                yield problem("tar-header", what)
                 return
-        elif kind in _PLAIN:
-            yield Member(name, begin, length)
-        elif kind != _PAX_GLOBAL:
-            what = _KINDS.get(kind, f"of the unknown kind {kind!r}")
-            yield problem("tar-kind", f"the member {_shown(name)} is {what}")
+            length = told.size
+        name = _plain(told.name or _name(header))
+        if begin + length > size:
+            where = f"ends at byte {begin + length} of {size}"
+            yield problem("tar-truncated", f"{_shown(name)} {where}")
+            return
+        if extends:
+            found = _extended(fd, kind, begin, length)
+            if isinstance(found, Problem):
+                yield found
+                return
+            told = Told(found.name or told.name, found.size or told.size)
+        else:
+            told = Told()
+            if kind in _PLAIN:
+                yield Member(name, begin, length)
+            else:
+                what = _KINDS.get(kind, f"of the unknown kind {kind!r}")
+                yield problem("tar-kind", f"the member {_shown(name)} is {what}")
         at = begin + (length + HEADER - 1) // HEADER * HEADER
+    yield problem("tar-members", f"it has more than {_MOST_HEADERS} headers")
 
 
 def _wrong_header(header: bytes, at: int) -> Problem | None:
@@ -112,25 +132,49 @@ def _wrong_header(header: bytes, at: int) -> Problem | None:
     return None
 
 
-def _extended(fd: int, kind: bytes, begin: int, length: int) -> tuple[str, Problem | None]:
-    """The name that a GNU or pax header gives to the next member; a problem if it says more than names and times."""
+def _extended(fd: int, kind: bytes, begin: int, length: int) -> Told | Problem:
+    """What a GNU or pax header says of the next member; a problem if it is more than name, size, owner and times."""
     if length > 64 * _MOST_NAME:
-        return "", problem("tar-header", f"an extended header of {length} bytes")
+        return problem("tar-header", f"an extended header of {length} bytes")
     data = os.pread(fd, length, begin)
     if kind == _LONG_NAME:
-        return data.rstrip(b"\0").decode("utf-8", "replace"), None
-    name = ""
-    for line in data.split(b"\n"):
-        keyword, _, value = line.partition(b" ")[2].partition(b"=")
-        if keyword.startswith(b"GNU.sparse"):
-            return "", problem("tar-kind", "a member is a sparse file")
-        if keyword in (b"size", b"linkpath"):
-            return "", problem(
-                "tar-header", f"a pax header changes the {keyword.decode()} of a member"
-            )
-        if keyword == b"path":
-            name = value.decode("utf-8", "replace")
-    return name, None
+        return Told(data.rstrip(b"\0").decode("utf-8", "replace"))
+    said = _records(data)
+    if said is None:
+        return problem("tar-header", "a pax header that is not one")
+    if any(keyword.startswith(b"GNU.sparse") for keyword in said):
+        return problem("tar-kind", "a member is a sparse file")
+    if b"linkpath" in said or (kind == _PAX_GLOBAL and said.keys() & {b"path", b"size"}):
+        return problem("tar-header", "a pax header that changes what members are")
+    size = said.get(b"size", b"0")
+    if not size.isdigit() or len(size) > 20:  # noqa: PLR2004 - 2^64 has 20 digits
+        return problem("tar-header", "a pax header with a size that is none")
+    return Told(said.get(b"path", b"").decode("utf-8", "replace"), int(size))
+
+
+def _records(data: bytes) -> dict[bytes, bytes] | None:
+    """The ``length keyword=value`` records of a pax header; None if it does not consist of them.
+
+    The length counts: a value may hold line ends, and readers that go by lines see other members than those that count.
+    """
+    found = {}
+    while data:
+        digits, space, _ = data[:6].partition(b" ")
+        if not space or not digits.isdigit() or int(digits) <= len(digits):
+            return None
+        record, data = data[: int(digits)], data[int(digits) :]
+        keyword, equals, value = record[len(digits) + 1 :].partition(b"=")
+        if not equals or not value.endswith(b"\n"):
+            return None
+        found[keyword] = value[:-1]
+    return found
+
+
+def _plain(name: str) -> str:
+    """``./x.ovf`` is ``x.ovf``: manifests and descriptors name it so."""
+    while name.startswith("./"):
+        name = name[2:].lstrip("/")
+    return name
 
 
 def _name(header: bytes) -> str:
@@ -160,7 +204,7 @@ def _shown(name: str) -> str:
 def _number(field: bytes) -> int | None:
     """Octal text, or base 256 for members of 8 GiB and more."""
     if field[0] & 0x80:
-        return int.from_bytes(field, "big") & ((1 << 95) - 1)
+        return None if field[0] & 0x40 else int.from_bytes(field, "big") & ((1 << 94) - 1)
     text = field.strip(b" \0")
     try:
         return int(text, 8) if text else 0
@@ -171,5 +215,6 @@ def _number(field: bytes) -> int | None:
 def _checksum_holds(header: bytes) -> bool:
     stated = _number(b"\0" * 4 + header[148:156])
     blanked = header[:148] + b" " * 8 + header[156:]
-    signed = sum(byte - 256 if byte > 127 else byte for byte in blanked)  # noqa: PLR2004 - as old tars summed
-    return stated is not None and stated in (sum(blanked), signed)
+    if stated is None or stated == (total := sum(blanked)):
+        return stated is not None
+    return stated == total - 256 * sum(byte > 127 for byte in blanked)  # noqa: PLR2004 - old tars summed signed bytes

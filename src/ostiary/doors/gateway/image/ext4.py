@@ -12,13 +12,15 @@ from collections.abc import Iterator
 from ostiary.doors.gateway.image.disk import DamagedDisk, Disk
 
 ROOT = 2
-_READABLE = (
-    0x2 | 0x4 | 0x40 | 0x80 | 0x200 | 0x2000 | 0x8000
-)  # filetype … flex_bg, csum_seed, inline data (small files)
+# Filetype, extents, 64-bit, flex_bg, large attributes, csum_seed, inline data (of small files). Not "needs recovery": what
+# its journal holds may be newer than what is read here.
+_READABLE = 0x2 | 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x8000
 _EXTENTS, _INLINE = 0x80000, 0x10000000
-_MOST_FILE = 4 * 1024 * 1024
-_MOST_ENTRIES = 20_000
+_MOST_FILE = 1024 * 1024
+_MOST_ENTRIES = 200_000  # of all folders that are looked through, again and again if need be
 _MOST_DEPTH = 5
+_MOST_READS = 4096  # of one file system: an honest one needs some hundred
+_MOST_PATH = 4096
 _FOLDER, _FILE, _LINK = 0x4000, 0x8000, 0xA000
 _MOST_LINKS = 8
 
@@ -32,6 +34,7 @@ class Ext4:
 
     def __init__(self, disk: Disk, start: int, size: int) -> None:
         self._disk, self._start, self._size = disk, start, size
+        self._reads = self._seen = 0
         block = disk.read(start + 1024, 1024)
         if len(block) < 1024 or block[56:58] != b"\x53\xef":  # noqa: PLR2004 - the superblock's size
             raise NotPlain("no superblock")
@@ -117,13 +120,13 @@ class Ext4:
         if struct.unpack_from("<I", folder, 32)[0] & (_INLINE | 0x800):
             raise NotPlain("an encrypted or inline folder")
         data = self._content(folder)
-        at = count = 0
-        while at + 8 <= len(data) and count < _MOST_ENTRIES:
+        at = 0
+        while at + 8 <= len(data):
             number, length, size = struct.unpack_from("<IHB", data, at)
-            if length < 8:  # noqa: PLR2004 - the head of an entry
-                raise NotPlain("a folder entry without length")
+            self._seen += 1
+            if length < 8 or self._seen > _MOST_ENTRIES:  # noqa: PLR2004 - the head of an entry
+                raise NotPlain("a folder entry without length, or endless ones")
             if number and size:
-                count += 1
                 yield data[at + 8 : at + 8 + size].decode("utf-8", "replace"), number
             at += length
 
@@ -139,11 +142,7 @@ class Ext4:
                 raise NotPlain("inline data beyond the inode")
             return inode[40 : 40 + size]
         wanted = -(-size // self._block)
-        blocks = dict(
-            self._extents(inode[40:100], wanted, 0)
-            if flags & _EXTENTS
-            else self._mapped(inode, wanted)
-        )
+        blocks = self._blocks(inode, wanted, extents=bool(flags & _EXTENTS))
         parts = [
             self._read(blocks[index] * self._block, self._block)
             if blocks.get(index)
@@ -152,16 +151,28 @@ class Ext4:
         ]
         return b"".join(parts)[:size]
 
-    def _extents(self, node: bytes, wanted: int, depth: int) -> Iterator[tuple[int, int]]:
+    def _blocks(self, inode: bytes, wanted: int, *, extents: bool) -> dict[int, int]:
+        """Where each block of a file lies; a block that is told of twice is no honest one."""
+        found: dict[int, int] = {}
+        places = self._extents(inode[40:100], wanted) if extents else self._mapped(inode, wanted)
+        for index, place in places:
+            if index in found:
+                raise NotPlain("extents that overlap")
+            found[index] = place
+        return found
+
+    def _extents(
+        self, node: bytes, wanted: int, under: int = _MOST_DEPTH + 1
+    ) -> Iterator[tuple[int, int]]:
         magic, count, _, level = struct.unpack_from("<HHHH", node)
-        if magic != 0xF30A or depth > _MOST_DEPTH or 12 + 12 * count > len(node):  # noqa: PLR2004
+        if magic != 0xF30A or level >= under or 12 + 12 * count > len(node):  # noqa: PLR2004
             raise NotPlain("an extent tree that is none")
         for index in range(count):
             at = 12 + 12 * index
             if level:
                 low, high = struct.unpack_from("<IH", node, at + 4)
                 child = self._read((low | high << 32) * self._block, self._block)
-                yield from self._extents(child, wanted, depth + 1)
+                yield from self._extents(child, wanted, level)
                 continue
             first, length, high, low = struct.unpack_from("<IHHI", node, at)
             length = length if length <= 32768 else 0  # noqa: PLR2004 - longer ones are not written yet
@@ -182,13 +193,16 @@ class Ext4:
 
     def _link(self, inode: bytes) -> str:
         size = struct.unpack_from("<I", inode, 4)[0]
+        if size > _MOST_PATH:
+            raise NotPlain("a long link")
         if size < 60:  # noqa: PLR2004 - a fast link lies in i_block
             return inode[40 : 40 + size].decode("utf-8", "replace")
         return self._content(inode).decode("utf-8", "replace")
 
     def _read(self, offset: int, size: int) -> bytes:
-        if offset < 0 or offset + size > self._size:
-            raise NotPlain("a place outside of the partition")
+        self._reads += 1
+        if offset < 0 or offset + size > self._size or self._reads > _MOST_READS:
+            raise NotPlain("a place outside of the partition, or endless reading")
         data = self._disk.read(self._start + offset, size)
         if len(data) != size:
             raise DamagedDisk("disk-format", "a partition ends early")

@@ -37,7 +37,8 @@ class Fat:
         self._root_size = entries * 32
         self._data = self._root + -(-self._root_size // sector) * sector
         clusters = (sectors * sector - self._data) // self._cluster
-        self._bits = 12 if clusters < 4085 else 16 if clusters < 65525 else 32  # noqa: PLR2004 - the specification's limits
+        # The specification goes by the clusters alone; mkfs.fat -F 32 and Linux make and read a FAT32 of fewer.
+        self._bits = 32 if not short else 12 if clusters < 4085 else 16  # noqa: PLR2004 - the specification's limit
         self._first = struct.unpack_from("<I", boot, 44)[0] if self._bits == 32 else 0  # noqa: PLR2004
 
     def exists(self, path: str) -> bool:

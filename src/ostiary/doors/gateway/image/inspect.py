@@ -7,131 +7,28 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ostiary.doors.gateway.image import manifest as manifests
 from ostiary.doors.gateway.image.archive import Archive, Member, is_tar, read_archive
 from ostiary.doors.gateway.image.disk import DamagedDisk
 from ostiary.doors.gateway.image.formats import open_disk
-from ostiary.doors.gateway.image.guest import Guest, Layout, read_layout
+from ostiary.doors.gateway.image.inspection import DiskReport, Inspection, sorted_problems
+from ostiary.doors.gateway.image.judging import judged_root, judged_table
+from ostiary.doors.gateway.image.layout import Layout, read_layout
 from ostiary.doors.gateway.image.manifest import Digests, Manifest
 from ostiary.doors.gateway.image.ovf import MOST_BYTES, Descriptor, OvfDisk, parse_ovf
-from ostiary.doors.gateway.image.partitions import Partition
-from ostiary.doors.gateway.image.problems import INFO, REFUSE, WARN, Problem, problem
+from ostiary.doors.gateway.image.problems import Problem, problem
 from ostiary.errors import NotFound, UsageError
+
+__all__ = ["DiskReport", "Inspection", "expected_digest", "inspect", "opened", "with_digests"]
 
 MOST_DISKS = 21
 MOST_DISK = 16 * 1024**4
 CHUNK = 1024 * 1024
-_ORDER = {REFUSE: 0, WARN: 1, INFO: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class DiskReport:
-    """One disk. ``format`` is the file's own, or the descriptor's when the file is not there."""
-
-    file: str
-    format: str
-    capacity: int
-    size: int
-    boot_mode: str = "unknown"
-    scheme: str = "unknown"
-    partitions: tuple[tuple[Partition, str], ...] = ()  # with the file system of each
-    guest: Guest = field(default_factory=Guest)
-    member: Member | None = None
-
-    def as_json(self) -> Mapping[str, object]:
-        return {
-            "file": self.file,
-            "format": self.format,
-            "capacity_bytes": self.capacity,
-            "size_bytes": self.size,
-            "boot_mode": self.boot_mode,
-            "partition_table": self.scheme,
-            "partitions": [
-                {
-                    "number": one.number,
-                    "kind": one.kind,
-                    "start_bytes": one.start,
-                    "size_bytes": one.size,
-                    "bootable": one.bootable,
-                    "filesystem": kind,
-                }
-                for one, kind in self.partitions
-            ],
-            "guest": self.guest.as_json(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What an appliance file is. ``kind`` is ova or ovf; ``digest`` the SHA-256 of the file, "" when not computed."""
-
-    file: str
-    kind: str
-    size: int
-    archive: Archive
-    manifest: Manifest | None
-    manifest_text: bytes
-    descriptor: Descriptor
-    disks: tuple[DiskReport, ...]
-    problems: tuple[Problem, ...]
-    digest: str = ""
-
-    @property
-    def verdict(self) -> str:
-        severities = {one.severity for one in self.problems}
-        return "refuse" if REFUSE in severities else "warn" if WARN in severities else "ok"
-
-    @property
-    def refusals(self) -> tuple[Problem, ...]:
-        return tuple(one for one in self.problems if one.severity == REFUSE)
-
-    def as_json(self) -> Mapping[str, object]:
-        """The documented shape of ``gateway inspect --json``; every key is always there."""
-        signer = self.manifest.signer if self.manifest else None
-        return {
-            "file": self.file,
-            "kind": self.kind,
-            "size_bytes": self.size,
-            "verdict": self.verdict,
-            "problems": [one.as_json() for one in self.problems],
-            "manifest": {
-                "file": self.manifest.file if self.manifest else None,
-                "algorithm": self.manifest.algorithm if self.manifest else None,
-                "digests": [
-                    {"file": name, "status": status}
-                    for name, status in (self.manifest.status.items() if self.manifest else ())
-                ],
-                "certificate": {
-                    "subject": signer.subject,
-                    "not_before": signer.not_before,
-                    "not_after": signer.not_after,
-                    "sha256": signer.fingerprint,
-                    "verified": signer.verified,
-                }
-                if signer
-                else None,
-            },
-            "disks": [one.as_json() for one in self.disks],
-            "system": {
-                "name": self.descriptor.name or None,
-                "os_type": self.descriptor.os_type or None,
-                "type": self.descriptor.system_type or None,
-                "firmware": self.descriptor.firmware,
-                "network_interfaces": self.descriptor.nics,
-                "cpus": self.descriptor.cpus,
-                "memory_bytes": self.descriptor.memory,
-            },
-            "members": [
-                {"name": one.name, "offset": one.offset, "size_bytes": one.size}
-                for one in self.archive.members
-            ],
-            "digest": self.digest or None,
-        }
 
 
 def inspect(
@@ -175,30 +72,29 @@ def opened(path: Path) -> Iterator[tuple[int, int]]:
         os.close(fd)
 
 
-def sorted_problems(problems: list[Problem]) -> tuple[Problem, ...]:
-    """The worst first, each once."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda one: _ORDER[one.severity]))
-
-
 def _structure(fd: int, size: int, name: str) -> Inspection:
     first = os.pread(fd, 512, 0)
-    nothing = Archive((), ())
     if is_tar(first):
         return _ova(fd, size, name)
-    begins = first.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:8].replace(b"\0", b"")
-    if begins.startswith((b"<?xml", b"<")) and size <= MOST_BYTES:
-        text = os.pread(fd, size, 0)
-        descriptor = parse_ovf(text, name)
-        problems = [*descriptor.problems, *_counted(descriptor)]
-        disks = tuple(_told(one, descriptor) for one in descriptor.disks)
-        if disks:
-            what = "the disks themselves are not in this file"
-            problems.append(problem("disk-unread", what))
-        kept = sorted_problems(problems)
-        return Inspection(name, "ovf", size, nothing, None, b"", descriptor, disks, kept)
+    begins = first.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
+    if begins == b"<":
+        return _ovf(os.pread(fd, min(size, MOST_BYTES + 1), 0), size, name)
     empty = parse_ovf(b"<Envelope/>")
     found = problem("not-an-appliance", _what_it_is(fd, size))
-    return Inspection(name, "ova", size, nothing, None, b"", empty, (), (found,))
+    return Inspection(name, "ova", size, Archive((), ()), None, b"", empty, (), (found,))
+
+
+def _ovf(text: bytes, size: int, name: str) -> Inspection:
+    """A descriptor by itself: files beside it are not opened, so its disks are what it says of them."""
+    descriptor = parse_ovf(text, name)
+    problems = [*descriptor.problems, *_counted(descriptor)]
+    disks = tuple(_told(one, descriptor) for one in descriptor.disks)
+    if disks:
+        problems.append(problem("disk-unread", "the disks themselves are not in this file"))
+    for one in descriptor.disks:
+        problems += _judged_told(one)
+    kept = sorted_problems(problems)
+    return Inspection(name, "ovf", size, Archive((), ()), None, b"", descriptor, disks, kept)
 
 
 def _what_it_is(fd: int, size: int) -> str:
@@ -236,8 +132,9 @@ def _descriptor(fd: int, archive: Archive, problems: list[Problem]) -> Descripto
     data = os.pread(fd, min(found[0].size, MOST_BYTES + 1), found[0].offset)
     descriptor = parse_ovf(data, found[0].name)
     problems += [*descriptor.problems, *_counted(descriptor)]
+    members = {one.name: one for one in archive.members}
     for href, stated in descriptor.files:
-        member = archive.named(href)
+        member = members.get(href)
         if member is None:
             problems.append(problem("ovf-file-missing", f"{href} is not in it", href))
         elif stated and stated != member.size:
@@ -262,9 +159,16 @@ def _manifest(fd: int, archive: Archive, problems: list[Problem]) -> tuple[Manif
         problems.append(
             problem("manifest-none", "it has no manifest: nothing in it says what it should be")
         )
+        problems += [
+            problem("certificate-form", f"{one.name} signs a manifest that is not there", one.name)
+            for one in archive.ending(".cert")[:1]
+        ]
         return None, b""
     if len(found) > 1:
         problems.append(problem("manifest-several", f"there are {len(found)} manifests in it"))
+    if found[0].size > manifests.MOST_BYTES:
+        what = f"{found[0].name} is longer than {manifests.MOST_BYTES} bytes"
+        problems.append(problem("manifest-line", what, found[0].name))
     text = os.pread(fd, min(found[0].size, manifests.MOST_BYTES), found[0].offset)
     manifest = manifests.parse_manifest(found[0].name, text)
     problems += [*manifest.problems, *manifests.compared(manifest, archive.members)]
@@ -279,26 +183,42 @@ def _manifest(fd: int, archive: Archive, problems: list[Problem]) -> tuple[Manif
 def _disks(
     fd: int, archive: Archive, descriptor: Descriptor, problems: list[Problem]
 ) -> Iterator[DiskReport]:
+    members = {one.name: one for one in archive.members}
     for number, told in enumerate(descriptor.disks[: MOST_DISKS + 1]):
-        if told.capacity >= MOST_DISK:
-            what = f"{told.file or told.disk_id} has {told.capacity} bytes"
-            problems.append(problem("disk-size", what, told.file))
-        member = archive.named(told.file)
+        problems += _judged_size(told)
+        member = members.get(told.file)
         if member is None:
             yield _told(told, descriptor)
             continue
         try:
             disk = open_disk(fd, member.offset, member.size)
-            layout = read_layout(disk, member.name, root_disk=number == 0)
+            layout = read_layout(disk, root_disk=number == 0)
         except DamagedDisk as damage:
             problems.append(problem(damage.code, f"{member.name}: {damage}", member.name))
             yield replace(_told(told, descriptor), member=member, size=member.size)
             continue
-        problems += layout.problems
+        problems += judged_table(layout, member.name)
+        if number == 0:
+            problems += judged_root(layout, descriptor.firmware, member.name)
         if told.capacity and told.capacity != disk.capacity:
             what = f"{member.name} has {disk.capacity} bytes, the descriptor says {told.capacity}"
             problems.append(problem("disk-capacity", what, member.name))
         yield _report(member, disk.format, disk.capacity, layout, descriptor)
+
+
+def _judged_size(told: OvfDisk) -> Iterator[Problem]:
+    if told.capacity >= MOST_DISK:
+        what = f"{told.file or told.disk_id} has {told.capacity} bytes"
+        yield problem("disk-size", what, told.file)
+
+
+def _judged_told(told: OvfDisk) -> Iterator[Problem]:
+    """What can be said of a disk that is not there."""
+    yield from _judged_size(told)
+    kind = told.format.rpartition("#")[2].lower()
+    if told.file and "vmdk" in told.format.lower() and kind != "streamoptimized":
+        what = f"{told.file} is said to be a VMDK of the kind {kind[:40]!a}"
+        yield problem("disk-described", what, told.file)
 
 
 def _report(
@@ -314,9 +234,7 @@ def _report(
         member.size,
         mode,
         layout.table.scheme,
-        tuple(
-            (one, layout.filesystems.get(one.number, "unknown")) for one in layout.table.partitions
-        ),
+        tuple((one, layout.filesystems.get(one.number, "unknown")) for one in layout.partitions),
         layout.guest,
         member,
     )

@@ -1,33 +1,43 @@
-"""The OVF descriptor: one machine, its disks and what carries them. Parsed without DTD, entities or network.
+"""The OVF descriptor: one machine, its disks and the files that hold them.
 
-Source: DMTF DSP0243 (OVF 1.1 and 2.x); VMware's and VirtualBox's extensions where they say the firmware.
+Source: DMTF DSP0243 (OVF 1.x and 2.x) and the dialect 0.9 before it; VMware's and VirtualBox's extensions where they say the
+firmware.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from lxml import etree
 
+from ostiary.doors.gateway.image.hardware import (
+    Hardware,
+    default_configuration,
+    hardware_of,
+    in_bytes,
+)
 from ostiary.doors.gateway.image.problems import Problem, problem
+from ostiary.doors.gateway.image.safe_xml import (
+    MOST_BYTES,
+    UnsafeXml,
+    attribute,
+    integer,
+    local_name,
+    parse_tree,
+    text_of,
+)
 
-MOST_BYTES = 8 * 1024 * 1024
-_UNITS = {
-    "": 1,
-    "byte": 1,
-    "bytes": 1,
-    "kilobytes": 1024,
-    "megabytes": 1024**2,
-    "gigabytes": 1024**3,
-}
-_POWER = re.compile(r"bytes?\s*\*\s*(2|10)\s*\^\s*(\d{1,2})")
-_CPU, _MEMORY, _NIC = 3, 4, 10  # CIM_ResourceAllocationSettingData: ResourceType
+__all__ = ["MOST_BYTES", "Descriptor", "OvfDisk", "parse_ovf"]
+
+_MOST_FILES = 1000
 _LINUX = re.compile(
     r"(rhel|centos|ubuntu|debian|sles|suse|fedora|oracleLinux|asianux|mandrake|turboLinux|redhat)\d*Guest",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|[/\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,10 @@ class OvfDisk:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """``firmware`` is uefi, bios or unknown; ``files`` every referenced file with the size said of it."""
+    """``firmware`` is uefi, bios or unknown; ``files`` every referenced file with the size said of it.
+
+    ``disks`` are in the order in which the machine has them: the first is the one to start from.
+    """
 
     name: str
     os_type: str
@@ -60,196 +73,133 @@ class Descriptor:
 
 def parse_ovf(data: bytes, file: str = "") -> Descriptor:
     """The descriptor; what is wrong with it is among its problems."""
+    root = _root(data, file)
+    if isinstance(root, Problem):
+        return Descriptor("", "", "", "unknown", 0, 0, 0, 0, (), (), (root,))
     problems: list[Problem] = []
-    root = _tree(data, file, problems)
-    if root is None:
-        return Descriptor("", "", "", "unknown", 0, 0, 0, 0, (), (), tuple(problems))
     files = list(_files(root, file, problems))
-    names = {one[0]: (one[1], one[2]) for one in files}
-    disks = tuple(_disks(root, names, problems))
     machines = [one for one in root.iter("{*}VirtualSystem", "{*}Content") if _is_machine(one)]
-    if len(machines) > 1:
-        what = f"it describes {len(machines)} machines"
-        problems.append(problem("ovf-machines", what, file))
-    elif not machines:
-        problems.append(problem("ovf-unreadable", "it describes no machine", file))
     machine = machines[0] if machines else root
-    os_type = _os_type(machine)
-    if _is_32_bit(machine, os_type):
-        problems.append(
-            problem("guest-32-bit", f"the guest is said to be {os_type or '32-bit'}", file)
-        )
-    nics = sum(1 for item in _items(machine) if _number(item, "ResourceType") == _NIC)
-    if nics > 1:
-        problems.append(problem("guest-nics", f"the machine has {nics} network interfaces", file))
+    hardware = hardware_of(machine, default_configuration(root))
+    disks = _ordered(list(_disks(root, files, problems)), hardware)
+    os_type, told = _os_type(machine)
+    problems += _judged(file, len(machines), hardware, os_type, told)
     return Descriptor(
-        name=_text(machine, "{*}Name") or _attribute(machine, "id"),
+        name=text_of(machine, "{*}Name") or attribute(machine, "id"),
         os_type=os_type,
-        system_type=_text(machine, ".//{*}VirtualSystemType"),
+        system_type=text_of(machine, ".//{*}VirtualSystemType"),
         firmware=_firmware(machine),
-        nics=nics,
-        cpus=_quantity(machine, _CPU),
-        memory=_quantity(machine, _MEMORY),
+        nics=hardware.nics,
+        cpus=hardware.cpus,
+        memory=hardware.memory,
         machines=len(machines),
         disks=disks,
-        files=tuple((one[1], one[2]) for one in files),
+        files=tuple((href, size) for _, href, size in files if href),
         problems=tuple(problems),
     )
 
 
-def _tree(data: bytes, file: str, problems: list[Problem]) -> etree._Element | None:
-    if len(data) > MOST_BYTES:
-        problems.append(problem("ovf-hostile", f"it is longer than {MOST_BYTES} bytes", file))
-        return None
-    if _declares(data):
-        problems.append(
-            problem("ovf-hostile", "it has a document type, which can name files", file)
-        )
-        return None
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
+def _root(data: bytes, file: str) -> etree._Element | Problem:
     try:
-        root = etree.fromstring(data.lstrip(), parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        what = f"it is no XML: {str(error)[:160]}"
-        problems.append(problem("ovf-unreadable", what, file))
-        return None
-    if root.getroottree().docinfo.internalDTD is not None:
-        problems.append(
-            problem("ovf-hostile", "it has a document type, which can name files", file)
-        )
-        return None
-    if etree.QName(root).localname != "Envelope":
-        what = f"its root is {etree.QName(root).localname[:80]}, not Envelope"
-        problems.append(problem("ovf-unreadable", what, file))
-        return None
+        root = parse_tree(data)
+    except UnsafeXml as error:
+        return problem("ovf-hostile", str(error), file)
+    except ValueError as error:
+        return problem("ovf-unreadable", f"it is no XML: {error}", file)
+    if local_name(root) != "Envelope":
+        return problem("ovf-unreadable", f"its root is {local_name(root)[:80]}, not Envelope", file)
     return root
-
-
-def _declares(data: bytes) -> bool:
-    """Whether there is a document type or entity in any encoding that a parser would see one in."""
-    plain = data.replace(b"\0", b"")
-    return b"<!DOCTYPE" in plain or b"<!ENTITY" in plain
 
 
 def _files(
     root: etree._Element, file: str, problems: list[Problem]
 ) -> Iterator[tuple[str, str, int]]:
-    """(id, href, size) of each reference."""
-    for one in root.iterfind(".//{*}References/{*}File"):
-        href = _attribute(one, "href")
-        if (
-            re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", href)
-            or href.startswith(("/", "\\"))
-            or ".." in href
-        ):
+    """(id, name, size) of each reference; one that leads elsewhere is a problem and has no name."""
+    for number, one in enumerate(root.iterfind(".//{*}References/{*}File")):
+        if number >= _MOST_FILES:
+            what = f"it refers to more than {_MOST_FILES} files"
+            problems.append(problem("ovf-hostile", what, file))
+            return
+        href = attribute(one, "href")
+        name = unquote(href)
+        if _ELSEWHERE.match(name) or ".." in re.split(r"[/\\]", name):
             what = f"it refers to {href[:120]!a}, outside of the archive"
             problems.append(problem("ovf-reference", what, file))
+            yield attribute(one, "id"), "", 0
             continue
-        if _attribute(one, "compression") not in ("", "identity"):
-            problems.append(problem("ovf-compressed", f"{href[:120]!a} is compressed", file))
-        if _attribute(one, "chunkSize"):
-            problems.append(problem("ovf-chunked", f"{href[:120]!a} is cut into pieces", file))
-        yield _attribute(one, "id"), href, _integer(_attribute(one, "size"))
+        name = name.removeprefix("./")
+        if attribute(one, "compression") not in ("", "identity"):
+            problems.append(problem("ovf-compressed", f"{name[:120]!a} is compressed", file))
+        if attribute(one, "chunkSize"):
+            problems.append(problem("ovf-chunked", f"{name[:120]!a} is cut into pieces", file))
+        yield attribute(one, "id"), name, integer(attribute(one, "size"))
 
 
 def _disks(
-    root: etree._Element, files: dict[str, tuple[str, int]], problems: list[Problem]
+    root: etree._Element, files: Sequence[tuple[str, str, int]], problems: list[Problem]
 ) -> Iterator[OvfDisk]:
+    by_id: Mapping[str, tuple[str, int]] = {name: (href, size) for name, href, size in files}
     sections = ("{*}DiskSection", "{*}Section")
     listed = [one for section in sections for one in root.iterfind(f"{section}/{{*}}Disk")]
-    for one in listed:
-        href, size = files.get(_attribute(one, "fileRef"), ("", 0))
-        if _attribute(one, "parentRef"):
-            what = f"disk {_attribute(one, 'diskId')[:80]} builds on another"
-            problems.append(problem("ovf-parent", what, href))
-        yield OvfDisk(
-            _attribute(one, "diskId"),
-            href,
-            _attribute(one, "format"),
-            _capacity(_attribute(one, "capacity"), _attribute(one, "capacityAllocationUnits")),
-            size,
-        )
+    for one in listed[:_MOST_FILES]:
+        disk, reference = attribute(one, "diskId")[:80], attribute(one, "fileRef")
+        href, size = by_id.get(reference, ("", 0))
+        if reference and reference not in by_id:
+            what = (
+                f"disk {disk} is in the file {reference[:80]!a}, which is not among the references"
+            )
+            problems.append(problem("ovf-file-missing", what))
+        if attribute(one, "parentRef"):
+            problems.append(problem("ovf-parent", f"disk {disk} builds on another", href))
+        capacity = attribute(one, "capacity"), attribute(one, "capacityAllocationUnits")
+        yield OvfDisk(disk, href, attribute(one, "format"), in_bytes(*capacity), size)
 
 
-def _capacity(text: str, units: str) -> int:
-    number = _integer(text)
-    plain = units.strip().lower()
-    if match := _POWER.fullmatch(plain):
-        factor: int = int(match[1]) ** min(int(match[2]), 80)
-        return number * factor
-    return number * _UNITS.get(plain, 1)
+def _ordered(disks: Sequence[OvfDisk], hardware: Hardware) -> tuple[OvfDisk, ...]:
+    """As the hardware has them; those that hang nowhere last."""
+    place = {name: at for at, name in enumerate(hardware.disks)}
+    return tuple(sorted(disks, key=lambda one: place.get(one.disk_id, len(place))))
 
 
 def _is_machine(one: etree._Element) -> bool:
     """OVF 0.9 has ``<Content xsi:type="ovf:VirtualSystem_Type">`` where 1.x has ``<VirtualSystem>``."""
-    if etree.QName(one).localname == "VirtualSystem":
-        return True
-    return _attribute(one, "type").endswith("VirtualSystem_Type")
+    return local_name(one) == "VirtualSystem" or attribute(one, "type").endswith(
+        "VirtualSystem_Type"
+    )
 
 
-def _items(machine: etree._Element) -> Iterator[etree._Element]:
-    kinds = ("{*}Item", "{*}StorageItem", "{*}EthernetPortItem")
-    yield from machine.iter(*kinds)
-
-
-def _os_type(machine: etree._Element) -> str:
+def _os_type(machine: etree._Element) -> tuple[str, str]:
+    """The system's type, and its description."""
     section = machine.find(".//{*}OperatingSystemSection")
     if section is None:
-        return ""
-    return _attribute(section, "osType") or _text(section, "{*}Description")
-
-
-def _is_32_bit(machine: etree._Element, os_type: str) -> bool:
-    """Whether it is said to be a 32-bit Linux: other systems are for VM Import to judge."""
-    if "64" in os_type:
-        return False
-    section = machine.find(".//{*}OperatingSystemSection")
-    told = _text(section, "{*}Description") if section is not None else ""
-    return bool(_LINUX.fullmatch(os_type)) or ("linux" in told.lower() and "32-bit" in told)
+        sections = machine.iter("{*}Section")
+        kind = "OperatingSystemSection_Type"
+        section = next((one for one in sections if attribute(one, "type").endswith(kind)), None)
+    if section is None:
+        return "", ""
+    told = text_of(section, "{*}Description")
+    return attribute(section, "osType") or told, told
 
 
 def _firmware(machine: etree._Element) -> str:
     for one in machine.iter("{*}Config"):
-        if _attribute(one, "key").lower() == "firmware":
-            return "uefi" if _attribute(one, "value").lower() == "efi" else "bios"
+        if attribute(one, "key").lower() == "firmware":
+            return "uefi" if attribute(one, "value").lower() == "efi" else "bios"
     for one in machine.iter("{*}Firmware"):
-        return "uefi" if _attribute(one, "type").upper().startswith("EFI") else "bios"
+        return "uefi" if attribute(one, "type").upper().startswith("EFI") else "bios"
     return "unknown"
 
 
-def _quantity(machine: etree._Element, kind: int) -> int:
-    """How much of a resource the machine has: processors, or bytes of memory."""
-    for item in _items(machine):
-        if _number(item, "ResourceType") == kind:
-            quantity, units = _text(item, "{*}VirtualQuantity"), _text(item, "{*}AllocationUnits")
-            return _capacity(quantity, "" if kind == _CPU else units)
-    return 0
-
-
-def _number(item: etree._Element, name: str) -> int:
-    return _integer(_text(item, f"{{*}}{name}"))
-
-
-def _integer(text: str) -> int:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 20 else 0  # noqa: PLR2004 - 2^64 has 20 digits
-
-
-def _text(element: etree._Element, path: str) -> str:
-    found = element.find(path)
-    return (found.text or "").strip()[:256] if found is not None else ""
-
-
-def _attribute(element: etree._Element, name: str) -> str:
-    """An attribute by its local name: tools disagree about the prefix."""
-    for key, value in element.attrib.items():
-        if etree.QName(key).localname == name:
-            return str(value)
-    return ""
+def _judged(
+    file: str, machines: int, hardware: Hardware, os_type: str, told: str
+) -> Iterator[Problem]:
+    if machines > 1:
+        yield problem("ovf-machines", f"it describes {machines} machines", file)
+    elif not machines:
+        yield problem("ovf-unreadable", "it describes no machine", file)
+    # Only what is said to be a 32-bit Linux: other systems are for VM Import to judge.
+    said = _LINUX.fullmatch(os_type) or ("linux" in told.lower() and "32-bit" in told)
+    if said and "64" not in os_type:
+        yield problem("guest-32-bit", f"the guest is said to be {os_type or '32-bit'}", file)
+    if hardware.nics > 1:
+        yield problem("guest-nics", f"the machine has {hardware.nics} network interfaces", file)

@@ -40,7 +40,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """``scheme`` is gpt, mbr or none; ``damage`` says what is wrong with it."""
+    """``scheme`` is gpt, mbr or none; ``damage`` says what is wrong with it, or with its copy at the end of the disk."""
 
     scheme: str
     partitions: tuple[Partition, ...] = ()
@@ -58,9 +58,19 @@ def read_table(disk: Disk) -> Table:
     if not any(entry[4] for entry in entries) or _is_boot_sector(first):
         return Table("none")
     found = tuple(_mbr(disk, entries))
-    over = next((one for one in found if one.start + one.size > disk.capacity), None)
-    damage = f"partition {over.number} ends past the end of the disk" if over else ""
-    return Table("mbr", found, damage)
+    return Table("mbr", found, _misplaced(found, disk.capacity))
+
+
+def _misplaced(found: tuple[Partition, ...], capacity: int) -> str:
+    """Which partition lies on the table, on another one, or past the end; "" when all lie well."""
+    end, last = SECTOR, 0
+    for one in sorted(found, key=lambda one: one.start):
+        if one.start < end:
+            return f"partition {one.number} overlaps " + (f"partition {last}" if last else "it")
+        end, last = one.start + one.size, one.number
+        if end > capacity:
+            return f"partition {one.number} ends past the end of the disk"
+    return ""
 
 
 def _is_boot_sector(first: bytes) -> bool:
@@ -112,8 +122,11 @@ def _gpt(disk: Disk, at: int) -> Table:
         if table is None:
             return Table("gpt", (), f"{damage}; the backup: {worse}")
         return Table("gpt", table, damage)
-    if disk.read(disk.capacity - SECTOR, 8) != b"EFI PART":
+    backup = disk.read(disk.capacity - SECTOR, SECTOR)
+    if backup[:8] != b"EFI PART":
         damage = "there is no backup table at the end of the disk"
+    elif _gpt_entries(disk, backup)[0] != table:
+        damage = "the backup table at the end of the disk is damaged or another one"
     return Table("gpt", table, damage)
 
 
@@ -128,6 +141,8 @@ def _gpt_entries(disk: Disk, header: bytes) -> tuple[tuple[Partition, ...] | Non
         return None, "the checksum of the GPT header is wrong"
     if count > _MOST_ENTRIES or each < 128 or each > 4096 or each % 128:  # noqa: PLR2004 - UEFI: 128 times a power of 2
         return None, "the GPT has a strange number or size of entries"
+    if place * SECTOR + count * each > disk.capacity:
+        return None, "the GPT lies past the end of the disk"
     table = disk.read(place * SECTOR, count * each)
     if zlib.crc32(table) != table_sum:
         return None, "the checksum of the GPT is wrong"
@@ -137,8 +152,8 @@ def _gpt_entries(disk: Disk, header: bytes) -> tuple[tuple[Partition, ...] | Non
         if not any(entry[:16]):
             continue
         first, last = struct.unpack_from("<QQ", entry, 32)
-        if last < first or (last + 1) * SECTOR > disk.capacity:
-            return None, f"partition {number + 1} ends past the end of the disk"
+        if not first or last < first or (last + 1) * SECTOR > disk.capacity:
+            return None, f"partition {number + 1} does not lie within the disk"
         kind = _GUIDS.get(str(uuid.UUID(bytes_le=entry[:16])), "other")
         found.append(Partition(number + 1, kind, first * SECTOR, (last - first + 1) * SECTOR))
     return tuple(found), ""

@@ -54,6 +54,13 @@ _SNAPSHOT = (
     "use the route that leaves the guest alone: ostiary gateway import FILE --route ebs-direct"
 )
 _UNSUPPORTED_OVA = "ClientError: Disk validation failed [Unsupported OVA format]"
+_UNSUPPORTED_VMDK = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
+_CHUNKED = "ClientError: Disk validation failed [OVF file parsing error: OVA with chunked disk files is not supported]"
+_SEVERAL = "ClientError: Unsupported configuration - Multiple directories found"
+_INITRAMFS = (
+    "ClientError: We were unable to read your import's initramfs/initrd to determine what drivers your import "
+    "requires to run in EC2"
+)
 _NO_VOLUME = "ClientError: Unsupported configuration - Logical volume group activation failed"
 
 KINDS: Mapping[str, Kind] = {
@@ -79,7 +86,7 @@ KINDS: Mapping[str, Kind] = {
     "ovf-file-missing": Kind(REFUSE, _AGAIN, _UNSUPPORTED_OVA),
     "ovf-file-size": Kind(WARN, _AGAIN),
     "ovf-compressed": Kind(REFUSE, _EXPORT, _UNSUPPORTED_OVA),
-    "ovf-chunked": Kind(REFUSE, _EXPORT, _UNSUPPORTED_OVA),
+    "ovf-chunked": Kind(REFUSE, _EXPORT, _CHUNKED),
     "ovf-parent": Kind(
         REFUSE, "consolidate snapshots before the export", "ClientError: Footers not identical"
     ),
@@ -89,15 +96,16 @@ KINDS: Mapping[str, Kind] = {
     "disk-size": Kind(REFUSE, "shrink the disk below 16 TiB before the export"),
     "disk-format": Kind(REFUSE, _EXPORT, "Parameter disk-image-size=0 has an invalid format"),
     "disk-capacity": Kind(WARN, _EXPORT),
+    "disk-described": Kind(WARN, _EXPORT, _UNSUPPORTED_VMDK),
     "disk-unread": Kind(INFO, "inspect the OVA instead, where the disks are"),
     "raw-truncated": Kind(REFUSE, _AGAIN, "ClientError: Disk validation failed"),
     "vmdk-header": Kind(REFUSE, _AGAIN, "ClientError: Disk validation failed"),
     "vmdk-capacity": Kind(REFUSE, _EXPORT, "Parameter disk-image-size=0 has an invalid format"),
     "vmdk-footer": Kind(REFUSE, _AGAIN, "ClientError: Disk validation failed"),
     "vmdk-truncated": Kind(REFUSE, _AGAIN, "ClientError: Disk validation failed"),
-    "vmdk-grain": Kind(REFUSE, _AGAIN, "ClientError: Uncompressed data has invalid length"),
+    "vmdk-grain": Kind(REFUSE, _AGAIN, "ClientError: Uncompressed data has an invalid length"),
     "vmdk-compression": Kind(REFUSE, _EXPORT, "File uses unsupported compression algorithm 0"),
-    "vmdk-not-stream-optimized": Kind(REFUSE, _EXPORT, "ClientError: Disk validation failed"),
+    "vmdk-not-stream-optimized": Kind(REFUSE, _EXPORT, _UNSUPPORTED_VMDK),
     "manifest-none": Kind(
         WARN, "compare the whole file: --expect-digest with the value of Okta's download page"
     ),
@@ -122,6 +130,8 @@ KINDS: Mapping[str, Kind] = {
         WARN, "VM Import turns a static address into DHCP; the direct routes do not: use DHCP"
     ),
     "guest-kernel": Kind(REFUSE, _SNAPSHOT, "ClientError: Unable to determine kernel version"),
+    "guest-initramfs": Kind(WARN, "build it again in the guest: dracut -f", _INITRAMFS),
+    "guest-several": Kind(REFUSE, _SNAPSHOT, _SEVERAL),
     "guest-fstab": Kind(
         REFUSE, _SNAPSHOT, "ClientError: Invalid configuration - Could not read fstab"
     ),
@@ -135,6 +145,7 @@ KINDS: Mapping[str, Kind] = {
         REFUSE, "decrypt the disk before the export", "ClientError: Unknown OS / Missing OS files"
     ),
     "guest-lvm": Kind(WARN, _SNAPSHOT, _NO_VOLUME),
+    "guest-raid": Kind(WARN, "use one disk without RAID: EBS volumes are replicated already"),
     "guest-windows": Kind(WARN, "the Access Gateway is Linux: is this the right file?"),
     "boot-none": Kind(REFUSE, _EXPORT, "ClientError: No bootable partition found"),
     "boot-no-table": Kind(REFUSE, _EXPORT, "ClientError: No valid partitions. Not a valid volume."),
@@ -145,6 +156,8 @@ KINDS: Mapping[str, Kind] = {
         REFUSE, "put a loader at EFI/BOOT/BOOTX64.EFI", "ClientError: No bootable partition found"
     ),
     "boot-table": Kind(REFUSE, _AGAIN, "ClientError: No bootable partition found"),
+    "boot-firmware": Kind(WARN, "set the firmware of the machine to what its disk needs, then export again"),
+    "boot-mbr-damaged": Kind(WARN, "repair the table: sfdisk --verify"),
     "boot-gpt-damaged": Kind(WARN, "repair the backup table: sgdisk -e"),
     "filesystem-none": Kind(REFUSE, _SNAPSHOT, "ClientError: Unknown OS / Missing OS files"),
     "filesystem-btrfs": Kind(WARN, _SNAPSHOT, "ClientError: Unknown OS / Missing OS files"),
@@ -189,7 +202,7 @@ REMEDIES: tuple[Remedy, ...] = (
         "the disk is a differencing one, or was exported badly",
         "consolidate snapshots and export again",
     ),
-    Remedy(r"Uncompressed data has invalid length", "the VMDK is damaged", _AGAIN),
+    Remedy(r"Uncompressed data has (an )?invalid length", "the VMDK is damaged", _AGAIN),
     Remedy(
         r"unsupported compression algorithm",
         "the VMDK is not compressed as an OVA wants it",
@@ -229,8 +242,8 @@ REMEDIES: tuple[Remedy, ...] = (
         "detach all but the root volume",
     ),
     Remedy(
-        r"Only imported instances can be exported",
-        "an export, not an import, met an instance that was never imported",
+        r"Only imported instances can be exported|NotExportable|instance cannot be exported",
+        "an export, not an import, met an instance that cannot be exported",
         "export an instance that was imported",
     ),
     Remedy(
@@ -264,14 +277,33 @@ REMEDIES: tuple[Remedy, ...] = (
         "wait for the others, or cancel one: ostiary gateway cancel TASK",
     ),
     Remedy(
-        r"Unable to determine kernel version|Unsupported kernel version|unable to detect default kernel",
+        r"Unsupported kernel version|unable to detect default kernel",
         "VM Import does not know this kernel, or the boot loader's way of naming it",
+        _SNAPSHOT,
+    ),
+    Remedy(
+        r"Unable to determine kernel version",
+        "VM Import does not know this kernel",
         _SNAPSHOT,
         seen=True,
     ),
     Remedy(
-        r"Unknown OS|Missing OS files", "VM Import does not know the system", _SNAPSHOT, seen=True
+        r"Multiple different grub/menu\.lst files found",
+        "the boot loader has several configurations, as when two systems share a disk",
+        _SNAPSHOT,
     ),
+    Remedy(
+        r"unable to read your import's initramfs",
+        "the initramfs is damaged, or compressed in a way that VM Import does not read",
+        _SNAPSHOT,
+    ),
+    Remedy(r"Unknown OS|Missing OS files", "VM Import does not know the system", _SNAPSHOT),
+    Remedy(
+        r"chunked disk files",
+        "a disk of the OVA is cut into several files",
+        _EXPORT,
+    ),
+    Remedy(r"Unsupported VMDK File Format", "a VMDK is not streamOptimized", _EXPORT),
     Remedy(
         r"Unsupported OVA format",
         "the OVF is not first, or names several machines",
