@@ -514,8 +514,16 @@ class TestUpload:
         path = gateway.ova(disks=self.BIG, manifest=None)
         self.interrupted(gateway, path, 8 * MIB, accept_unsigned=True)
         gateway.ova(disks=self.BIG, manifest=None, version=2)
+        sent = gateway.calls("UploadPart")
+        with pytest.raises(Conflict, match="changed between runs") as refused:
+            gateway.run(path, "import-image", reached=gateway.again(), accept_unsigned=True)
+        assert refused.value.code == "file-changed"
+        assert gateway.calls("UploadPart") == sent
+        assert "gateway cancel oag.ova" in refused.value.fix
+        assert any(line.startswith("upload to ") for line in cancel(gateway.again(), "oag.ova"))
         made = gateway.run(path, "import-image", reached=gateway.again(), accept_unsigned=True)
         assert made.facts["bytes_again"] == 0, "it is another file, so another object"
+        assert not gateway.world.aws.uploads.open
 
     def test_a_file_that_changes_under_the_upload_is_found_out_by_s3(self, gateway):
         path = gateway.ova(disks=self.BIG)

@@ -157,11 +157,13 @@ def remove(aws: Aws, region: str, image: MachineImage) -> None:
         delete_snapshot(aws, region, snapshot_id)
 
 
-def delete_snapshot(aws: Aws, region: str, snapshot_id: str) -> None:
+def delete_snapshot(aws: Aws, region: str, snapshot_id: str) -> bool:
+    """Whether it was there. Conflict if an AMI uses it."""
     try:
         aws.call("ec2", "delete_snapshot", region=region, repeatable=True, SnapshotId=snapshot_id)
     except NotFound:
-        return
+        return False
+    return True
 
 
 def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:

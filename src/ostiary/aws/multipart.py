@@ -151,7 +151,8 @@ def uploads(aws: Aws, bucket: Bucket, key: str) -> list[Multipart]:
             **_owner(bucket),
         )
     except (NotFound, Conflict) as none:
-        if none.code != "NoSuchUpload":  # how some servers that speak S3 say that there are none
+        # no bucket, no uploads; and NoSuchUpload is how some servers that speak S3 say that there are none
+        if none.code not in ("NoSuchUpload", "NoSuchBucket"):
             raise
         return []
     found = [one for one in page.get("Uploads", ()) if one["Key"] == key]

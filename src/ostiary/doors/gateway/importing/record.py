@@ -30,8 +30,14 @@ class Record:
     tasks: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
     image_id: str = ""
+    digest: str = ""  # SHA-256 of the file
     state: str = "begun"  # begun, done, failed, cancelled
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sent(self) -> bool:
+        """Something of it may be in AWS."""
+        return bool(self.objects or self.snapshots or self.tasks or self.route == "ebs-direct")
 
     def token(self, disk: int = 0) -> str:
         """The client token of this attempt: the same for everybody who imports the same file the same way."""

@@ -14,12 +14,17 @@ from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
 from ostiary.connect import Reached
 from ostiary.doors.gateway.image.inspect import Inspection, expected_digest, inspect, opened
-from ostiary.doors.gateway.image.problems import Problem
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.finishing import finished, until_available
 from ostiary.doors.gateway.importing.job import Job
+from ostiary.doors.gateway.importing.leftovers import started
 from ostiary.doors.gateway.importing.reading import Span, read_all, stamp
 from ostiary.doors.gateway.importing.record import Record
+from ostiary.doors.gateway.importing.refusing import (
+    require_free,
+    require_importable,
+    require_same_file,
+)
 from ostiary.doors.gateway.importing.route import Route, choose
 from ostiary.doors.gateway.importing.routes import ROUTES_BY_NAME
 from ostiary.doors.gateway.importing.settings import (
@@ -33,7 +38,7 @@ from ostiary.doors.gateway.importing.settings import (
 )
 from ostiary.doors.gateway.importing.upload import span
 from ostiary.doors.gateway.importing.watching import Patience
-from ostiary.errors import Conflict, OstiaryError
+from ostiary.errors import Conflict
 from ostiary.plan.lease import Lease
 
 
@@ -74,12 +79,13 @@ def import_appliance(
     known, record = _known(job), records.load(reached.store, key)
     if known is not None and (record is None or record.state == "done"):
         return _reused(known, job, route)
+    require_same_file(job)
     with Lease(reached.store, f"gateway-import-{key[:16]}"):
         if (known := _known(job)) is not None:  # a run that held the lease has made it meanwhile
             _finished_late(job, key, known)
             return _reused(known, job, route)
         if route.name != "import-image":  # that one names its AMI itself
-            _require_free(job)
+            require_free(job)
         return _carried_out(job, key, route)
 
 
@@ -88,18 +94,21 @@ def _finished_late(job: Job, key: str, known: MachineImage) -> None:
     record = records.load(job.reached.store, key)
     if record is None or record.state == "done":
         return
+    record = replace(record, snapshots=started(job.reached.store, record))
     bucket = Bucket(record.bucket, record.region, record.account_id) if record.bucket else None
-    finished(job, record, known.id, bucket, record.objects)
+    finished(replace(job, tags=known.tags), record, known.id, bucket, record.objects)
     records.keep(job.reached.store, record, state="done", image_id=known.id)
 
 
 def _carried_out(job: Job, key: str, route: Route) -> Imported:
     store = job.reached.store
     before = records.load(store, key)
-    fresh = Record(key, job.path.name, job.reached.region, job.reached.account_id, route.name)
+    place = (job.reached.region, job.reached.account_id)
+    fresh = Record(key, job.path.name, *place, route.name, digest=job.found.digest)
     record = before or fresh
     if record.state == "failed":  # what it left is still to be removed
-        record = replace(record, attempt=record.attempt + 1, tasks=(), image_id="")
+        left = started(store, record)
+        record = replace(record, attempt=record.attempt + 1, tasks=(), snapshots=left, image_id="")
     elif record.state in ("cancelled", "done"):  # done, but its AMI is gone
         record = replace(fresh, attempt=record.attempt + 1)
     record = records.keep(store, record, file=job.path.name, state="begun")
@@ -133,18 +142,6 @@ def known_image(
     return usable[0] if usable else None
 
 
-def _require_free(job: Job) -> None:
-    """Conflict if another AMI has the name: said before anything is sent, not after all of it."""
-    for one in machine_image.named(job.reached.aws, job.reached.region, job.name):
-        if one.tags.get(DIGEST_TAG) != job.found.digest:
-            raise Conflict(
-                f"cannot name an AMI {job.name}",
-                why=f"{one.id} has that name and is of another file",
-                fix="choose another name with --name",
-                code="InvalidAMIName.Duplicate",
-            )
-
-
 def _reused(known: MachineImage, job: Job, route: Route) -> Imported:
     return Imported(
         known.id,
@@ -156,37 +153,6 @@ def _reused(known: MachineImage, job: Job, route: Route) -> Imported:
         job.found.digest,
         known.snapshot_ids,
         reused=True,
-    )
-
-
-def require_importable(found: Inspection, settings: ImportSettings) -> None:
-    """Conflict with every refusal, before a byte leaves: safety always, the rest unless ``--force``.
-
-    Without a manifest nothing says what the file should be: ``--accept-unsigned`` or ``--expect-digest`` must.
-    """
-    refusals = [one for one in found.refusals if one.safety or not settings.force]
-    if refusals:
-        raise _refused(found, refusals)
-    if found.manifest is None and not settings.accept_unsigned and not settings.expect_digest:
-        raise Conflict(
-            f"refuse to import {found.file}",
-            why="it has no manifest, so nothing in it says whether it is whole",
-            fix="add --expect-digest with the SHA-256 of Okta's download page, or --accept-unsigned",
-            code="manifest-none",
-        )
-
-
-def _refused(found: Inspection, refusals: list[Problem]) -> OstiaryError:
-    lines = [
-        one.message + (f" (VM Import: {one.predicts})" if one.predicts else "") for one in refusals
-    ]
-    safe = not any(one.safety for one in refusals)
-    ask = "; to hear it from VM Import itself: --force" if safe else ""
-    return Conflict(
-        f"refuse to import {found.file}",
-        why="\n".join(lines),
-        fix=f"{refusals[0].fix}{ask}",
-        code=refusals[0].code,
     )
 
 
