@@ -156,7 +156,9 @@ KINDS: Mapping[str, Kind] = {
         REFUSE, "put a loader at EFI/BOOT/BOOTX64.EFI", "ClientError: No bootable partition found"
     ),
     "boot-table": Kind(REFUSE, _AGAIN, "ClientError: No bootable partition found"),
-    "boot-firmware": Kind(WARN, "set the firmware of the machine to what its disk needs, then export again"),
+    "boot-firmware": Kind(
+        WARN, "set the firmware of the machine to what its disk needs, then export again"
+    ),
     "boot-mbr-damaged": Kind(WARN, "repair the table: sfdisk --verify"),
     "boot-gpt-damaged": Kind(WARN, "repair the backup table: sgdisk -e"),
     "filesystem-none": Kind(REFUSE, _SNAPSHOT, "ClientError: Unknown OS / Missing OS files"),
