@@ -6,12 +6,20 @@ Source: AWS KMS API Reference, DescribeKey; EBS direct APIs API Reference, Start
 from __future__ import annotations
 
 from ostiary.aws.session import Aws
-from ostiary.errors import Conflict
+from ostiary.errors import Conflict, NotFound
 
 
 def key_arn(aws: Aws, region: str, named: str) -> str:
     """NotFound if there is no such key in the region, Conflict if it cannot encrypt now."""
-    found = aws.call("kms", "describe_key", region=region, KeyId=named)["KeyMetadata"]
+    try:
+        found = aws.call("kms", "describe_key", region=region, KeyId=named)["KeyMetadata"]
+    except NotFound as absent:
+        raise NotFound(
+            f"no KMS key {named} in {region}",
+            why=absent.why,
+            fix=f"name one that this prints: aws kms list-aliases --region {region}",
+            code=absent.code,
+        ) from absent
     arn, state = str(found["Arn"]), str(found.get("KeyState", "Enabled"))
     if state != "Enabled":
         raise Conflict(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ostiary.connect import Reached
-from ostiary.doors.gateway.image.inspect import Inspection
+from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing.reading import Span
 from ostiary.doors.gateway.importing.settings import ImportSettings, OnStep
 from ostiary.doors.gateway.importing.watching import Patience

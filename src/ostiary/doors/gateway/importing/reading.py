@@ -16,7 +16,8 @@ from pathlib import Path
 
 import deflate
 
-from ostiary.doors.gateway.image.inspect import Inspection, opened, with_digests
+from ostiary.doors.gateway.image.inspect import opened, with_digests
+from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.image.manifest import Digests
 from ostiary.doors.gateway.importing.settings import OnStep, Step
 from ostiary.errors import Conflict, Interrupted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ostiary.aws import machine_image
-from ostiary.doors.gateway.image.inspect import Inspection
+from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.image.problems import Problem
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.job import Job

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ostiary.doors.gateway.image.inspect import Inspection
+from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing.settings import ROUTES
 from ostiary.errors import UsageError
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from ostiary.aws.import_bucket import Bucket
 from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
 from ostiary.connect import Reached
-from ostiary.doors.gateway.image.inspect import Inspection, expected_digest, inspect, opened
+from ostiary.doors.gateway.image.inspect import expected_digest, inspect, opened
+from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.finishing import finished, until_available
 from ostiary.doors.gateway.importing.job import Job
@@ -35,10 +38,11 @@ from ostiary.doors.gateway.importing.settings import (
     Imported,
     ImportSettings,
     OnStep,
+    Step,
 )
 from ostiary.doors.gateway.importing.upload import span
 from ostiary.doors.gateway.importing.watching import Patience
-from ostiary.errors import Conflict
+from ostiary.errors import Conflict, LeaseHeld
 from ostiary.plan.lease import Lease
 
 
@@ -80,13 +84,30 @@ def import_appliance(
     if known is not None and (record is None or record.state == "done"):
         return _reused(known, job, route)
     require_same_file(job)
-    with Lease(reached.store, f"gateway-import-{key[:16]}"):
+    if settings.route == "auto":
+        on_step(Step("route", text=f"{route.name} ({route.reason})"))
+    with _alone(job, key):
         if (known := _known(job)) is not None:  # a run that held the lease has made it meanwhile
             _finished_late(job, key, known)
             return _reused(known, job, route)
         if route.name != "import-image":  # that one names its AMI itself
             require_free(job)
         return _carried_out(job, key, route)
+
+
+@contextmanager
+def _alone(job: Job, key: str) -> Iterator[None]:
+    """One run at a time for one import. LeaseHeld while another one is at it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(Lease(job.reached.store, f"gateway-import-{key[:16]}"))
+        except LeaseHeld as other:
+            raise LeaseHeld(
+                f"cannot import {job.path.name}: another run is importing it",
+                why=other.why,
+                fix="wait for it, then run the same command again: it gives the same AMI",
+            ) from other
+        yield
 
 
 def _finished_late(job: Job, key: str, known: MachineImage) -> None:
