@@ -20,6 +20,19 @@ ACCOUNT, REGION, ESTATE = "100000000001", "us-east-1", "gateway-acme"
 OURS = {"Key": "ostiary:estate", "Value": ESTATE}
 
 
+class Loses:
+    """Chance that takes the answer of one operation, once."""
+
+    def __init__(self, world, operation):
+        self.world, self.operation, self.left = world, operation, 1
+
+    def random(self):
+        if self.left and self.world.calls[-1][1] == self.operation:
+            self.left = 0
+            return 0.0
+        return 1.0
+
+
 class Site:
     """The account with its default VPC, an AMI, and clients to look and meddle with."""
 
@@ -111,6 +124,12 @@ class Site:
             )
         return repr(found)
 
+    def loses(self, operation):
+        """The answer of the next call of one operation."""
+        world = self.gateway.world
+        world.random, world.switches.lost_answer_share = Loses(world, operation), 0.5
+        return world.random
+
     def unreadable(self, action):
         @contextmanager
         def inside():
@@ -191,6 +210,29 @@ class TestSecurityGroup(KindSuite):
             action="ec2:DescribeSecurityGroups",
         )
 
+    def test_other_words_leave_the_rule_in_force(self, case, site):
+        """EC2 revokes a rule whatever it is described as: one must not revoke it by its old words."""
+        wanted = {**case.wanted, "ingress": [rule(22, "10.0.0.0/8"), rule(443, "2001:db8::/32")]}
+        case.kind.create(case.key, wanted)
+        said = [{**one, "description": "in other words"} for one in wanted["ingress"]]
+        found = case.kind.update(case.look(), {**wanted, "ingress": said})
+        assert len(found.attributes["ingress"]) == len(said)
+        assert {one["description"] for one in found.attributes["ingress"]} == {"in other words"}
+
+    def test_a_prefix_list_is_a_rule_like_another(self, case, site):
+        group = case.kind.create(case.key, case.wanted).ids["id"]
+        opened = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+        opened["PrefixListIds"] = [{"PrefixListId": "pl-12345678"}]
+        site.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[opened])
+        assert case.kind.differences(case.look(), case.wanted) == ("ingress",)
+        found = case.kind.update(case.look(), case.wanted)
+        assert case.kind.differences(found, case.wanted) == ()
+
+    def test_a_lost_answer_does_not_fail_it(self, case, site):
+        lost = site.loses("CreateSecurityGroup")
+        case.kind.create(case.key, case.wanted)
+        assert not lost.left
+
 
 class TestLaunchTemplate(KindSuite):
     @pytest.fixture
@@ -201,9 +243,13 @@ class TestLaunchTemplate(KindSuite):
             "root_device": "/dev/sda1",
             "root_size": 20,
             "security_groups": [site.group()],
-            "metadata": "v2",
+            "root_type": "gp3",
             "encrypted": True,
-            "termination": False,
+            "tokens": "required",
+            "hops": 1,
+            "ebs_optimized": True,
+            "monitoring": True,
+            "protected": True,
         }
 
         def tamper(template):
@@ -228,6 +274,36 @@ class TestLaunchTemplate(KindSuite):
             action="ec2:DescribeLaunchTemplates",
         )
 
+    def test_a_lost_answer_does_not_fail_it_and_a_deleted_one_stays_deleted(self, case, site):
+        lost = site.loses("CreateLaunchTemplate")
+        first = case.kind.create(case.key, case.wanted).ids["id"]
+        assert not lost.left
+        case.kind.delete(case.look())
+        assert case.kind.create(case.key, case.wanted).ids["id"] != first
+
+    @pytest.mark.parametrize(
+        ("weaker", "name"),
+        [
+            ({"MetadataOptions": {"HttpTokens": "optional"}}, "tokens"),
+            (
+                {"MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 2}},
+                "hops",
+            ),
+            ({"DisableApiTermination": False}, "protected"),
+            ({"EbsOptimized": False}, "ebs_optimized"),
+            ({"Monitoring": {"Enabled": False}}, "monitoring"),
+        ],
+    )
+    def test_a_version_that_is_less_safe_is_drift(self, case, site, weaker, name):
+        template = case.kind.create(case.key, case.wanted).ids["id"]
+        versions = site.ec2.describe_launch_template_versions(
+            LaunchTemplateId=template, Versions=["$Default"]
+        )["LaunchTemplateVersions"]
+        data = {**versions[0]["LaunchTemplateData"], **weaker}
+        site.ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData=data)
+        site.ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
+        assert case.kind.differences(case.look(), case.wanted) == (name,)
+
     def test_no_instance_speaks_imds_v1_or_has_an_open_disk(self, case, site):
         found = case.kind.create(case.key, case.wanted)
         data = site.ec2.describe_launch_template_versions(
@@ -248,6 +324,9 @@ class TestInstance(KindSuite):
             "type": "c5.xlarge",
             "subnet": site.subnets[0],
             "security_groups": [group],
+            "target_groups": [],
+            "metadata": "v2",
+            "protected": True,
         }
         site.ec2.create_launch_template_version(
             LaunchTemplateId=template,
@@ -256,6 +335,7 @@ class TestInstance(KindSuite):
                 "InstanceType": "c5.xlarge",
                 "SecurityGroupIds": [group],
                 "DisableApiTermination": True,
+                "MetadataOptions": {"HttpTokens": "required", "HttpPutResponseHopLimit": 1},
             },
         )
         site.ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion="2")
@@ -276,6 +356,44 @@ class TestInstance(KindSuite):
             ],
             action="ec2:DescribeInstances",
         )
+
+    def test_what_somebody_weakens_is_drift_and_is_mended(self, case, site):
+        instance = case.kind.create(case.key, case.wanted).ids["id"]
+        site.ec2.modify_instance_metadata_options(InstanceId=instance, HttpTokens="optional")
+        site.ec2.modify_instance_attribute(
+            InstanceId=instance, DisableApiTermination={"Value": False}
+        )
+        assert case.kind.differences(case.look(), case.wanted) == ("metadata", "protected")
+        mended = case.kind.update(case.look(), case.wanted)
+        assert mended.ids["id"] == instance
+        assert case.kind.differences(mended, case.wanted) == ()
+
+    def test_groups_have_no_order(self, case, site):
+        groups = sorted([*case.wanted["security_groups"], site.group("third")], reverse=True)
+        found = case.kind.create(case.key, {**case.wanted, "security_groups": groups})
+        assert case.kind.differences(found, {**case.wanted, "security_groups": groups}) == ()
+
+    def test_one_that_is_written_back_is_what_it_was(self, case, site):
+        """The template has gone on to another AMI; the before-image has not."""
+        case.kind.create(case.key, case.wanted)
+        before = case.look().raw
+        case.kind.delete(case.look())
+        (ours,) = site.ec2.describe_launch_templates()["LaunchTemplates"]
+        data = {"ImageId": "ami-00000002", "InstanceType": "m5.large"}
+        template = ours["LaunchTemplateId"]
+        made = site.ec2.create_launch_template_version(
+            LaunchTemplateId=template, LaunchTemplateData={**data, "DisableApiTermination": True}
+        )
+        version = str(made["LaunchTemplateVersion"]["VersionNumber"])
+        site.ec2.modify_launch_template(LaunchTemplateId=template, DefaultVersion=version)
+        case.kind.restore(case.key, before)
+        assert case.look().attributes["image"] == "ami-00000001"
+        assert case.look().attributes["type"] == "c5.xlarge"
+
+    def test_its_interface_bears_the_mark(self, case, site):
+        case.kind.create(case.key, case.wanted)
+        ours = [{"Name": "tag:ostiary:name", "Values": ["acme-1"]}]
+        assert len(site.ec2.describe_network_interfaces(Filters=ours)["NetworkInterfaces"]) == 1
 
     def test_it_is_protected_and_goes_all_the_same(self, case, site):
         found = case.kind.create(case.key, case.wanted)
@@ -319,8 +437,11 @@ class TestElasticIp(KindSuite):
             action="ec2:DescribeAddresses",
         )
 
-    def test_drift_is_seen_and_repaired(self, case):
-        super().test_drift_is_seen_and_repaired(case)
+    def test_a_lost_answer_leaves_one_address(self, case, site):
+        lost = site.loses("AllocateAddress")
+        case.kind.create(case.key, case.wanted)
+        assert not lost.left
+        assert len(site.ec2.describe_addresses()["Addresses"]) == 1
 
 
 class TestLoadBalancer(KindSuite):
@@ -354,7 +475,7 @@ class TestLoadBalancer(KindSuite):
 class TestTargetGroup(KindSuite):
     @pytest.fixture
     def case(self, site):
-        one, two = site.instance("one"), site.instance("two")
+        stranger = site.instance("stranger")
         wanted = {
             "vpc": site.vpc,
             "protocol": "HTTPS",
@@ -362,7 +483,7 @@ class TestTargetGroup(KindSuite):
             "health_path": "/",
             "health_codes": "200-499",
             "stickiness": 28800,
-            "targets": [one],
+            "strangers": [],
         }
 
         def foreign():
@@ -373,9 +494,9 @@ class TestTargetGroup(KindSuite):
             TargetGroupKind,
             "acme",
             wanted,
-            {**wanted, "targets": sorted([one, two]), "stickiness": 3600, "health_path": "/alive"},
-            tamper=lambda arn: site.elb.deregister_targets(
-                TargetGroupArn=arn, Targets=[{"Id": one}]
+            {**wanted, "stickiness": 3600, "health_path": "/alive"},
+            tamper=lambda arn: site.elb.register_targets(
+                TargetGroupArn=arn, Targets=[{"Id": stranger}]
             ),
             foreign=foreign,
             show=lambda: site.elb.describe_target_groups(Names=["theirs"])["TargetGroups"],

@@ -28,13 +28,9 @@ class ElasticIpKind(TaggedKind):
                 yield found
 
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
-            "ec2",
-            "allocate_address",
-            Domain="vpc",
-            TagSpecifications=self._specified("elastic-ip", key),
-        )
-        self._change(self._after(key), wanted)
+        tags = self._specified("elastic-ip", key)
+        made = self._began(key, "ec2", "allocate_address", Domain="vpc", TagSpecifications=tags)
+        self._change(made, wanted)
 
     def _change(self, found: Found, wanted: Mapping[str, Json]) -> None:
         self._call(

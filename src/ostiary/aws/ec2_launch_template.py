@@ -1,7 +1,8 @@
 """The kind ``ec2-launch-template``: how a node is started. A change is a new version that becomes the default.
 
-Always: IMDSv2 with one hop, an encrypted gp3 root disk, detailed monitoring. Source: Amazon EC2 API Reference,
-CreateLaunchTemplate; EC2 User Guide, "Use the Instance Metadata Service".
+Every setting that makes a node safe is an attribute, so that a version with another one is drift. It tells no tags: an
+instance that a person starts from it is not ours. Source: Amazon EC2 API Reference, CreateLaunchTemplate; EC2 User Guide,
+"Use the Instance Metadata Service".
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ostiary.plan.resource import Found, Json, Key
 
 class LaunchTemplateKind(TaggedKind):
     name = "ec2-launch-template"
+    unordered = frozenset({"security_groups"})
 
     def _listed(self) -> Iterator[Found]:
         for one in self._pages(
@@ -37,11 +39,12 @@ class LaunchTemplateKind(TaggedKind):
                 yield found
 
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
+        """Without a client token: its name is its own, and a token would bring back one that was deleted."""
+        self._began(
+            key,
             "ec2",
             "create_launch_template",
             LaunchTemplateName=short(key),
-            ClientToken=short(key)[:64],
             LaunchTemplateData=_data(wanted),
             TagSpecifications=self._specified("launch-template", key),
         )
@@ -68,21 +71,21 @@ def _data(wanted: Mapping[str, Json]) -> dict[str, Any]:
     return {
         "ImageId": wanted["image"],
         "InstanceType": wanted["type"],
-        "EbsOptimized": True,
-        "Monitoring": {"Enabled": True},
-        "DisableApiTermination": True,
+        "EbsOptimized": wanted["ebs_optimized"],
+        "Monitoring": {"Enabled": wanted["monitoring"]},
+        "DisableApiTermination": wanted["protected"],
         "MetadataOptions": {
-            "HttpTokens": "required",
-            "HttpPutResponseHopLimit": 1,
+            "HttpTokens": wanted["tokens"],
+            "HttpPutResponseHopLimit": wanted["hops"],
             "HttpEndpoint": "enabled",
         },
         "BlockDeviceMappings": [
             {
                 "DeviceName": wanted["root_device"],
                 "Ebs": {
-                    "VolumeType": "gp3",
+                    "VolumeType": wanted["root_type"],
                     "VolumeSize": wanted["root_size"],
-                    "Encrypted": True,
+                    "Encrypted": wanted["encrypted"],
                     "DeleteOnTermination": True,
                 },
             }
@@ -92,6 +95,7 @@ def _data(wanted: Mapping[str, Json]) -> dict[str, Any]:
 
 
 def _attributes(data: Mapping[str, Any]) -> dict[str, Json]:
+    """What a version leaves out is what EC2 does then: tokens optional, one hop, not encrypted."""
     mappings = data.get("BlockDeviceMappings") or [{}]
     ebs = mappings[0].get("Ebs") or {}
     options = data.get("MetadataOptions") or {}
@@ -100,8 +104,16 @@ def _attributes(data: Mapping[str, Any]) -> dict[str, Json]:
         "type": data.get("InstanceType", ""),
         "root_device": mappings[0].get("DeviceName", ""),
         "root_size": int(ebs.get("VolumeSize", 0)),
-        "security_groups": cast("Json", list(data.get("SecurityGroupIds") or ())),
-        "metadata": "v2" if options.get("HttpTokens") == "required" else "v1",
-        "encrypted": str(ebs.get("Encrypted", "")).lower() == "true",
-        "termination": str(data.get("DisableApiTermination", "")).lower() != "true",
+        "root_type": ebs.get("VolumeType", ""),
+        "encrypted": _true(ebs.get("Encrypted")),
+        "security_groups": cast("Json", sorted(data.get("SecurityGroupIds") or ())),
+        "tokens": options.get("HttpTokens", "optional"),
+        "hops": int(options.get("HttpPutResponseHopLimit", 1)),
+        "ebs_optimized": _true(data.get("EbsOptimized")),
+        "monitoring": _true((data.get("Monitoring") or {}).get("Enabled")),
+        "protected": _true(data.get("DisableApiTermination")),
     }
+
+
+def _true(value: object) -> bool:
+    return str(value).lower() == "true"

@@ -1,6 +1,9 @@
 """The kind ``ec2-security-group``: a group with exactly the rules that are wanted; any other rule in it is drift.
 
-A rule is ``{protocol, from, to, source, description}``: ports inclusive (-1 for all), source a CIDR or a group's id.
+A rule is ``{protocol, from, to, source, description}``: ports inclusive (-1 for all), source a CIDR, a group's or a prefix
+list's id. For EC2 the description is no part of a rule: to revoke a rule by its old words would take it away whatever it
+says now, so words are changed by their own operation. Source: Amazon EC2 API Reference, RevokeSecurityGroupIngress,
+UpdateSecurityGroupRuleDescriptionsIngress.
 """
 
 from __future__ import annotations
@@ -54,7 +57,8 @@ class SecurityGroupKind(TaggedKind):
         return super().differences(found, in_order)
 
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
+        made = self._began(
+            key,
             "ec2",
             "create_security_group",
             GroupName=short(key),
@@ -62,18 +66,23 @@ class SecurityGroupKind(TaggedKind):
             VpcId=wanted["vpc"],
             TagSpecifications=self._specified("security-group", key),
         )
-        made = self._after(key)
         self._change(made, wanted)
 
     def _change(self, found: Found, wanted: Mapping[str, Json]) -> None:
         """New rules come before old ones go, so that no connection that stays allowed is cut."""
         for direction in ("ingress", "egress"):
-            have, want = _list(found.attributes[direction]), _list(wanted[direction])
-            added = [_permission(one) for one in want if one not in have]
-            gone = [_permission(one) for one in have if one not in want]
-            for verb, permissions in (("authorize", added), ("revoke", gone)):
-                if permissions:
-                    self._attempt(f"{verb}_security_group_{direction}", found, permissions)
+            have = {_allows(one): one for one in _list(found.attributes[direction])}
+            want = {_allows(one): one for one in _list(wanted[direction])}
+            said = [rule for what, rule in want.items() if what in have and have[what] != rule]
+            steps = (
+                ("authorize_security_group", [want[one] for one in want if one not in have]),
+                ("update_security_group_rule_descriptions", said),
+                ("revoke_security_group", [have[one] for one in have if one not in want]),
+            )
+            for verb, rules in steps:
+                if rules:
+                    permissions = [_permission(one) for one in rules]
+                    self._attempt(f"{verb}_{direction}", found, permissions)
 
     def _attempt(self, operation: str, found: Found, permissions: list[dict[str, Any]]) -> None:
         try:
@@ -106,6 +115,7 @@ def _rules(permissions: list[dict[str, Any]]) -> list[dict[str, Any]]:
         sources = [(r["CidrIp"], r) for r in one.get("IpRanges") or ()]
         sources += [(r["CidrIpv6"], r) for r in one.get("Ipv6Ranges") or ()]
         sources += [(r["GroupId"], r) for r in one.get("UserIdGroupPairs") or ()]
+        sources += [(r["PrefixListId"], r) for r in one.get("PrefixListIds") or ()]
         found += [
             {
                 "protocol": one["IpProtocol"],
@@ -123,6 +133,11 @@ def _order(rule: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(rule[name]) for name in ("protocol", "from", "to", "source", "description"))
 
 
+def _allows(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    """What makes it that rule and no other."""
+    return tuple(str(rule[name]) for name in ("protocol", "from", "to", "source"))
+
+
 def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
     said = {"Description": rule["description"]} if rule["description"] else {}
     permission: dict[str, Any] = {"IpProtocol": rule["protocol"]}
@@ -131,6 +146,8 @@ def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
     source = rule["source"]
     if source.startswith("sg-"):
         permission["UserIdGroupPairs"] = [{"GroupId": source, **said}]
+    elif source.startswith("pl-"):
+        permission["PrefixListIds"] = [{"PrefixListId": source, **said}]
     elif ":" in source:
         permission["Ipv6Ranges"] = [{"CidrIpv6": source, **said}]
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ostiary.aws.elb_target_group import tagged
+from ostiary.aws.elb_targets import tags_by_arn
 from ostiary.aws.ownership import TAG
 from ostiary.aws.tagged import TaggedKind, short
 from ostiary.plan.resource import Found, Json, Key
@@ -26,7 +26,8 @@ class ListenerKind(TaggedKind):
             one["LoadBalancerArn"]
             for one in self._pages("elbv2", "describe_load_balancers", "LoadBalancers")
         ]
-        ours = [arn for arn, tags in tagged(self, balancers) if tags.get(TAG) == self._estate]
+        tagged = tags_by_arn(self._aws, self._region, balancers)
+        ours = [arn for arn, tags in tagged if tags.get(TAG) == self._estate]
         for balancer in ours:
             listeners = {
                 one["ListenerArn"]: one
@@ -34,13 +35,14 @@ class ListenerKind(TaggedKind):
                     "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=balancer
                 )
             }
-            for arn, tags in tagged(self, list(listeners)):
+            for arn, tags in tags_by_arn(self._aws, self._region, list(listeners)):
                 found = self._found(tags, _attributes(listeners[arn]), {"id": arn})
                 if found is not None:
                     yield found
 
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
+        self._began(
+            key,
             "elbv2",
             "create_listener",
             LoadBalancerArn=wanted["load_balancer"],

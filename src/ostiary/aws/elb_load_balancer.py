@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from ostiary.aws.elb_target_group import elb_name, tagged
+from ostiary.aws.elb_target_group import elb_name
+from ostiary.aws.elb_targets import tags_by_arn
 from ostiary.aws.ownership import TAG
 from ostiary.aws.tagged import TaggedKind, short
 from ostiary.plan.resource import Found, Json, Key
@@ -27,7 +28,7 @@ class LoadBalancerKind(TaggedKind):
             for one in self._pages("elbv2", "describe_load_balancers", "LoadBalancers")
             if one["Type"] == "application"
         }
-        for arn, tags in tagged(self, list(balancers)):
+        for arn, tags in tags_by_arn(self._aws, self._region, list(balancers)):
             if tags.get(TAG) != self._estate:
                 continue
             one = balancers[arn]
@@ -60,7 +61,8 @@ class LoadBalancerKind(TaggedKind):
         return super().differences(found, in_order)
 
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
+        made = self._began(
+            key,
             "elbv2",
             "create_load_balancer",
             Name=elb_name(key),
@@ -70,7 +72,7 @@ class LoadBalancerKind(TaggedKind):
             SecurityGroups=wanted["security_groups"],
             Tags=self._tags(key, short(key)),
         )
-        self._change(self._after(key), wanted)
+        self._change(made, wanted)
 
     def _change(self, found: Found, wanted: Mapping[str, Json]) -> None:
         arn = found.ids["id"]

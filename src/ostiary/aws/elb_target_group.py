@@ -1,22 +1,23 @@
-"""The kind ``elb-target-group``: the nodes behind a load balancer, how their health is asked, and that sessions stick.
+"""The kind ``elb-target-group``: how the health of the nodes behind a load balancer is asked, and that sessions stick.
 
-Source: Elastic Load Balancing API Reference (2015-12-01), CreateTargetGroup, ModifyTargetGroupAttributes.
+Nodes register themselves (``elb_targets.py``); any other target is a stranger, and drift. Source: Elastic Load Balancing API Reference (2015-12-01), CreateTargetGroup, ModifyTargetGroupAttributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
+from ostiary.aws.elb_targets import DELAY, deregister, tags_by_arn, targets_of
 from ostiary.aws.ownership import TAG
-from ostiary.aws.tagged import TaggedKind, short, tags_of
+from ostiary.aws.tagged import TaggedKind, short
 from ostiary.errors import Conflict
 from ostiary.plan.resource import Found, Json, Key
 
 _ATTRIBUTES = {
     "stickiness.enabled": "true",
     "stickiness.type": "lb_cookie",
-    "deregistration_delay.timeout_seconds": "120",
+    "deregistration_delay.timeout_seconds": str(DELAY),
 }
 _PATIENCE = (0.5, 1, 2, 4, 8, 15)
 
@@ -30,7 +31,9 @@ class TargetGroupKind(TaggedKind):
             one["TargetGroupArn"]: one
             for one in self._pages("elbv2", "describe_target_groups", "TargetGroups")
         }
-        for arn, tags in tagged(self, list(groups)):
+        for arn, tags in tags_by_arn(self._aws, self._region, list(groups)):
+            if tags.get(TAG) != self._estate:
+                continue
             one = groups[arn]
             found = self._found(
                 tags,
@@ -40,8 +43,8 @@ class TargetGroupKind(TaggedKind):
                     "port": one["Port"],
                     "health_path": one.get("HealthCheckPath", ""),
                     "health_codes": (one.get("Matcher") or {}).get("HttpCode", ""),
-                    "stickiness": self._sticks(arn) if tags.get(TAG) == self._estate else 0,
-                    "targets": cast("Json", self._targets(arn, tags)),
+                    "stickiness": self._sticks(arn),
+                    "strangers": cast("Json", self._strangers(arn)),
                 },
                 {"id": arn},
             )
@@ -56,22 +59,25 @@ class TargetGroupKind(TaggedKind):
             return 0
         return int(have.get("stickiness.lb_cookie.duration_seconds", 86400))
 
-    def _targets(self, arn: str, tags: Mapping[str, str]) -> list[str]:
-        if tags.get(TAG) != self._estate:
+    def _strangers(self, arn: str) -> list[str]:
+        """Targets that are no nodes of ours; a node that has ended is known by its tags for an hour."""
+        targets = targets_of(self._aws, self._region, arn)
+        if not targets:
             return []
-        answer = self._call("elbv2", "describe_target_health", TargetGroupArn=arn)
+        ours = {
+            one["InstanceId"]
+            for reservation in self._pages(
+                "ec2", "describe_instances", "Reservations", Filters=self._ours()
+            )
+            for one in reservation["Instances"]
+        }
         return sorted(
-            one["Target"]["Id"]
-            for one in answer["TargetHealthDescriptions"]
-            if (one.get("TargetHealth") or {}).get("State") != "draining"
+            one for one, state in targets.items() if one not in ours and state != "draining"
         )
 
-    def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
-        targets = cast("Json", sorted(cast("list[str]", wanted.get("targets") or [])))
-        return super().differences(found, {**wanted, "targets": targets})
-
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
-        self._call(
+        made = self._began(
+            key,
             "elbv2",
             "create_target_group",
             Name=elb_name(key),
@@ -84,7 +90,7 @@ class TargetGroupKind(TaggedKind):
             Matcher={"HttpCode": wanted["health_codes"]},
             Tags=self._tags(key, short(key)),
         )
-        self._change(self._after(key), wanted)
+        self._change(made, wanted)
 
     def _change(self, found: Found, wanted: Mapping[str, Json]) -> None:
         arn = found.ids["id"]
@@ -108,15 +114,9 @@ class TargetGroupKind(TaggedKind):
                     for name, value in {**_ATTRIBUTES, **seconds}.items()
                 ],
             )
-        before = set(cast("list[str]", have["targets"]))
-        after = set(cast("list[str]", wanted["targets"]))
-        for operation, ids in (
-            ("register_targets", after - before),
-            ("deregister_targets", before - after),
-        ):
-            if ids:
-                targets = [{"Id": one} for one in sorted(ids)]
-                self._call("elbv2", operation, TargetGroupArn=arn, Targets=targets)
+        for stranger in cast("list[str]", have["strangers"]):
+            if stranger not in cast("list[str]", wanted["strangers"]):
+                deregister(self._aws, self._region, arn, stranger)
 
     def _remove(self, found: Found) -> None:
         for wait in _PATIENCE:
@@ -138,13 +138,3 @@ class TargetGroupKind(TaggedKind):
 def elb_name(key: Key) -> str:
     """At most 32 letters, digits and dashes."""
     return short(key)[:32].strip("-")
-
-
-def tagged(kind: TaggedKind, arns: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """ARN and tags of each; the service tells them for at most 20 at a time."""
-    for first in range(0, len(arns), 20):
-        answer: Any = kind._call(  # noqa: SLF001 - of the same family
-            "elbv2", "describe_tags", ResourceArns=arns[first : first + 20]
-        )
-        for one in answer["TagDescriptions"]:
-            yield one["ResourceArn"], tags_of(one)

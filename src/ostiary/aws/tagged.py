@@ -11,7 +11,7 @@ from typing import Any
 
 from ostiary.aws.ownership import TAG
 from ostiary.aws.session import Aws
-from ostiary.errors import Conflict, NotFound, OstiaryError, StalePlan
+from ostiary.errors import Conflict, NotFound, OstiaryError, StalePlan, Unreachable
 from ostiary.plan.resource import Found, Json, Key, Owner, Reading, Resource, Risk, Value
 
 NAME_TAG = "ostiary:name"
@@ -22,6 +22,7 @@ class TaggedKind:
 
     name = ""
     immutable: frozenset[str] = frozenset()
+    unordered: frozenset[str] = frozenset()  # attributes that are sets of ids, kept sorted
 
     def __init__(self, estate: str, aws: Aws, region: str) -> None:
         self._estate = estate
@@ -61,7 +62,11 @@ class TaggedKind:
         return next((one for one in self._listed() if one.key == key), None)
 
     def differences(self, found: Found, wanted: Mapping[str, Json]) -> tuple[str, ...]:
-        return tuple(name for name in wanted if found.attributes.get(name) != wanted[name])
+        return tuple(
+            name
+            for name, value in wanted.items()
+            if found.attributes.get(name) != (_sorted(value) if name in self.unordered else value)
+        )
 
     def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
         del found, wanted
@@ -126,13 +131,34 @@ class TaggedKind:
             )
         return now
 
-    def _after(self, key: Key) -> Found:
-        """The object once the service shows it."""
+    def _began(self, key: Key, service: str, operation: str, **params: Any) -> Found:
+        """Make the object by one call that is never sent twice: after a lost answer the tags say whether it is there.
+
+        Sent again, an address would be allocated twice, and a group would be refused because of its own name.
+        """
+        try:
+            self._aws.call(service, operation, region=self._region, **params)
+        except Unreachable as lost:
+            found = self._shown(key) if lost.maybe_done else None
+            if found is None:
+                raise
+            return found
+        return self._after(key)
+
+    def _shown(self, key: Key) -> Found | None:
+        """The object once the service shows it; None when it does not within a quarter of a minute."""
         for wait in (0.0, 0.2, 0.5, 1, 2, 4, 8):
             self._aws.pause(wait)
             found = self.look(key)
             if found is not None:
                 return found
+        return None
+
+    def _after(self, key: Key) -> Found:
+        """The object that was just written."""
+        found = self._shown(key)
+        if found is not None:
+            return found
         raise Conflict(
             f"cannot see {key}",
             why="it was made, and the service does not show it",
@@ -174,6 +200,10 @@ class TaggedKind:
 
     def _scope(self) -> str:
         return self._aws.caller().account_id
+
+
+def _sorted(value: Json) -> Json:
+    return sorted(value, key=str) if isinstance(value, list) else value
 
 
 def short(key: Key) -> str:

@@ -1,8 +1,7 @@
-"""``ostiary gateway deploy`` and ``destroy``: a file or an AMI into running nodes, and the way back."""
+"""``ostiary gateway deploy``: a file or an AMI into running nodes."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,21 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
+from ostiary.cli.gateway_destroy import destroy
 from ostiary.cli.gateway_import import run_import, sentence
+from ostiary.cli.gateway_plan import ALLOW, show
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, details_option, estate_option, json_option
 from ostiary.cli.progress import progress, stopping
-from ostiary.errors import Partial, UsageError
+from ostiary.errors import Partial
 
 if TYPE_CHECKING:
-    from ostiary.connect import Reached
     from ostiary.doors.gateway.deploy.probes import Probe
     from ostiary.doors.gateway.deploy.work import Deployed
-    from ostiary.plan.plan import Plan
 
-ALLOW = click.option(
-    "--allow-deletions", multiple=True, metavar="KIND=N", help="Allow exactly that many deletions."
-)
+__all__ = ["deploy", "destroy"]
 
 
 @click.command()
@@ -47,11 +44,15 @@ ALLOW = click.option(
 @click.option("--certificate", default="", metavar="ARN", help="Of ACM, for the load balancer.")
 @click.option("--domain", default="", help="Host name of the gateway.")
 @click.option("--internal", is_flag=True, help="No public address.")
+@click.option(
+    "--admin-ui", is_flag=True, help="Let the admin ranges reach port 443 of nodes behind it too."
+)
 @click.option("--vpc", default="", metavar="ID", help="[the default VPC]")
 @click.option("--subnet", "subnets", multiple=True, metavar="ID", help="[one a zone]; repeatable.")
 @click.option("--route", default="auto", help="How a FILE is imported [auto].")
 @click.option("--expect-digest", default="", metavar="SHA256", help="What Okta's page says.")
 @click.option("--accept-unsigned", is_flag=True, help="Import a file without manifest.")
+@click.option("--only-node", default="", metavar="NAME", help="Replace no other node in this run.")
 @click.option("--no-probe", is_flag=True, help="Do not ask the gateway whether it answers.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ALLOW
@@ -70,6 +71,8 @@ def deploy(
     certificate: str,
     domain: str,
     internal: bool,
+    admin_ui: bool,
+    only_node: str,
     vpc: str,
     subnets: tuple[str, ...],
     route: str,
@@ -87,17 +90,17 @@ def deploy(
 ) -> None:
     """Bring an appliance FILE, or an AMI, to running gateway nodes; run again, only differences are made.
 
-    Nodes whose AMI or size changes are replaced one after another.
+    A node whose AMI or size changes is replaced, and starts empty: with several, take --only-node, one after another.
     """
-    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415 - clients are built only by commands that call
-    from ostiary.doors.gateway.deploy.settings import DeploySettings, check  # noqa: PLC0415
+    from ostiary.doors.gateway.deploy import health, work  # noqa: PLC0415 - clients are built only by commands that call
+    from ostiary.doors.gateway.deploy.settings import DeploySettings, check, ranges  # noqa: PLC0415
     from ostiary.doors.gateway.importing.settings import ImportSettings  # noqa: PLC0415
     from ostiary.plan.guard import Overrides  # noqa: PLC0415
 
     settings = DeploySettings(
         name=name,
-        admin_ranges=admin_range,
-        from_ranges=from_ranges or ("0.0.0.0/0",),
+        admin_ranges=ranges(admin_range),
+        from_ranges=ranges(from_ranges or ("0.0.0.0/0",)),
         size=size,
         nodes=nodes,
         certificate=certificate,
@@ -105,10 +108,12 @@ def deploy(
         domain=domain,
         vpc=vpc,
         subnets=subnets,
+        admin_ui=admin_ui,
     )
     check(settings)
     overrides = Overrides.parse(allow_deletions, ())
     reached = reach(estate_file=estate_file, region=region, profile=profile, runs=runs)
+    work.check_place(reached, settings)
     image_id = source
     if not source.startswith("ami-"):
         asked = ImportSettings(
@@ -117,10 +122,10 @@ def deploy(
         imported = run_import(reached, Path(source), asked)
         image_id = imported.image_id
         term.say(sentence(imported))
-    resources = work.wanted(reached, settings, image_id)
+    resources = work.wanted(reached, settings, image_id, only_node)
     with progress("reading") as on_event:
         made = work.plan_deploy(reached, settings, resources, on_event)
-    _show(made, as_json=as_json, details=details)
+    show(made, as_json=as_json, details=details)
     if made.writes:
         changes = term.counted(len(made.writes), "change")
         if any(one.action == "replace" and one.key.kind == "ec2-instance" for one in made.writes):
@@ -129,27 +134,26 @@ def deploy(
         stop = threading.Event()
         with stopping(stop, reached.stopping), progress("deploying") as on_event:
             work.apply_deploy(
-                reached, settings, made, overrides=overrides, on_event=on_event, stop=stop
+                reached,
+                settings,
+                made,
+                overrides=overrides,
+                image_id=image_id,
+                on_event=on_event,
+                stop=stop,
             )
+    with progress("checking"):
+        ailing = health.ailing(reached, name, waiting=bool(made.writes))
     deployed = work.look(reached, name)
     probes = () if no_probe or internal else _probed(deployed)
     _tell(deployed, probes, as_json=as_json)
     silent = [one for one in probes if one.needed and one.state != "alive"]
-    if silent:
+    if ailing or silent:
         raise Partial(
-            f"gateway {name} is made, and does not answer yet",
-            why="; ".join(f"{one.target}: {one.state}, {one.told}" for one in silent),
+            f"gateway {name} is made, and is not well yet",
+            why="\n".join((*ailing, *(f"{one.target}: {one.state}, {one.told}" for one in silent))),
             fix="it may still be starting: run the same command again in some minutes",
         )
-
-
-def _show(made: Plan, *, as_json: bool, details: bool) -> None:
-    if as_json:
-        return
-    from ostiary.plan.render import render  # noqa: PLC0415
-
-    colour = term.wants_colour(sys.stdout)
-    term.result(render(made, colour=colour, details=details, names={}).rstrip("\n"))
 
 
 def _probed(deployed: Deployed) -> tuple[Probe, ...]:
@@ -180,75 +184,3 @@ def _tell(deployed: Deployed, probes: tuple[Probe, ...], *, as_json: bool) -> No
     for one in probes:
         term.result(f"{one.target}: {one.state}, {one.told}")
     term.say(f"next: ostiary gateway checklist {deployed.name} --region {deployed.region}")
-
-
-@click.command()
-@click.argument("name")
-@click.option("--with-image", is_flag=True, help="Deregister its AMI and delete the snapshots too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@ALLOW
-@reach_options
-@estate_option
-@json_option
-def destroy(
-    *,
-    name: str,
-    with_image: bool,
-    yes: bool,
-    allow_deletions: tuple[str, ...],
-    region: str | None,
-    profile: str | None,
-    runs: str | None,
-    estate_file: str | None,
-    as_json: bool,
-) -> None:
-    """Remove everything that bears the mark of gateway NAME, and nothing else.
-
-    The number of deletions is shown first; the flags that the guard asks for must then be typed.
-    """
-    from ostiary.aws import machine_image  # noqa: PLC0415
-    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415
-    from ostiary.doors.gateway.deploy.settings import DeploySettings  # noqa: PLC0415
-    from ostiary.plan.guard import Overrides  # noqa: PLC0415
-
-    reached = reach(estate_file=estate_file, region=region, profile=profile, runs=runs)
-    settings = work.load(reached, name) or DeploySettings(name, ())
-    image_id = _image_of(reached, name) if with_image else ""
-    with progress("reading") as on_event:
-        made = work.plan_deploy(reached, settings, (), on_event)
-    _show(made, as_json=as_json, details=False)
-    if made.writes:
-        _ask_for_name(name, yes=yes)
-        stop = threading.Event()
-        with stopping(stop, reached.stopping), progress("removing") as on_event:
-            work.apply_deploy(
-                reached,
-                settings,
-                made,
-                overrides=Overrides.parse(allow_deletions, ()),
-                on_event=on_event,
-                stop=stop,
-            )
-    else:
-        term.say(f"nothing bears the mark of gateway {name} in {reached.region}")
-    work.forget(reached, name)
-    if image_id:
-        image = machine_image.get(reached.aws, reached.region, image_id)
-        machine_image.remove(reached.aws, reached.region, image)
-        term.say(f"removed {image_id} and its snapshots")
-    if as_json:
-        term.result_json({"name": name, "removed": len(made.writes), "ami": image_id or None})
-
-
-def _image_of(reached: Reached, name: str) -> str:
-    from ostiary.doors.gateway.deploy import work  # noqa: PLC0415
-
-    return work.look(reached, name).image_id
-
-
-def _ask_for_name(name: str, *, yes: bool) -> None:
-    if yes:
-        return
-    asked = "type the name of the gateway to remove all of it:"
-    if not term.can_ask() or not term.ask(asked, name):
-        raise UsageError("nothing was written", why="the name was not typed", fix="add --yes")

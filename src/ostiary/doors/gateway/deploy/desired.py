@@ -1,16 +1,18 @@
 """What a gateway consists of: settings, network and AMI in, wanted objects out. Pure.
 
 One node: an instance with an address of its own. Several: a load balancer in front, which alone may reach their port 443.
-Port 22 is open to administrators, and between nodes, because Okta's high availability copies its configuration by SSH.
+Port 22 is open to administrators; 22 and 443 between nodes, because Okta's high availability copies its configuration by
+SSH, and a node that joins asks the admin node by HTTPS. Source: Okta, "Firewall and access requirements", "Load balancers".
 """
 
 from __future__ import annotations
 
 from ostiary.aws.elb_listener import TLS_POLICY
+from ostiary.aws.instance_type import InstanceType
 from ostiary.aws.machine_image import MachineImage
+from ostiary.doors.gateway.deploy.fitting import check_image, check_type
 from ostiary.doors.gateway.deploy.network import Network
 from ostiary.doors.gateway.deploy.settings import DeploySettings
-from ostiary.errors import UsageError
 from ostiary.plan.resource import Key, Ref, Resource, Value
 
 STICKY = 8 * 3600  # seconds: a working day
@@ -25,9 +27,12 @@ def desired(
     region: str,
     network: Network,
     image: MachineImage,
+    *,
+    about: InstanceType,
 ) -> tuple[Resource, ...]:
     """Every object of the gateway. UsageError if the AMI cannot start as what was asked."""
-    check_image(image, settings)
+    check_type(about)
+    check_image(image, about)
     names = _Names(settings.name, account_id, region)
     groups = _groups(settings, names, network)
     template = _template(settings, names, image)
@@ -38,24 +43,6 @@ def desired(
         address = () if settings.internal else (_address(names),)
         return (*groups, template, *nodes, *address)
     return (*groups, template, *nodes, *_front(settings, names, network))
-
-
-def check_image(image: MachineImage, settings: DeploySettings) -> None:
-    problems = []
-    if image.state != "available":
-        problems.append(f"it is {image.state}")
-    if image.architecture != "x86_64":
-        problems.append(f"its architecture is {image.architecture}, the sizes are x86_64")
-    if not image.ena:
-        problems.append(f"it is not marked for ENA, which {settings.instance_type} needs")
-    if image.root_device not in image.sizes:
-        problems.append("it has no root disk of EBS")
-    if problems:
-        raise UsageError(
-            f"cannot start {image.id} as {settings.instance_type}",
-            why="; ".join(problems),
-            fix="import the appliance again: ostiary gateway import FILE",
-        )
 
 
 class _Names:
@@ -83,8 +70,11 @@ def _groups(settings: DeploySettings, names: _Names, network: Network) -> tuple[
         plain = [_rule(80, one, "people, redirected") for one in settings.from_ranges]
         return (_group(names, "nodes", network, "gateway nodes", [*people, *plain, *admins]),)
     front = [*people, *(_rule(80, one, "people, redirected") for one in settings.from_ranges)]
+    screens = [_rule(443, one, "admin UI") for one in settings.admin_ranges]
     inside: list[Value] = [
+        *(screens if settings.admin_ui else ()),
         _rule(443, names.ref(_GROUP, "front"), "load balancer"),
+        _rule(443, names.ref(_GROUP, "members"), "nodes that join"),
         _rule(22, names.ref(_GROUP, "members"), "configuration of other nodes"),
         *admins,
     ]
@@ -129,9 +119,13 @@ def _template(settings: DeploySettings, names: _Names, image: MachineImage) -> R
         "root_device": image.root_device,
         "root_size": image.sizes[image.root_device],
         "security_groups": _group_refs(settings, names),
-        "metadata": "v2",
+        "root_type": "gp3",
         "encrypted": True,
-        "termination": False,
+        "tokens": "required",
+        "hops": 1,
+        "ebs_optimized": True,
+        "monitoring": True,
+        "protected": True,
     }
     return Resource(names.key(_TEMPLATE, ""), wanted)
 
@@ -146,6 +140,9 @@ def _node(
         "type": settings.instance_type,
         "subnet": network.subnets[number % len(network.subnets)],
         "security_groups": _group_refs(settings, names),
+        "target_groups": [names.ref(_TARGETS, "")] if settings.balanced else [],
+        "metadata": "v2",
+        "protected": True,
     }
     before = frozenset({names.key(_NODE, str(number))} if number else ())
     return Resource(names.key(_NODE, str(number + 1)), wanted, after=before)
@@ -167,9 +164,9 @@ def _front(settings: DeploySettings, names: _Names, network: Network) -> tuple[R
         "protocol": "HTTPS",
         "port": 443,
         "health_path": "/",
-        "health_codes": "200-499",  # whatever it answers, it lives; Okta names no health page (unverified)
+        "health_codes": "200-499",  # before it is configured a node answers 400, and Okta counts that as alive
         "stickiness": STICKY,
-        "targets": [names.ref(_NODE, str(number + 1)) for number in range(settings.nodes)],
+        "strangers": [],
     }
     secure: dict[str, Value] = {
         "load_balancer": names.ref(_BALANCER, ""),

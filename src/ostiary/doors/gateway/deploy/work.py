@@ -1,15 +1,14 @@
-"""Deploys a gateway and says what became of it; the world is read, a record only keeps the flags for next time."""
+"""Deploys a gateway and says what became of it, as the world has it."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from ostiary.aws import machine_image
+from ostiary.aws import instance_type, machine_image
 from ostiary.aws.ec2_elastic_ip import ElasticIpKind
-from ostiary.aws.ec2_instance import InstanceKind, until_ready
+from ostiary.aws.ec2_instance import InstanceKind
 from ostiary.aws.ec2_launch_template import LaunchTemplateKind
 from ostiary.aws.ec2_security_group import SecurityGroupKind
 from ostiary.aws.elb_listener import ListenerKind
@@ -17,8 +16,11 @@ from ostiary.aws.elb_load_balancer import LoadBalancerKind
 from ostiary.aws.elb_target_group import TargetGroupKind
 from ostiary.connect import Reached
 from ostiary.doors.gateway.deploy.desired import desired
+from ostiary.doors.gateway.deploy.fitting import check_type
 from ostiary.doors.gateway.deploy.network import find_network
-from ostiary.doors.gateway.deploy.settings import DeploySettings, check
+from ostiary.doors.gateway.deploy.record import keep, load
+from ostiary.doors.gateway.deploy.settings import DeploySettings, check, check_region
+from ostiary.doors.gateway.deploy.standing import staying
 from ostiary.doors.gateway.engine import carry_out, plan_for
 from ostiary.errors import NotFound
 from ostiary.plan.change import OnEvent, Plan
@@ -68,20 +70,40 @@ def kinds_of(reached: Reached, estate: str) -> tuple[Kind, ...]:
     return (
         SecurityGroupKind(*parts),
         LaunchTemplateKind(*parts),
+        TargetGroupKind(*parts),
         InstanceKind(*parts),
         ElasticIpKind(*parts),
         LoadBalancerKind(*parts),
-        TargetGroupKind(*parts),
         ListenerKind(*parts),
     )
 
 
-def wanted(reached: Reached, settings: DeploySettings, image_id: str) -> tuple[Resource, ...]:
-    """The objects of the gateway. Raises for flags, networks and images that do not fit; only reads."""
+def check_place(reached: Reached, settings: DeploySettings) -> None:
+    """Raises for what would only be refused after an appliance of gigabytes was imported; only reads."""
     check(settings)
+    check_region(settings, reached.region)
+    check_type(instance_type.get(reached.aws, reached.region, settings.instance_type))
+    find_network(reached, settings)
+
+
+def wanted(
+    reached: Reached, settings: DeploySettings, image_id: str, only: str = ""
+) -> tuple[Resource, ...]:
+    """The objects of the gateway; ``only`` names the one node that may be replaced. Raises for what does not fit; only reads."""
+    check(settings)
+    check_region(settings, reached.region)
     image = machine_image.get(reached.aws, reached.region, image_id)
+    about = instance_type.get(reached.aws, reached.region, settings.instance_type)
     network = find_network(reached, settings)
-    return desired(settings, reached.account_id, reached.region, network, image)
+    made = desired(settings, reached.account_id, reached.region, network, image, about=about)
+    kinds = kinds_of(reached, settings.estate)
+    standing = {
+        one.key: one
+        for kind in kinds
+        if kind.name in ("ec2-instance", "elb-load-balancer")
+        for one in listed(reached, kind)
+    }
+    return staying(made, standing, named=bool(settings.subnets), only=only)
 
 
 def plan_deploy(
@@ -100,35 +122,37 @@ def apply_deploy(
     plan: Plan,
     *,
     overrides: Overrides,
+    image_id: str = "",
     on_event: OnEvent | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
     """Do the plan; the flags are kept first, for the checklist and for the next time."""
-    keep(reached, settings)
+    keep(reached, settings, image_id)
     kinds = kinds_of(reached, settings.estate)
-    outcome = carry_out(reached, plan, kinds, overrides=overrides, on_event=on_event, stop=stop)
-    nodes = InstanceKind(settings.estate, reached.aws, reached.region)
-    for one in list(nodes._listed()):  # noqa: SLF001 - the kind's own list of what is there
-        until_ready(nodes, one.key)
-    return outcome
+    return carry_out(reached, plan, kinds, overrides=overrides, on_event=on_event, stop=stop)
+
+
+def estate_of(reached: Reached, name: str) -> str:
+    """The mark of everything of the gateway of that name."""
+    return (load(reached, name) or DeploySettings(name, ())).estate
+
+
+def listed(reached: Reached, kind: Kind) -> list[Found]:
+    """All of a kind that is there; the error of a listing that could not be read."""
+    reading = kind.read(reached.account_id, {})
+    if reading.why is not None:
+        raise reading.why
+    return sorted(reading.found, key=lambda one: one.key)
 
 
 def look(reached: Reached, name: str) -> Deployed:
     """The gateway of that name. NotFound when there is nothing of it."""
     settings = load(reached, name)
     estate = settings.estate if settings else f"gateway-{name}"
-    _, _, nodes_kind, addresses, balancers, _, _ = kinds_of(reached, estate)
-    account_id = reached.account_id
-
-    def listed(kind: Kind) -> list[Found]:
-        reading = kind.read(account_id, {})
-        if reading.why is not None:
-            raise reading.why
-        return sorted(reading.found, key=lambda one: one.key)
-
-    instances = listed(nodes_kind)
-    fixed = listed(addresses)
-    fronts = listed(balancers)
+    _, _, _, nodes_kind, addresses, balancers, _ = kinds_of(reached, estate)
+    instances = listed(reached, nodes_kind)
+    fixed = listed(reached, addresses)
+    fronts = listed(reached, balancers)
     if not (instances or fixed or fronts):
         raise NotFound(
             f"no gateway {name} in {reached.region}",
@@ -152,31 +176,10 @@ def look(reached: Reached, name: str) -> Deployed:
     return Deployed(
         name,
         reached.region,
-        account_id,
+        reached.account_id,
         images.pop() if len(images) == 1 else "",
         nodes,
         address,
         bool(fronts),
         settings,
     )
-
-
-def keep(reached: Reached, settings: DeploySettings) -> None:
-    reached.store.put(_record(reached, settings.name), json.dumps(asdict(settings)).encode())
-
-
-def load(reached: Reached, name: str) -> DeploySettings | None:
-    kept = reached.store.get(_record(reached, name))
-    if kept is None:
-        return None
-    value = json.loads(kept.data)
-    lists = {key: tuple(value[key]) for key in ("admin_ranges", "from_ranges", "subnets")}
-    return DeploySettings(**{**value, **lists})
-
-
-def forget(reached: Reached, name: str) -> None:
-    reached.store.delete(_record(reached, name))
-
-
-def _record(reached: Reached, name: str) -> str:
-    return f"gateway/deployments/{reached.region}-{name}.json"
