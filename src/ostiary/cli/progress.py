@@ -73,9 +73,11 @@ def stopping(stop: threading.Event, waits: threading.Event) -> Iterator[None]:
         if stop.is_set():
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        term.say("ostiary: finishing what is in flight; once more to stop at once")
         stop.set()
         late.start()
+        # from a thread: the signal may have come while this one was writing to stderr, which forbids a second write
+        text = "ostiary: finishing what is in flight; once more to stop at once"
+        threading.Thread(target=term.say, args=(text,), daemon=True).start()
 
     before = {
         number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
