@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ostiary.aws import machine_image
 from ostiary.aws.import_bucket import Bucket
 from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
@@ -18,7 +17,8 @@ from ostiary.connect import Reached
 from ostiary.doors.gateway.image.inspect import expected_digest, inspect, opened
 from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing import record as records
-from ostiary.doors.gateway.importing.finishing import finished, until_available
+from ostiary.doors.gateway.importing.finding import found_again, made_by_another, reused
+from ostiary.doors.gateway.importing.finishing import finished
 from ostiary.doors.gateway.importing.job import Job
 from ostiary.doors.gateway.importing.leftovers import started
 from ostiary.doors.gateway.importing.reading import Span, read_all, stamp
@@ -80,16 +80,17 @@ def import_appliance(
     )  # fmt: skip
     asked = (settings.parent, settings.kms_key, settings.bucket)
     key = records.key_of(checked.digest, account_id, reached.region, route.name, *asked)
-    known, record = _known(job), records.load(reached.store, key)
+    known, record = found_again(job), records.load(reached.store, key)
     if known is not None and (record is None or record.state == "done"):
-        return _reused(known, job, route)
+        return reused(known, job, route)
     require_same_file(job)
     if settings.route == "auto":
         on_step(Step("route", text=f"{route.name} ({route.reason})"))
     with _alone(job, key):
-        if (known := _known(job)) is not None:  # a run that held the lease has made it meanwhile
+        known = found_again(job)  # a run that held the lease may have made it meanwhile
+        if known is not None:
             _finished_late(job, key, known)
-            return _reused(known, job, route)
+            return reused(known, job, route)
         if route.name != "import-image":  # that one names its AMI itself
             require_free(job)
         return _carried_out(job, key, route)
@@ -136,45 +137,16 @@ def _carried_out(job: Job, key: str, route: Route) -> Imported:
     try:
         imported, record = ROUTES_BY_NAME[route.name](job, record, route)
     except Conflict as failed:
-        if failed.code != "file-changed":
-            now = records.load(store, key) or record
-            records.keep(store, now, state="failed")
-        raise
+        if failed.code == "file-changed":
+            raise
+        record = records.load(store, key) or record
+        other = made_by_another(job, route, failed)
+        if other is None:
+            records.keep(store, record, state="failed")
+            raise
+        imported = reused(other, job, route)
     records.keep(store, record, state="done", image_id=imported.image_id)
     return imported
-
-
-def _known(job: Job) -> MachineImage | None:
-    known = known_image(job.reached, job.found.digest, job.settings.route, job.settings.kms_key)
-    return until_available(job, known.id) if known is not None else None
-
-
-def known_image(
-    reached: Reached, digest: str, route: str = "auto", kms_key: str = ""
-) -> MachineImage | None:
-    """The AMI of this very file, by its tag; by this route and encrypted with this key (ARN) if they were asked for."""
-    wanted = {DIGEST_TAG: digest}
-    if route != "auto":
-        wanted[ROUTE_TAG] = route
-    if kms_key:
-        wanted[KEY_TAG] = kms_key
-    found = machine_image.find(reached.aws, reached.region, wanted)
-    usable = [one for one in found if one.state in ("available", "pending")]
-    return usable[0] if usable else None
-
-
-def _reused(known: MachineImage, job: Job, route: Route) -> Imported:
-    return Imported(
-        known.id,
-        known.tags.get("Name", known.name),
-        job.reached.region,
-        job.reached.account_id,
-        known.tags.get(ROUTE_TAG, route.name),
-        "this very file was imported before",
-        job.found.digest,
-        known.snapshot_ids,
-        reused=True,
-    )
 
 
 def _spans(found: Inspection, route: Route) -> tuple[Span, ...]:
