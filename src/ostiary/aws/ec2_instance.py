@@ -2,8 +2,8 @@
 
 Another AMI or size is another instance: the old one is ended, then a new one is started. One that was started counts as
 made when it runs: before, no address can be associated with it and no target group takes it (IncorrectInstanceState,
-InvalidTarget). Then it is registered; and it is taken out of its target groups before it ends. Source: Amazon EC2 API Reference, RunInstances, AssociateAddress, DescribeInstanceStatus. Unverified: that
-RunInstances with the token of an instance that has ended answers with that instance and its state of now.
+InvalidTarget). Then it is registered; and it is taken out of its target groups before it ends. Source: Amazon EC2 API
+Reference, RunInstances, AssociateAddress, DescribeInstanceStatus. Unverified: that RunInstances with the token of an instance that has ended answers with that instance and its state of now.
 """
 
 from __future__ import annotations
@@ -19,20 +19,8 @@ from ostiary.plan.resource import Found, Json, Key
 
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 _OVER = ["shutting-down", "terminated"]
-PATIENCE = (
-    1,
-    2,
-    4,
-    8,
-    15,
-    30,
-    30,
-    30,
-    30,
-    30,
-    60,
-    60,
-)  # seconds between looks: five minutes in all
+# seconds between looks: five minutes in all
+PATIENCE = (1, 2, 4, 8, 15, 30, 30, 30, 30, 30, 60, 60)
 _PRIVATE = {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
 
 

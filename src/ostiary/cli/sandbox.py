@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ostiary import term
+from ostiary.cli.sandbox_appliance import appliance
 from ostiary.errors import Conflict, NotFound, Unreachable
 
 START_SECONDS = 30
@@ -152,32 +153,7 @@ def reset() -> None:
     term.say("sandbox reset")
 
 
-@sandbox.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--firmware", type=click.Choice(["bios", "uefi"]), default="bios", help="[bios]")
-@click.option("--table", type=click.Choice(["mbr", "gpt"]), help="[mbr for bios, gpt for uefi]")
-@click.option("--disk", "disks", multiple=True, type=int, metavar="MIB", help="[64]; repeatable.")
-@click.option("--version", default=1, help="Another number gives another content [1].")
-@click.option("--fault", "faults", multiple=True, metavar="NAME", help="What is wrong with it.")
-def appliance(
-    *,
-    file: Path,
-    firmware: str,
-    table: str | None,
-    disks: tuple[int, ...],
-    version: int,
-    faults: tuple[str, ...],
-) -> None:
-    """Write a small real appliance to FILE (.ova), to try the gateway's commands with.
-
-    It has an ext4 with a kernel of noise, in a streamOptimized VMDK; the same flags give the same bytes.
-    """
-    from ostiary.sandbox.appliance.command import make  # noqa: PLC0415 - only for who makes one
-
-    made = make(
-        file, firmware=firmware, table=table or "", disks=disks, version=version, faults=faults
-    )
-    term.say(f"wrote {file}, SHA-256 {made.digest}")
+sandbox.add_command(appliance)
 
 
 def _running() -> dict[str, Any]:

@@ -12,11 +12,12 @@ _CLUSTER = SECTOR * CLUSTER_SECTORS
 _FIRST = 2  # number of the first cluster
 _END = 0xFFFF
 _DATE = (46 << 9) | (1 << 5) | 1  # 2026-01-01, as FAT writes it
-_FOLDER, _FILE = 0x10, 0x20
+_VOLUME, _FOLDER, _FILE = 0x08, 0x10, 0x20
+_LABEL = "ESP"
 
 
 def fat16(size: int, files: Mapping[str, bytes]) -> bytes:
-    """``files`` by path (``EFI/BOOT/BOOTX64.EFI``), every part of it an 8.3 name in capitals."""
+    """``files`` by path (``EFI/BOOT/BOOTX64.EFI``), every part of it an 8.3 name in capitals, up to 30 in a folder."""
     sectors = size // SECTOR
     root_sectors = ROOT_ENTRIES * 32 // SECTOR
     table_sectors = -(-(sectors // CLUSTER_SECTORS + _FIRST) * 2 // SECTOR)
@@ -33,7 +34,8 @@ def fat16(size: int, files: Mapping[str, bytes]) -> bytes:
             data.append(content.ljust(count * _CLUSTER, b"\0"))
         return first if count else 0
 
-    def folder(prefix: str) -> list[bytes]:
+    def folder(prefix: str, own: int) -> list[bytes]:
+        """Its entries; ``own`` is its first cluster, 0 of the root."""
         entries = []
         inside = [name.removeprefix(prefix) for name in files if name.startswith(prefix)]
         for name in sorted({one.partition("/")[0] for one in inside}):
@@ -45,12 +47,13 @@ def fat16(size: int, files: Mapping[str, bytes]) -> bytes:
             table.append(_END)
             place = len(data)
             data.append(b"")
-            dots = [_entry(".", _FOLDER, first, 0), _entry("..", _FOLDER, 0, 0)]
-            data[place] = b"".join((*dots, *folder(path + "/"))).ljust(_CLUSTER, b"\0")
+            dots = [_entry(".", _FOLDER, first, 0), _entry("..", _FOLDER, own, 0)]
+            data[place] = b"".join((*dots, *folder(path + "/", first))).ljust(_CLUSTER, b"\0")
             entries.append(_entry(name, _FOLDER, first, 0))
         return entries
 
-    root = b"".join(folder("")).ljust(root_sectors * SECTOR, b"\0")
+    label = _entry(_LABEL, _VOLUME, 0, 0)
+    root = b"".join((label, *folder("", 0))).ljust(root_sectors * SECTOR, b"\0")
     fat = struct.pack(f"<{len(table)}H", *table).ljust(table_sectors * SECTOR, b"\0")
     return b"".join((_boot(sectors, table_sectors), fat, fat, root, *data)).ljust(size, b"\0")
 
@@ -74,7 +77,9 @@ def _boot(sectors: int, table_sectors: int) -> bytes:
         0,
         large,
     )
-    tail = struct.pack("<BBBI11s8s", 0x80, 0, 0x29, 0x20260101, b"ESP        ", b"FAT16   ")
+    tail = struct.pack(
+        "<BBBI11s8s", 0x80, 0, 0x29, 0x20260101, _LABEL.ljust(11).encode(), b"FAT16   "
+    )
     return (head + tail).ljust(510, b"\0") + b"\x55\xaa"
 
 

@@ -15,12 +15,16 @@ from ostiary.errors import UsageError
 
 MADE = 1_767_225_600  # 2026-01-01: the time of every file
 _SYSTEM_PATH = ("/usr/sbin", "/sbin", "/usr/local/sbin")
+NETWORKS = frozenset({"dhcp", "static"})
 KERNEL = "5.14.0-503.el9.x86_64"
 
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What is inside. ``network`` is dhcp or static; ``fstab`` uuid or device; ``payload`` bytes of noise."""
+    """What is inside. ``modules`` of ``MODULES``; ``network`` of ``NETWORKS``; ``fstab`` uuid or device.
+
+    ``payload`` is the number of bytes of noise in ``/opt/oag``.
+    """
 
     kernel: str = KERNEL
     modules: tuple[str, ...] = ("ena", "nvme", "xen-blkfront")
@@ -30,7 +34,7 @@ class Guest:
     payload: int = 256 * 1024
 
 
-_MODULES = {
+MODULES = {
     "ena": "kernel/drivers/net/ethernet/amazon/ena/ena.ko.xz",
     "nvme": "kernel/drivers/nvme/host/nvme.ko.xz",
     "xen-blkfront": "kernel/drivers/block/xen-blkfront.ko.xz",
@@ -53,9 +57,11 @@ def files_of(guest: Guest, name: str, faults: frozenset[str]) -> dict[str, bytes
         "var/log/.keep": b"",
     }
     for module in guest.modules:
-        found[f"lib/modules/{guest.kernel}/{_MODULES[module]}"] = _noise(f"{name}/{module}", 4096)
+        found[f"lib/modules/{guest.kernel}/{MODULES[module]}"] = _noise(f"{name}/{module}", 4096)
     if "no-kernel" in faults:
         found = {path: content for path, content in found.items() if not path.startswith("boot/vm")}
+    if "no-initramfs" in faults:
+        del found[f"boot/initramfs-{guest.kernel}.img"]
     if "no-fstab" in faults:
         del found["etc/fstab"]
     return found
