@@ -91,25 +91,27 @@ def load_private_key(path: Path, passphrase: Passphrase = None) -> Private:
 def private_key(data: bytes, passphrase: Passphrase, path: Path) -> Private:
     """The key in the bytes of a private key file; ``path`` is for errors."""
     read = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    encrypted = False
     try:
         try:
             key = read(data, None)
         except TypeError:  # cryptography's way to say that it is encrypted
+            encrypted = True
             key = read(data, passphrase() if callable(passphrase) else passphrase or b"")
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _refused(path, data, error) from error
+        raise _refused(path, data, error, encrypted=encrypted) from error
     if not isinstance(key, Private):
         raise _unloadable(path, "SSH has no authority of such a key", ssh_key.UNKNOWN_TYPE)
     return key
 
 
-def _refused(path: Path, data: bytes, error: Exception) -> OstiaryError:
+def _refused(path: Path, data: bytes, error: Exception, *, encrypted: bool) -> OstiaryError:
+    """Another passphrase may decrypt to nonsense with right padding (1 in 256): that is a wrong passphrase too."""
     text = str(error)
     if isinstance(error, UnsupportedAlgorithm):
         return _unloadable(path, text, "key encrypted using unsupported cipher")
-    if b"PRIVATE KEY" in data and any(
-        word in text.lower() for word in ("password", "checksum", "decrypt")
-    ):
+    words = ("password", "checksum", "decrypt")
+    if encrypted or (b"PRIVATE KEY" in data and any(word in text.lower() for word in words)):
         return _unloadable(
             path,
             "its passphrase is another",
