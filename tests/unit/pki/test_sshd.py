@@ -66,10 +66,7 @@ def _short(kind: str) -> str:
     return {"ssh-ed25519": "ED25519", "ssh-rsa": "RSA"}.get(kind, "ECDSA")
 
 
-NOW = int(time.time())
 REFUSED = {
-    "expired": ({"valid_before": NOW - 1}, "expired"),
-    "not yet valid": ({"valid_after": NOW + 60}, "not yet valid"),
     "no principals": ({"principals": ()}, "does not contain an authorized principal"),
     "other principal": ({"principals": ("bob@srv-1",)}, "does not contain an authorized principal"),
     "other server": ({"principals": ("alice@srv-2",)}, "does not contain an authorized principal"),
@@ -89,6 +86,16 @@ def test_sshd_refuses(enter, sshd, name):
     done = enter(**fields)
     assert done.returncode == 255
     assert why in sshd.log, sshd.log
+
+
+@pytest.mark.parametrize(
+    ("name", "after", "before"), [("expired", -60, -1), ("not yet valid", 60, 120)]
+)
+def test_sshd_refuses_outside_of_the_validity(enter, sshd, name, after, before):
+    now = int(time.time())
+    done = enter(valid_after=now + after, valid_before=now + before)
+    assert done.returncode == 255
+    assert name in sshd.log, sshd.log
 
 
 def test_sshd_ignores_unknown_extensions_and_obeys_a_forced_command(enter, sshd):
