@@ -5,6 +5,7 @@ Rules only add: what no rule gives is refused. Sudo rules are a model, never tex
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -47,9 +48,10 @@ class SudoRule:
 class Rule:
     """One entitlement of a project.
 
-    ``subject`` is ``group:NAME`` or ``user:LOGIN`` as in Okta; ``servers`` are labels that a server must all bear
-    (none: every server of the project); ``forward`` targets ``HOST:PORT`` that a connection may be forwarded to;
-    ``until`` in seconds since the epoch, None for no end; ``max_session`` in seconds, 0 for no bound.
+    ``subject`` is ``group:NAME`` or ``user:LOGIN`` as in Okta, or ``machine:NAME``; ``servers`` are labels that a server
+    must all bear (none: every server of the project); ``forward`` targets ``HOST:PORT`` that a connection may be
+    forwarded to; ``until`` in seconds since the epoch, None for no end; ``max_session`` in seconds, 0 for no bound;
+    ``source_address`` networks that its certificates are good from, ``force_command`` the one command that they run.
     """
 
     subject: str
@@ -63,6 +65,8 @@ class Rule:
     max_session: int = 0
     servers: tuple[tuple[str, str], ...] = ()
     until: float | None = None
+    source_address: tuple[str, ...] = ()
+    force_command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ class ServerAccess:
     agent_forwarding: bool = False
     x11: bool = False
     max_session: int = 0
+    source_address: tuple[str, ...] = ()
+    force_command: str = ""
     because: tuple[str, ...] = ()
 
 
@@ -89,7 +95,8 @@ def decide(
 ) -> ServerAccess:
     """The union of the rules that hold for ``person`` on a server with ``labels``.
 
-    Rights add up; a bound holds only where every rule that lets the person in has one (the largest of them).
+    Rights add up; a bound holds only where every rule that lets the person in has one (the largest of them; of force
+    commands the same one).
     """
     held = [rule for rule in rules if _holds(rule, person, groups, labels, now)]
     entering = [rule for rule in held if rule.login or rule.admin]
@@ -97,6 +104,8 @@ def decide(
         return ServerAccess()
     sudo = {rule.name: rule for one in held for rule in one.sudo}
     bounds = [rule.max_session for rule in entering]
+    networks = [rule.source_address for rule in entering]
+    commands = {rule.force_command for rule in entering}
     return ServerAccess(
         login=True,
         admin=any(rule.admin for rule in entering),
@@ -106,6 +115,10 @@ def decide(
         agent_forwarding=any(rule.agent_forwarding for rule in held),
         x11=any(rule.x11 for rule in held),
         max_session=0 if 0 in bounds else max(bounds),
+        source_address=tuple(sorted({one for some in networks for one in some}))
+        if all(networks)
+        else (),
+        force_command=commands.pop() if len(commands) == 1 else "",
         because=tuple(sorted({rule.subject for rule in held})),
     )
 
@@ -114,7 +127,10 @@ def _holds(
     rule: Rule, person: str, groups: Collection[str], labels: Mapping[str, str], now: float
 ) -> bool:
     kind, _, name = rule.subject.partition(":")
-    meant = name in groups if kind == "group" else kind == "user" and name == person
+    if kind == "group":
+        meant = name in groups
+    else:
+        meant = person == (name if kind == "user" else rule.subject)
     in_time = rule.until is None or now < rule.until
     return meant and in_time and all(labels.get(key) == value for key, value in rule.servers)
 
@@ -123,8 +139,15 @@ def faults(rule: Rule) -> list[str]:
     """What is wrong with a rule; nothing when it may be kept."""
     found = []
     kind, _, name = rule.subject.partition(":")
-    if kind not in ("group", "user") or not name or not name.isprintable():
-        found.append(f"subject {rule.subject!r} is neither group:NAME nor user:LOGIN")
+    if kind not in ("group", "user", "machine") or not name or not name.isprintable():
+        found.append(f"subject {rule.subject!r} is none of group:NAME, user:LOGIN, machine:NAME")
+    if not rule.force_command.isprintable():
+        found.append(f"force_command {rule.force_command[:60]!r} is not printable")
+    found += [
+        f"source_address {network[:60]!r} is no network such as 192.0.2.0/24"
+        for network in rule.source_address
+        if not _is_network(network)
+    ]
     for target in rule.forward:
         match = _TARGET.fullmatch(target)
         if not match or not 1 <= int(match[2]) <= 65535:  # noqa: PLR2004 - TCP's ports
@@ -132,6 +155,13 @@ def faults(rule: Rule) -> list[str]:
     for sudo in rule.sudo:
         found += _sudo_faults(sudo)
     return found
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return str(ipaddress.ip_network(text)) == text
+    except ValueError:
+        return False
 
 
 def _sudo_faults(rule: SudoRule) -> list[str]:

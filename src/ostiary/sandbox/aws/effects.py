@@ -15,6 +15,7 @@ from ostiary.sandbox.aws import (
     elb_again,
     elb_checks,
     elb_health,
+    kms_signing,
     s3_buckets,
     s3_objects,
 )
@@ -63,6 +64,8 @@ def _behind(call: Call) -> Response:
         return _of_ec2(call)
     if call.service == "elasticloadbalancing":
         return _of_elb(call)
+    if call.service == "kms" and call.operation in kms_signing.OPERATIONS:
+        return kms_signing.serve(call)
     if call.operation == "DeleteCertificate":
         elb_checks.check_certificate(call)
     return behind.serve(call)

@@ -28,7 +28,10 @@ from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.iam_attach import GROUP, ROLE, USER
 from ostiary.sandbox.aws.images.rows import EBS_ROWS, EC2_ROWS
 
-READS = ("Get", "List", "Describe", "Simulate", "Head", "Assume", "Encrypt", "Decrypt", "Generate")
+READS = (
+    *("Get", "List", "Describe", "Simulate", "Head", "Assume"),
+    *("Encrypt", "Decrypt", "Generate", "Sign", "Verify"),
+)
 OPEN = ""  # the action of an operation that needs no permission
 
 

@@ -55,6 +55,9 @@ KMS: tuple[Row, ...] = (
     ("Encrypt", _KEY, "", ()),
     ("Decrypt", _KEY, "", ()),
     ("GenerateDataKey", _KEY, "", ()),
+    ("GetPublicKey", _KEY, "", ()),
+    ("Sign", _KEY, "", ()),
+    ("Verify", _KEY, "", ()),
 )
 EC2: tuple[Row, ...] = (
     *(

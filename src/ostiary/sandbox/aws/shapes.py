@@ -256,7 +256,8 @@ def _check(shape: Shape, value: Any, at: str, faults: list[str]) -> None:
     elif shape.type_name in {"integer", "long"}:
         faults += _out_of_range(shape, value, value, at)
     elif isinstance(value, str):
-        faults += _out_of_range(shape, len(value), value, at)
+        size = len(base64.b64decode(value)) if shape.type_name == "blob" else len(value)
+        faults += _out_of_range(shape, size, value, at)
         if (names := getattr(shape, "enum", None)) and value not in names:
             known = ", ".join(names)
             faults.append(_fault(value, at, f"Member must satisfy enum value set: [{known}]"))

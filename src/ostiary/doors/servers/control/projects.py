@@ -210,7 +210,8 @@ def _text(rule: Rule) -> str:
 def _rule(value: Mapping[str, Any]) -> Rule:
     sudo = tuple(SudoRule(**{**one, "commands": tuple(one["commands"])}) for one in value["sudo"])
     servers = tuple((key, label) for key, label in value["servers"])
-    return Rule(**{**value, "sudo": sudo, "servers": servers, "forward": tuple(value["forward"])})
+    texts = {name: tuple(value[name]) for name in ("forward", "source_address")}
+    return Rule(**{**value, **texts, "sudo": sudo, "servers": servers})
 
 
 @dataclass(frozen=True, slots=True)

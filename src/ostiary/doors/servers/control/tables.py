@@ -38,13 +38,17 @@ projects = Table(
     METADATA,
     Column("id", String(40), primary_key=True),
     Column("name", String(64), nullable=False, unique=True),
+    Column("estate", String(128), nullable=False, server_default=""),  # ownership mark
+    Column("settings", Text, nullable=False, server_default="{}"),  # wire.admin.Settings as JSON
+    Column("uid_start", Integer, nullable=False, server_default="60001"),
+    Column("gid_start", Integer, nullable=False, server_default="63001"),
     Column("uid_next", Integer, nullable=False),  # counters only grow: no number is given twice
     Column("gid_next", Integer, nullable=False),
     Column("generation", BigInteger, nullable=False),  # grows with whatever a host should know of
     Column("created", Float, nullable=False),
 )
 
-# One certificate authority of a project. ``use``: user, host or break-glass; ``state``: trusted (hosts believe it),
+# One certificate authority of a project. ``use``: user, host, x509 or break-glass; ``state``: trusted (hosts believe it),
 # signing (trusted, and signs), retired. ``private`` is wrapped; with ``kms_key`` there is none.
 authorities = Table(
     "authorities",
@@ -57,7 +61,7 @@ authorities = Table(
     Column("private", LargeBinary),
     Column("kms_key", Text),
     Column("created", Float, nullable=False),
-    CheckConstraint("use in ('user', 'host', 'break-glass')", "use"),
+    CheckConstraint("use in ('user', 'host', 'x509', 'break-glass')", "use"),
     CheckConstraint("state in ('trusted', 'signing', 'retired')", "state"),
     Index(None, "project_id"),
 )
@@ -80,6 +84,10 @@ servers = Table(
     Column("last_seen", Float, nullable=False),
     Column("clock_offset", Float, nullable=False),
     Column("applied", BigInteger, nullable=False),  # the generation that the host says it has
+    Column("machine", String(64), nullable=False, server_default=""),
+    Column("boots", Text, nullable=False, server_default="[]"),  # boot ids met, the latest last
+    Column("report", Text, nullable=False, server_default="{}"),  # trusted, problems, other ways
+    Column("cloud", String(128), nullable=True, unique=True),  # AWS account/instance, on first use
     CheckConstraint("state in ('active', 'quarantined', 'retired')", "state"),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("host_key"),
@@ -105,6 +113,30 @@ people = Table(
     Column("groups", Text, nullable=False),  # names, as last read from Okta
     Column("active", Boolean, nullable=False),
     Column("read", Float, nullable=False),
+    Column("refresh", LargeBinary),  # sealed refresh token, for orgs without a System Log to read
+)
+
+# Principals that are no people: CI, Ansible. Each has a row in ``people`` too, with the id and login ``machine:NAME``.
+machines = Table(
+    "machines",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("machine", Text, nullable=False),  # wire.admin.Machine as JSON
+    UniqueConstraint("name"),
+)
+
+devices = Table(
+    "devices",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("person_id", ForeignKey("people.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("public_key", Text, nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("first_seen", Float, nullable=False),
+    Column("last_seen", Float, nullable=False),
+    CheckConstraint("state in ('active', 'revoked')", "state"),
 )
 
 # Who has which LocalUser in a project. Rows stay for ever, so that a returning person has the former UID.
@@ -139,7 +171,10 @@ sessions = Table(
     METADATA,
     Column("hash", String(64), primary_key=True),
     Column("person_id", ForeignKey("people.id"), nullable=False),
-    Column("device", String(128), nullable=False),
+    Column("device", String(128), nullable=False),  # id of a row of devices, or "" of a machine
+    Column("signed_in", Float, nullable=False, server_default="0"),  # at the org: for max_age
+    Column("strength", String(256), nullable=False, server_default=""),  # acr of the ID token
+    Column("methods", String(256), nullable=False, server_default=""),  # amr, joined by spaces
     Column("expires", Float, nullable=False),
     Index(None, "person_id"),
 )
@@ -180,4 +215,34 @@ certificates = Table(
     Column("number", BigInteger, nullable=False),  # of the audit row that stands for it
     Column("expires", Float, nullable=False),
     Column("met", String(16), nullable=False),  # "", or the outcome that the host reported
+)
+
+# One holder at a time of each duty (reading Okta's System Log, signing checkpoints), for all processes on a database.
+leases = Table(
+    "leases",
+    METADATA,
+    Column("duty", String(64), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    Column("until", Float, nullable=False),
+)
+
+# How far an org's System Log was read: the link that comes next, and when its end was last reached.
+cursors = Table(
+    "cursors",
+    METADATA,
+    Column("org", String(253), primary_key=True),
+    Column("next", Text, nullable=False),
+    Column("read", Float, nullable=False),
+    Column("interval", Float, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("time", String(32), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("signature", Text, nullable=False),
 )

@@ -4,6 +4,7 @@
     POST /v1/hosts/enroll    Enroll        -> Enrolled
     GET  /v1/hosts/state?generation=N      -> HostState, or 304 while N is current
     POST /v1/hosts/report    HostReport    -> 204
+    POST /v1/hosts/retire                  -> 204, the host leaves by itself
 
 Every call but the challenge is signed with the host's SSH key: header ``Ostiary-Host: SERVER_ID CHALLENGE SIGNATURE``
 (``-`` as SERVER_ID to enrol), where SIGNATURE is the base64 body of ``ssh-keygen -Y sign -n ostiary-host@v1`` over
@@ -26,8 +27,22 @@ class Challenge:
 
 
 @dataclass(frozen=True)
+class CloudIdentity:
+    """Who an EC2 instance is, said twice by AWS: all empty where a host enrols by token.
+
+    ``document`` is the identity document as IMDSv2 gives it, ``signature`` its RSA-2048 signature (PKCS #7, base64),
+    ``caller`` the URL of a presigned GetCallerIdentity in the instance's role, bound to this control plane by the
+    signed header ``x-ostiary-control``, whose value is its URL.
+    """
+
+    document: str = ""
+    signature: str = ""
+    caller: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Enroll:
-    """``host_key`` is the public host key in authorized_keys form; ``facts`` (os, arch, agent, machine_id…) are told, not trusted."""
+    """``token`` is "" where ``cloud`` proves the host. ``host_key`` is the public host key in authorized_keys form; ``facts`` (os, arch, agent, machine_id…) are told, not trusted."""
 
     token: str = field(repr=False)
     name: str  # what people type; unique in the project
@@ -37,6 +52,8 @@ class Enroll:
     facts: Dict[str, str]  # noqa: UP006
     labels: Dict[str, str]  # noqa: UP006
     bastion: str = ""  # name of the server through which this one is reached
+    machine: str = ""  # as HostReport.machine
+    cloud: CloudIdentity = CloudIdentity()
 
 
 @dataclass(frozen=True)
@@ -57,8 +74,27 @@ class SudoRule:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One way in of a LocalUser: a line of its principals file, and what a connection with that principal may do.
+
+    ``principal`` is ``LOGIN@SERVER_ID`` for a shell and ``LOGIN@SERVER_ID.hop`` to pass through a bastion: no command,
+    no terminal, forwarding to ``forward`` (``HOST:PORT``) only. With no ``forward`` nothing is forwarded.
+    """
+
+    principal: str
+    hop: bool = False
+    forward: Tuple[str, ...] = ()  # noqa: UP006
+    agent_forwarding: bool = False
+    x11: bool = False
+    sftp_only: bool = False
+
+
+@dataclass(frozen=True)
 class HostUser:
-    """A LocalUser as it should be. ``uid`` and ``gid`` come from the project's counters and are never reused."""
+    """A LocalUser as it should be. ``uid`` and ``gid`` come from the project's counters and are never reused.
+
+    ``max_session`` seconds after it began the agent ends a session; 0 for no bound.
+    """
 
     login: str
     uid: int
@@ -67,6 +103,8 @@ class HostUser:
     groups: Tuple[str, ...] = ()  # noqa: UP006
     sudo: Tuple[SudoRule, ...] = ()  # noqa: UP006
     shell: str = "/bin/bash"
+    entries: Tuple[Entry, ...] = ()  # noqa: UP006
+    max_session: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +129,7 @@ class HostState:
     break_glass: Tuple[str, ...]  # noqa: UP006
     host_certificate: str
     poll_seconds: int
+    other_ways: str = "report"  # or close: what to do about keys and logins that are not ours
 
 
 @dataclass(frozen=True)
@@ -101,15 +140,23 @@ class Login:
     login: str
     time: float
     source: str
-    outcome: str  # accepted, replayed, refused
+    outcome: str  # accepted, replayed, refused, closed
 
 
 @dataclass(frozen=True)
 class HostReport:
-    """What a host says of itself; ``trusted`` are SHA256 fingerprints of the authorities that its sshd trusts now."""
+    """What a host says of itself; ``trusted`` are SHA256 fingerprints of the authorities that its sshd trusts now.
+
+    ``machine`` is a hash that a copy of the host's disk on another machine does not have (product UUID, instance id),
+    ``boot`` the kernel's boot id, which never returns: by both a cloned identity shows. ``other_ways`` are further ways
+    into the host, one line each.
+    """
 
     generation: int
     trusted: Tuple[str, ...]  # noqa: UP006
     time: float
     logins: Tuple[Login, ...] = ()  # noqa: UP006
     problems: Tuple[str, ...] = ()  # noqa: UP006
+    machine: str = ""
+    boot: str = ""
+    other_ways: Tuple[str, ...] = ()  # noqa: UP006

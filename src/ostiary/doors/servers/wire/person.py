@@ -4,14 +4,23 @@
     POST /v1/sign-in        SignIn            -> Session
     GET  /v1/servers                          -> Servers
     POST /v1/certificates   CertificateRequest -> Issued
+    POST /v1/sign-out                         -> 204
+    POST /v1/machines/sign-in MachineSignIn   -> Session
 
-All but the first two carry ``Authorization: Bearer <Session.token>``. A refusal is ``Refusal`` with 4xx or 5xx.
+All but the sign-ins carry ``Authorization: Bearer <Session.token>``. A refusal is ``Refusal`` with 4xx or 5xx. A request
+for a certificate in a session with a device is signed by the device's key too: header ``Ostiary-Device: TIME SIGNATURE``,
+TIME in seconds since the epoch (decimal text, within 60 s), SIGNATURE the base64 of the raw Ed25519 signature over
+``ostiary-device@v1 LF METHOD LF path LF TIME LF sha256-hex-of-body``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Dict, Tuple  # noqa: UP035 - as host.py
+
+DEVICE_HEADER = "ostiary-device"
+DEVICE_NAMESPACE = "ostiary-device@v1"
+LOGIN, HOP, X509 = "login", "hop", "x509"  # purposes of a certificate
 
 
 @dataclass(frozen=True)
@@ -25,8 +34,24 @@ class SignInSettings:
 
 @dataclass(frozen=True)
 class SignIn:
+    """``refresh_token`` lets the control plane see that the person is still active; "" where the org gives none.
+
+    ``device_key`` is the device's Ed25519 public key in authorized_keys form: the session is bound to it.
+    """
+
     id_token: str = field(repr=False)
     device: str  # name of the device, told not trusted
+    device_key: str = ""
+    refresh_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class MachineSignIn:
+    """A machine's proof of who it is. ``kind``: private-key-jwt, oidc (GitHub, GitLab) or aws (presigned GetCallerIdentity)."""
+
+    name: str
+    kind: str
+    proof: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -36,7 +61,8 @@ class Session:
     token: str = field(repr=False)
     expires: float
     login: str
-    person: str  # the Okta login
+    person: str  # the Okta login, or machine:NAME
+    device: str = ""  # id of the registered device
 
 
 @dataclass(frozen=True)
@@ -64,17 +90,22 @@ class CertificateRequest:
     server: str  # name or id
     public_key: str  # authorized_keys form
     purpose: str
-    forward_to: str = ""  # of a hop: the server behind it
+    forward_to: str = ""  # of a hop: name or id of the server behind it
+    project: str = ""  # where two projects have a server of this name
 
 
 @dataclass(frozen=True)
 class Issued:
-    """``certificate`` in authorized_keys form; ``host_authorities`` sign the host's certificate, which names ``server_id``."""
+    """``certificate`` in authorized_keys form (x509: PEM, leaf first); ``host_authorities`` sign the host's certificate,
+
+    which names ``server_id`` first and then the server's name. ``serial`` is decimal text.
+    """
 
     certificate: str
     login: str
     server: ServerEntry
     host_authorities: Tuple[str, ...]  # noqa: UP006
+    serial: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,3 +115,5 @@ class Refusal:
     code: str
     why: str
     fix: str = ""
+    acr_values: str = ""  # of step-up: sign in again with these
+    max_age: int = 0  # of step-up: seconds since the sign-in at most; 0 for no bound
