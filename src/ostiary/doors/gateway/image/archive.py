@@ -160,7 +160,7 @@ def _records(data: bytes) -> dict[bytes, bytes] | None:
     found = {}
     while data:
         digits, space, _ = data[:6].partition(b" ")
-        if not space or not digits.isdigit() or int(digits) <= len(digits):
+        if not space or not digits.isdigit() or not len(digits) < int(digits) <= len(data):
             return None
         record, data = data[: int(digits)], data[int(digits) :]
         keyword, equals, value = record[len(digits) + 1 :].partition(b"=")
