@@ -71,8 +71,9 @@ class RequestSigner:
                 method,
                 quote(quote(path, safe=_PLAIN), safe=_PLAIN),  # twice, as everywhere but in S3
                 "&".join(
-                    sorted(
-                        f"{quote(name, safe=_PLAIN[1:])}={quote(value, safe=_PLAIN[1:])}"
+                    f"{name}={value}"
+                    for name, value in sorted(  # by name: "0=" would come after "00="
+                        (quote(name, safe=_PLAIN[1:]), quote(value, safe=_PLAIN[1:]))
                         for name, value in query.items()
                     )
                 ),
