@@ -135,12 +135,16 @@ class Projects:
 
 @dataclass(frozen=True)
 class ProjectWanted:
-    """The whole of what can be set. ``generation`` is the one that was read, so that nothing is overwritten unseen."""
+    """The whole of what can be set. ``generation`` is the one that was read, so that nothing is overwritten unseen.
+
+    ``estate`` is the ownership mark that the project is to bear from now on, "" for none (released).
+    """
 
     generation: int
     settings: Settings
     rules: Tuple[Rule, ...]  # noqa: UP006
     machines: Tuple[Machine, ...] = ()  # noqa: UP006
+    estate: str = ""
 
 
 @dataclass(frozen=True)
