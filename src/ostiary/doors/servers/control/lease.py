@@ -1,0 +1,167 @@
+"""One holder of a duty among all processes on a database: a row with a deadline, renewed while the work is done.
+
+Every process goes by the clock of the database where that is a server (PostgreSQL), else by the machine's (SQLite is
+one machine). The holder also keeps its own deadline on the monotonic clock, counted from before the write, so that it
+passes for a stopped process too; ``fence`` says in the transaction of the work itself that the duty is still ours.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ostiary.doors.servers.control.database import Database, translated
+from ostiary.doors.servers.control.tables import leases
+from ostiary.errors import LeaseHeld, OstiaryError
+
+SECONDS = 15.0  # after which another process takes over from one that died
+LONGEST_WAIT = 600.0
+
+
+class Lease:
+    """The duty ``duty`` as this process may hold it. Threads of one process share one object."""
+
+    def __init__(
+        self,
+        database: Database,
+        duty: str,
+        *,
+        seconds: float = SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.duty = duty
+        self.seconds = seconds
+        self.holder = f"{socket.gethostname()[:64]}/{os.getpid()}/{secrets.token_hex(8)}"
+        self._database = database
+        self._clock = clock
+        self._deadline = float("-inf")
+
+    def hold(self) -> bool:
+        """Take or renew; whether the duty is ours for ``seconds`` from now."""
+        asked = time.monotonic()
+        with (
+            translated(f"cannot take the duty {self.duty}"),
+            self._database.writing() as connection,
+        ):
+            ours = self._take(connection)
+        self._deadline = asked + self.seconds if ours else float("-inf")
+        return ours
+
+    @property
+    def held(self) -> bool:
+        """Whether it is surely still ours, without asking."""
+        return time.monotonic() < self._deadline
+
+    def fence(self, connection: Connection) -> None:
+        """LeaseHeld, inside the transaction that does the work, when the duty is somebody else's by now."""
+        holder = connection.scalar(
+            select(leases.c.holder)
+            .where(leases.c.duty == self.duty, leases.c.until > self._now(connection))
+            .with_for_update()  # PostgreSQL: nobody takes it before this transaction ends
+        )
+        if holder != self.holder or not self.held:
+            raise LeaseHeld(
+                f"cannot go on with the duty {self.duty}", why="another process has it by now"
+            )
+
+    def release(self) -> None:
+        """Let others have it at once."""
+        self._deadline = float("-inf")
+        with (
+            translated(f"cannot release the duty {self.duty}"),
+            self._database.writing() as connection,
+        ):
+            connection.execute(
+                delete(leases).where(leases.c.duty == self.duty, leases.c.holder == self.holder)
+            )
+
+    def _take(self, connection: Connection) -> bool:
+        now = self._now(connection)
+        values = {"holder": self.holder, "until": now + self.seconds}
+        taken = connection.execute(
+            update(leases)
+            .where(
+                leases.c.duty == self.duty,
+                (leases.c.holder == self.holder) | (leases.c.until <= now),
+            )
+            .values(**values)
+        )
+        if taken.rowcount:
+            return True
+        if connection.scalar(select(leases.c.holder).where(leases.c.duty == self.duty)):
+            return False
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(leases).values(duty=self.duty, **values))
+        except IntegrityError:
+            return False
+        return True
+
+    def _now(self, connection: Connection) -> float:
+        if self._database.is_sqlite:
+            return self._clock()
+        return float(
+            connection.scalar(select(func.extract("epoch", func.clock_timestamp()))) or 0.0
+        )
+
+
+class Round(Protocol):
+    """One round of a duty: does what is due and says how many seconds to wait. ``held`` lease guaranteed at its start."""
+
+    def __call__(self, lease: Lease) -> float: ...
+
+
+class Duty:
+    """A thread that does rounds of a duty while this process holds it, and waits to take over while it does not.
+
+    A round that raises an OstiaryError is done again after ``patience`` seconds; ``problem`` is what it said last, ""
+    after a round that went well. Whatever else it raises is a fault of ours: the thread says so and goes on.
+    """
+
+    def __init__(self, lease: Lease, round_: Round, *, patience: float = 5.0) -> None:
+        self.problem = ""
+        self._lease = lease
+        self._round = round_
+        self._patience = patience
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=lease.duty, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round under way, and let another process have the duty."""
+        self._stopping.set()
+        self._thread.join(timeout=self._lease.seconds)
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._stopping.is_set():
+            wait = self._lease.seconds / 3
+            try:
+                if self._lease.hold():
+                    if time.monotonic() >= due:
+                        due = time.monotonic() + min(self._round(self._lease), LONGEST_WAIT)
+                        self.problem = ""
+                    wait = min(wait, max(0.0, due - time.monotonic()))
+            except Exception as error:  # noqa: BLE001 - a duty that ends in silence is worse than one that fails again
+                self.problem = _said(error)
+                wait = min(wait, self._patience)
+            self._stopping.wait(wait)
+        if self._lease.held:
+            try:
+                self._lease.release()
+            except OstiaryError as error:
+                self.problem = _said(error)  # it runs out by itself
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, OstiaryError) else f"{type(error).__name__}: a fault"

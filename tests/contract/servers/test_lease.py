@@ -1,0 +1,171 @@
+"""One holder of a duty: between objects, between processes, past a holder that was killed; on both databases."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, update
+
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.lease import Duty, Lease
+from ostiary.doors.servers.control.tables import METADATA, leases
+from ostiary.errors import LeaseHeld, Unreachable
+
+HOLDER = """
+import sys, time
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.lease import Lease
+lease = Lease(Database(sys.argv[1]), "okta-log", seconds=float(sys.argv[2]))
+while True:
+    print("held" if lease.hold() else "waits", flush=True)
+    time.sleep(0.1)
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/control.db"
+    else:
+        yield f"postgresql://ostiary@/postgres?host={request.getfixturevalue('cluster')}"
+
+
+@pytest.fixture
+def database(address):
+    database = Database(address)
+    METADATA.create_all(database.engine)
+    yield database
+    METADATA.drop_all(database.engine)
+    database.close()
+
+
+@contextlib.contextmanager
+def holder(address, seconds):
+    """Another process that takes and renews the duty; its lines say whether it has it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, address, str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_one_has_it_and_the_other_waits_until_it_is_released(database):
+    first, second = Lease(database, "okta-log"), Lease(database, "okta-log")
+    assert first.hold()
+    assert not second.hold()
+    assert first.hold(), "the holder renews"
+    assert (first.held, second.held) == (True, False)
+    assert Lease(database, "checkpoints").hold(), "another duty is another matter"
+    first.release()
+    assert second.hold()
+    assert not first.hold()
+
+
+def test_of_many_who_want_it_at_once_one_gets_it(database):
+    wanting = [Lease(database, "okta-log") for _ in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        got = list(pool.map(lambda lease: lease.hold(), wanting))
+    assert sum(got) == 1
+
+
+def test_a_killed_holder_is_followed_by_another_process(database, address):
+    with holder(address, 1.0) as killed:
+        assert killed.stdout.readline() == "held\n"
+        own = Lease(database, "okta-log", seconds=1.0)
+        assert not own.hold()
+        os.kill(killed.pid, signal.SIGKILL)
+        killed.wait()
+        began = time.monotonic()
+        while not own.hold():
+            assert time.monotonic() - began < 5
+            time.sleep(0.05)
+        assert time.monotonic() - began < 2.5
+
+
+def test_a_stopped_holder_notices_and_cannot_finish_its_work(database, address):
+    """What a paused process began before another took over is refused in its own transaction."""
+    paused = Lease(database, "okta-log", seconds=0.3)
+    assert paused.hold()
+    with database.writing() as connection:
+        paused.fence(connection)
+    time.sleep(0.35)
+    assert not paused.held
+    other = Lease(database, "okta-log", seconds=30)
+    assert other.hold()
+    with pytest.raises(LeaseHeld), database.writing() as connection:
+        paused.fence(connection)
+    with database.writing() as connection:
+        other.fence(connection)
+
+
+def test_a_duty_is_done_by_one_of_two_and_goes_on_when_that_one_stops(database):
+    done, noted = [], threading.Event()
+
+    def round_of(name):
+        def work(lease):
+            assert lease.held
+            done.append(name)
+            noted.set()
+            return 0.01
+
+        return work
+
+    first = Duty(Lease(database, "vanished", seconds=0.6), round_of("first"))
+    second = Duty(Lease(database, "vanished", seconds=0.6), round_of("second"))
+    first.start()
+    assert noted.wait(5)
+    second.start()
+    time.sleep(0.3)
+    first.stop()
+    assert set(done) == {"first"}
+    until = time.monotonic() + 5
+    while "second" not in done:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    second.stop()
+    with database.reading() as connection:
+        assert connection.scalar(select(leases.c.holder)) is None, "who stops lets it go"
+
+
+def test_a_round_that_fails_is_told_and_done_again(database):
+    tries = []
+
+    def work(_):
+        tries.append(1)
+        if len(tries) == 1:
+            raise Unreachable("cannot read the System Log", why="connection refused")
+        return 60.0
+
+    duty = Duty(Lease(database, "okta-log"), work, patience=0.3)
+    duty.start()
+    until = time.monotonic() + 5
+    while not duty.problem:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert duty.problem == "cannot read the System Log: connection refused"
+    while duty.problem:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    duty.stop()
+    assert len(tries) == 2
+
+
+def test_a_deadline_in_the_past_is_nobodys(database):
+    lease = Lease(database, "okta-log")
+    assert lease.hold()
+    with database.writing() as connection:
+        connection.execute(update(leases).values(until=1.0))
+    with pytest.raises(LeaseHeld), database.writing() as connection:
+        lease.fence(connection)
+    assert Lease(database, "okta-log").hold()
