@@ -18,8 +18,10 @@ import httpx2
 
 from ostiary.aws.account_reading import Readings
 from ostiary.aws.admin_path import AdminPathCheck
+from ostiary.aws.clients import Clients
 from ostiary.aws.fleet import Fleet
 from ostiary.aws.iam_role import IamRoleKind
+from ostiary.aws.kms_key import KmsKey, open_key
 from ostiary.aws.kms_wrap import KmsWrap
 from ostiary.aws.ownership import RoleRules
 from ostiary.aws.reach import Ways
@@ -352,6 +354,42 @@ def _runs_of(
     beside = Path() if text or estate is None else Path(estate.file).parent
     folder = beside / Path(named.removeprefix("file:").removeprefix("//")).expanduser()
     return FolderStore(folder), LocalKeyWrap.beside(folder)
+
+
+SIGN_WITHIN = 2.5  # seconds after which a signature by KMS is given up: who asked waits for it
+SIGN_PATIENCE = 2.0  # seconds that one attempt may take to connect, and to be answered
+
+
+def kms_signers(
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    transports: Transports | None = None,
+    stopping: threading.Event | None = None,
+) -> Callable[[str], KmsKey]:
+    """What opens KMS keys by ARN, id or alias for somebody who waits: a refusal comes within some five seconds.
+
+    An ARN says its own region. Sends nothing yet.
+    """
+    environ = os.environ if environ is None else environ
+    where, _ = region_of(region, profile, environ)
+    clients = Clients(profile, transports.aws if transports else None, patience=SIGN_PATIENCE)
+    aws = Aws(
+        profile=profile,
+        partition=partition_of(where),
+        region=where,
+        purpose="serve",
+        clients=clients,
+        stopping=stopping,
+    )
+
+    def opened(kms_key: str) -> KmsKey:
+        parts = kms_key.split(":")
+        own_region = parts[3] if parts[0] == "arn" else None
+        return open_key(aws, kms_key, region=own_region, within=SIGN_WITHIN)
+
+    return opened
 
 
 def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:

@@ -35,14 +35,24 @@ CONFIG = Config(
 class Clients:
     """Makes and keeps clients. ``on_client`` sees each new one (tests join it to the sandbox in process).
 
+    ``patience`` is how many seconds one attempt may take to connect, and then to be answered.
+
     The endpoint, the CA bundle, FIPS and proxies are botocore's: ``AWS_ENDPOINT_URL``, ``AWS_CA_BUNDLE``, profile.
     """
 
     def __init__(
-        self, profile: str | None = None, on_client: Callable[[Any], None] | None = None
+        self,
+        profile: str | None = None,
+        on_client: Callable[[Any], None] | None = None,
+        *,
+        patience: float | None = None,
     ) -> None:
         self.profile = profile
         self._on_client = on_client
+        self._config = CONFIG
+        if patience is not None:
+            hasty = Config(connect_timeout=patience, read_timeout=patience)
+            self._config = CONFIG.merge(hasty)
         self._session: botocore.session.Session | None = None
         self._made: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
@@ -84,7 +94,7 @@ class Clients:
     def _new(self, service: str, region: str) -> Any:
         try:
             make: Any = self._made_session().create_client  # overloaded per service by its stubs
-            client = make(service, region_name=region, config=CONFIG)
+            client = make(service, region_name=region, config=self._config)
         except BotoCoreError as error:
             raise translate(error, f"cannot open a connection to {service}") from error
         if self._on_client is not None:

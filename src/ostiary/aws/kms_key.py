@@ -26,10 +26,20 @@ _Public: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25
 
 
 def open_key(
-    aws: Aws, key_id: str, *, account: str | None = None, region: str | None = None
+    aws: Aws,
+    key_id: str,
+    *,
+    account: str | None = None,
+    region: str | None = None,
+    within: float | None = None,
 ) -> KmsKey:
-    """The private key that KMS keeps under an id, ARN or alias; one call. Raises OstiaryError when it signs nothing."""
-    answer = aws.call("kms", "get_public_key", account=account, region=region, KeyId=key_id)
+    """The private key that KMS keeps under an id, ARN or alias; one call. Raises OstiaryError when it signs nothing.
+
+    ``within`` seconds this call, and each signature later, is given up.
+    """
+    answer = aws.call(
+        "kms", "get_public_key", account=account, region=region, within=within, KeyId=key_id
+    )
     if answer.get("KeyUsage") != "SIGN_VERIFY":
         raise UsageError(
             f"cannot sign with the KMS key {key_id}",
@@ -37,7 +47,7 @@ def open_key(
             fix="aws kms create-key --key-usage SIGN_VERIFY --key-spec ECC_NIST_P256",
         )
     algorithms = frozenset(answer["SigningAlgorithms"])
-    place = KeyPlace(aws, answer["KeyId"], account, region, algorithms)
+    place = KeyPlace(aws, answer["KeyId"], account, region, algorithms, within)
     public = _public_key(key_id, bytes(answer["PublicKey"]))
     if isinstance(public, ec.EllipticCurvePublicKey):
         return KmsEcKey(place, public)

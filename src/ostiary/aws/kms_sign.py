@@ -19,13 +19,14 @@ MOST_RAW = 4096  # bytes
 
 @dataclass(frozen=True, slots=True)
 class KeyPlace:
-    """Where the key is: its ARN, and the account and region to ask."""
+    """Where the key is: its ARN, and the account and region to ask; ``within`` seconds a signature is given up."""
 
     aws: Aws
     arn: str
     account: str | None
     region: str | None
     algorithms: frozenset[str]
+    within: float | None = None
 
     def sign(self, message: bytes, kind: str, algorithm: str) -> bytes:
         """KMS's signature, unverified. ``kind`` is RAW or DIGEST."""
@@ -37,6 +38,7 @@ class KeyPlace:
             account=self.account,
             region=self.region,
             repeatable=True,
+            within=self.within,
             KeyId=self.arn,
             Message=message,
             MessageType=kind,

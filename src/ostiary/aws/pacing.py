@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ostiary.errors import Interrupted
+from ostiary.errors import Interrupted, Throttled
 
 FIRST_WAIT = 0.2  # seconds; doubles with each attempt
 LONGEST_WAIT = 8.0
@@ -52,14 +52,17 @@ class Bucket:
         self._lock = threading.Lock()
         self.in_flight = threading.BoundedSemaphore(pace.in_flight)
 
-    def take(self) -> float:
-        """Take one token; seconds until it is there (0 when it is)."""
+    def take(self, until: float | None = None) -> float:
+        """Take one token; seconds until it is there (0 when it is). Throttled if that is later than ``until`` (monotonic)."""
         with self._lock:
             now = time.monotonic()
             self._tokens = min(self._pace.burst, self._tokens + (now - self._at) * self._pace.rate)
             self._at = now
+            wait = max(0.0, (1 - self._tokens) / self._pace.rate)
+            if until is not None and now + wait > until:
+                raise _late()
             self._tokens -= 1
-            return max(0.0, -self._tokens / self._pace.rate)
+            return wait
 
     def drain(self) -> None:
         """Forget what was saved up: the service has just said that it was too fast."""
@@ -83,16 +86,30 @@ class Pacing:
             return self._buckets[key]
 
     @contextmanager
-    def turn(self, account: str, service: str) -> Iterator[None]:
-        """Wait for a turn to call; no other wait happens inside it."""
+    def turn(self, account: str, service: str, until: float | None = None) -> Iterator[None]:
+        """Wait for a turn to call; no other wait happens inside it. Throttled if none comes before ``until`` (monotonic)."""
         bucket = self.bucket(account, service)
-        with bucket.in_flight:
-            self.wait(bucket.take())
+        left = None if until is None else max(0.0, until - time.monotonic())
+        if not bucket.in_flight.acquire(timeout=left):
+            raise _late()
+        try:
+            self.wait(bucket.take(until))
             yield
+        finally:
+            bucket.in_flight.release()
 
     def wait(self, seconds: float) -> None:
         if self.stopping.wait(seconds) if seconds > 0 else self.stopping.is_set():
             raise Interrupted("interrupted", why="no new call is made after a stop was asked for")
+
+
+def _late() -> Throttled:
+    return Throttled(
+        "cannot call now",
+        why="too many calls wait for their turn, by our own count",
+        fix="run the same command again",
+        code="busy",
+    )
 
 
 def full_jitter(attempt: int) -> float:

@@ -124,11 +124,13 @@ class Aws:
         region: str | None = None,
         repeatable: bool | None = None,
         credentials: Credentials | None = None,
+        within: float | None = None,
         **params: Any,
     ) -> Any:
         """One operation (``get_role``) in an account, None for the caller's own; the parsed answer.
 
-        ``credentials`` sign it in place of those of the account.
+        ``credentials`` sign it in place of those of the account. ``within`` seconds it is given up, waiting for a turn
+        included; one attempt lasts as long as its client lets it (``Clients(patience=…)``).
 
         Throttling is retried always. A lost answer or a 5xx is retried for reads and for what is
         ``repeatable`` (a write that gives the same when done twice); else it is raised as
@@ -136,13 +138,13 @@ class Aws:
         """
         reads = operation.startswith(_READING)
         method = getattr(self.client(service, region), operation)
-        deadline = time.monotonic() + RETRY_FOR
+        deadline = time.monotonic() + (RETRY_FOR if within is None else within)
+        until = None if within is None else deadline
+        send = partial(method, **params)
         attempt = 0
         while True:
             try:
-                return self._once(
-                    service, operation, account, credentials, partial(method, **params)
-                )
+                return self._once(service, operation, account, credentials, send, until=until)
             except BOTO_ERRORS as error:
                 what = attempted(operation, params, account)
                 failure = translate(error, what, account=account, writes=not reads)
@@ -204,10 +206,12 @@ class Aws:
         account: str | None,
         credentials: Credentials | None,
         send: Callable[[], Any],
+        *,
+        until: float | None,
     ) -> Any:
         if credentials is None and account:
             credentials = self._credentials(account)
-        with self._pacing.turn(account or "", service), acting_with(credentials):
+        with self._pacing.turn(account or "", service, until), acting_with(credentials):
             with self._lock:
                 self.calls[service, operation, account or ""] += 1
             answer = send()
