@@ -149,11 +149,16 @@ class ProjectWanted:
 
 @dataclass(frozen=True)
 class Rotation:
-    """``step``: begin (a second key is trusted), sign (the new one signs), finish (the old one is retired)."""
+    """``step``: begin (a second key is trusted), sign (the new one signs), finish (the old one is retired).
+
+    Of use break-glass only ``public_key`` comes here, in authorized_keys form: begin trusts it, finish retires every
+    other; nothing here signs with it.
+    """
 
     use: str
     step: str
     kms_key: str = ""
+    public_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -224,9 +229,15 @@ class AuditRows:
     rows: Tuple[AuditRow, ...]  # noqa: UP006
 
 
+CHECKPOINT_NAMESPACE = "ostiary-checkpoint@v1"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
-    """``signature`` is SSHSIG (``ssh-keygen -Y verify``) by the project's host authority over ``project LF number LF hash LF time LF``."""
+    """``signature`` is SSHSIG (base64; ``ssh-keygen -Y verify -n ostiary-checkpoint@v1`` wants its armor around it)
+
+    by the project's host authority over ``project LF number LF hash LF time LF``.
+    """
 
     project_id: str
     number: int
@@ -243,7 +254,7 @@ class Checkpoints:
 
 @dataclass(frozen=True)
 class Slip:
-    """What was signed by break-glass: the certificates in authorized_keys form, and why."""
+    """What was signed by break-glass: the certificates in authorized_keys form, and why, as each of them says too."""
 
     reason: str
     certificates: Tuple[str, ...]  # noqa: UP006
