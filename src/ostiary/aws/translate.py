@@ -102,6 +102,7 @@ _SKEWED = ("Signature expired", "Signature not yet current", "RequestTimeTooSkew
 EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
 UNKNOWN_CALLER = EXPIRED | {"InvalidClientTokenId", "UnrecognizedClientException"}
 
+_QUOTA = re.compile(r"(Limit|Quota)Exceeded(Exception)?$|^TooMany")
 _MISSING = re.compile(
     r"[Nn]ot authorized to perform:? (?P<action>[\w-]+:\w+)"
     r"(?: on (?:the )?resource:? (?P<resource>(?:(?:role|user|group|policy) )?\S+))?"
@@ -183,6 +184,9 @@ def _answered(error: ClientError, what: str, account: str | None, writes: bool) 
         return Unreachable(
             what, why=why, fix="run the same command again", code=code, maybe_done=writes
         )
+    if _QUOTA.search(code):
+        fix = "ask for more in the Service Quotas console, or remove what nobody needs"
+        return Conflict(what, why=why, fix=fix, code=code)
     return Conflict(what, why=why, fix=f"run: {doctor}", code=code)
 
 

@@ -114,3 +114,12 @@ def test_a_write_may_be_done_unless_it_was_never_sent(error, maybe):
 def test_a_skewed_clock_is_named():
     error = translate(answer("SignatureDoesNotMatch", "Signature expired: 2026", 403), "cannot x")
     assert error.why.startswith("the clock of this machine is wrong")
+
+
+@pytest.mark.parametrize(
+    "code", ["AddressLimitExceeded", "LimitExceeded", "QuotaExceededException", "TooManyBuckets"]
+)
+def test_what_a_quota_refuses_sends_nobody_to_the_doctor(code):
+    error = translate(answer(code), "cannot x")
+    assert type(error) is Conflict
+    assert "Service Quotas" in error.fix
