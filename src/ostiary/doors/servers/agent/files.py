@@ -1,0 +1,124 @@
+"""Where the agent keeps things, and the one way to write a file: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+# Every LocalUser that we make is in it, as a supplementary group: sshd's Match block and the session hook go by it.
+MANAGED = "ostiary"
+
+
+class HostError(Exception):
+    """Something on this host is not as it must be; the text says what, and nothing was half done."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """``etc`` is read by sshd and PAM at each login, ``var`` survives reboots."""
+
+    ssh: Path = Path("/etc/ssh")
+    etc: Path = Path("/etc/ssh/ostiary")
+    var: Path = Path("/var/lib/ostiary")
+    sudoers: Path = Path("/etc/sudoers.d")
+    pam: Path = Path("/etc/pam.d/sshd")
+
+    @property
+    def host_key(self) -> Path:
+        return self.ssh / "ssh_host_ed25519_key"
+
+    @property
+    def drop_in(self) -> Path:
+        return self.ssh / "sshd_config.d" / "00-ostiary.conf"
+
+    @property
+    def authorities(self) -> Path:
+        """What sshd trusts to sign user certificates, the break-glass authority included."""
+        return self.etc / "trusted-authorities"
+
+    @property
+    def principals(self) -> Path:
+        return self.etc / "principals"
+
+    @property
+    def host_certificate(self) -> Path:
+        return self.etc / "host-certificate.pub"
+
+    @property
+    def hook(self) -> Path:
+        return self.etc / "session"
+
+    @property
+    def identity(self) -> Path:
+        return self.var / "identity.json"
+
+    @property
+    def state(self) -> Path:
+        return self.var / "state.json"
+
+    @property
+    def owned(self) -> Path:
+        return self.var / "owned.json"
+
+    @property
+    def ledger(self) -> Path:
+        return self.var / "ledger"
+
+    @property
+    def spool(self) -> Path:
+        return self.var / "spool"
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> bool:
+    """Make the file hold ``text``; whether it did not yet. A kill at any moment leaves the old file or the new one."""
+    data = text.encode()
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == data and path.stat().st_mode & 0o7777 == mode:
+            return False
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    try:
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            os.fchmod(file, mode)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(file, view) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return True
+
+
+def folder(path: Path, mode: int = 0o755) -> None:
+    try:
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        if path.stat().st_mode & 0o7777 != mode:
+            path.chmod(mode)
+    except OSError as error:
+        raise HostError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def sync(folder_path: Path) -> None:
+    file = os.open(folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def swept(folder_path: Path) -> None:
+    """Remove what a kill left between writing and renaming."""
+    with contextlib.suppress(FileNotFoundError):
+        for one in folder_path.iterdir():
+            if one.name.startswith(".") and len(one.name.rpartition(".")[2]) == 12:  # noqa: PLR2004 - as write names them
+                one.unlink()
