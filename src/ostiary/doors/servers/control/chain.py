@@ -36,6 +36,9 @@ class Head:
     hash: str = START
 
 
+START_HEAD = Head()
+
+
 def link(head: Head, project_id: str, event: str, body: Mapping[str, Any], now: float) -> Row:
     """The row that comes after ``head``."""
     time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
@@ -47,21 +50,22 @@ def link(head: Head, project_id: str, event: str, body: Mapping[str, Any], now: 
 
 def row_hash(before: str, *fields: str) -> str:
     """Over the hash before and the row's fields (project, number, time, event, body)."""
-    digest = hashlib.sha256(bytes.fromhex(before))
+    parts = [bytes.fromhex(before)]
     for field in fields:
         raw = field.encode()
-        digest.update(len(raw).to_bytes(8, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
+        parts += (len(raw).to_bytes(8, "big"), raw)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def faults(rows: Iterable[Row], head: Head | None = None) -> Iterator[str]:
-    """What is wrong with the rows of one project, in order; nothing for a whole chain.
+def faults(rows: Iterable[Row], *signed: Head, start: Head = START_HEAD) -> Iterator[str]:
+    """What is wrong with the rows of one project that follow ``start``, in order; nothing for a whole chain.
 
-    ``head`` is what the chain must end with: its stored head, or a checkpoint (then later rows are fine).
+    ``signed`` are heads that the chain must have on its way: the stored one, or checkpoints (later rows are fine).
     """
-    before, number = START, 0
-    reached = head is None or head.number == 0
+    awaited = {head.number: head.hash for head in signed}
+    before, number = start.hash, start.number
+    if awaited.get(number, before) != before:
+        yield f"row {number} is not the one that was signed"
     for row in rows:
         number += 1
         if row.number != number:
@@ -70,13 +74,14 @@ def faults(rows: Iterable[Row], head: Head | None = None) -> Iterator[str]:
         elif _hash_of(before, row) != row.hash:
             yield f"row {number} is not what was written"
         before = row.hash
-        if head is not None and row.number == head.number:
-            reached = True
-            if row.hash != head.hash:
-                yield f"row {number} is not the one that was signed"
-    if not reached and head is not None:
-        yield f"rows {number + 1} to {head.number} are missing at the end"
+        if awaited.get(number, before) != before:
+            yield f"row {number} is not the one that was signed"
+    if awaited and (last := max(awaited)) > number:
+        yield f"rows {number + 1} to {last} are missing at the end"
 
 
 def _hash_of(before: str, row: Row) -> str:
-    return row_hash(before, row.project_id, str(row.number), row.time, row.event, row.body)
+    try:
+        return row_hash(before, row.project_id, str(row.number), row.time, row.event, row.body)
+    except ValueError:  # the hash before is no hex: it was said of that row
+        return ""
