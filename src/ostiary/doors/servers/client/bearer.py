@@ -1,0 +1,58 @@
+"""Where the session token of a call comes from: the resident agent, or a file that a machine was given.
+
+``OSTIARY_CONTROL_TOKEN_FILE`` names such a file; its content is read at each call, so that it can be renewed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ostiary.doors.servers.client import place, talk
+from ostiary.doors.servers.client.control_api import Control
+from ostiary.errors import Denied, UsageError
+
+MOST_BYTES = 4096
+
+
+def signed_in(environ: Mapping[str, str] | None = None) -> Control:
+    """The control plane that this person, or machine, signed in to; ready for calls."""
+    environ = os.environ if environ is None else environ
+    profile = place.read_profile(environ)
+    if not profile.control:
+        raise UsageError(
+            "cannot tell which control plane",
+            why="no OSTIARY_CONTROL is set and nobody signed in here",
+            fix="run: ostiary login --control URL",
+        )
+    return Control(profile.control, profile.ca, source(environ))
+
+
+def source(environ: Mapping[str, str]) -> Callable[[], str]:
+    """What gives the token, each time that it is called."""
+    if file := environ.get("OSTIARY_CONTROL_TOKEN_FILE"):
+        return lambda: _from_file(Path(file))
+    folder = place.run_folder(environ)
+    return lambda: str(talk.ask(folder, "bearer")["token"])
+
+
+def _from_file(file: Path) -> str:
+    try:
+        with file.open(encoding="ascii") as stream:
+            token = stream.read(MOST_BYTES).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Denied(
+            f"cannot read the session token in {file}",
+            why=str(getattr(error, "strerror", None) or error).lower(),
+            fix="see OSTIARY_CONTROL_TOKEN_FILE",
+            code="not-signed-in",
+        ) from error
+    if not token or any(one.isspace() for one in token):
+        raise Denied(
+            f"cannot use {file} as session token",
+            why="it does not hold one word",
+            fix="see OSTIARY_CONTROL_TOKEN_FILE",
+            code="not-signed-in",
+        )
+    return token

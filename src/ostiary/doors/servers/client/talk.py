@@ -1,0 +1,54 @@
+"""A question to the resident agent: one JSON object a line, there and back, over its socket ``talk.sock``.
+
+    {"do": "bearer"}   -> {"token": …}
+    {"do": "who"}      -> {"person": …, "login": …, "expires": …, "control": …}
+    {"do": "servers"}  -> {"servers": [ServerEntry…]}
+    {"do": "end"}      -> {}
+    any                -> {"error": what, "why": …, "fix": …, "code": …}
+
+The entry files of ``ssh`` ask ``resolve`` and ``connect`` (``resident.py``) with sockets of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ostiary.doors.servers.client.place import TALK
+from ostiary.errors import Denied, Unreachable
+
+SECONDS = 30.0
+MOST_BYTES = 16 * 1024 * 1024  # every server of an org
+
+
+def ask(folder: Path, do: str, **more: object) -> Mapping[str, Any]:
+    """The answer of the resident agent in ``folder``. Denied ``not-signed-in`` where none runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
+        to.settimeout(SECONDS)
+        try:
+            to.connect(str(folder / TALK))
+        except (FileNotFoundError, ConnectionRefusedError) as none:
+            raise not_signed_in() from none
+        try:
+            to.sendall(json.dumps({"do": do, **more}).encode() + b"\n")
+            with to.makefile("rb") as stream:
+                answer = json.loads(stream.readline(MOST_BYTES))
+        except (OSError, ValueError) as error:
+            raise Unreachable(
+                "cannot ask the resident agent", why=str(error), fix="run: ostiary login"
+            ) from error
+    if "error" in answer:
+        raise Denied(answer["error"], why=answer["why"], fix=answer["fix"], code=answer["code"])
+    return dict(answer)
+
+
+def not_signed_in() -> Denied:
+    return Denied(
+        "nobody is signed in here",
+        why="no resident agent runs that would hold a sign-in",
+        fix="run: ostiary login",
+        code="not-signed-in",
+    )
