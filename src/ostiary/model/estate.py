@@ -10,11 +10,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ostiary.errors import EstateError
 from ostiary.model.account import Account
 from ostiary.model.selector import Selector
+
+if TYPE_CHECKING:
+    from ostiary.model.servers import ServerAssignment, ServersSettings
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -262,7 +265,10 @@ class AssignmentRule:
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """Everything that one estate file says, checked for itself but not yet against the world."""
+    """Everything that one estate file says, checked for itself but not yet against the world.
+
+    ``assignments`` are of roles in accounts, ``server_assignments`` of what may be done on servers.
+    """
 
     name: str
     version: int
@@ -272,6 +278,8 @@ class Estate:
     roles: Mapping[str, RoleTemplate]
     assignments: tuple[AssignmentRule, ...]
     runs: RunsSettings = field(default_factory=RunsSettings)
+    servers: ServersSettings | None = None
+    server_assignments: tuple[ServerAssignment, ...] = ()
     file: str = ""
     text_sha256: str = ""
 

@@ -15,6 +15,10 @@ def parse_assignment(
     fields: Fields, roles: Mapping[str, RoleTemplate], consoles: Mapping[str, Console]
 ) -> AssignmentRule:
     """One rule; what is wrong with it is among the problems."""
+    if "in" not in fields:
+        fields.problems.add(fields.line, f"{fields.where} lacks 'in'")
+    if "machine" in fields:
+        fields.wrong("machine", "may enter servers only: write may: {login: PROJECT}")
     given = [key for key in ("group", "user") if key in fields]
     if len(given) != 1:
         fields.problems.add(fields.line, f"{fields.where} needs one of group and user")

@@ -22,7 +22,11 @@ from ostiary.model.estate_fields import Fields, Problems, named_entries
 from ostiary.model.estate_places import parse_console, parse_org, parse_organization
 from ostiary.model.estate_roles import RoleReader
 from ostiary.model.estate_schema import ESTATE_NAME, NAME, ROLE_NAME, schema
+from ostiary.model.estate_server_rights import parse_server_assignment, speaks_of_servers
+from ostiary.model.estate_servers import parse_servers
 from ostiary.model.estate_yaml import Node, Refused, Type, read_tree
+from ostiary.model.server_access import SudoRule
+from ostiary.model.servers import ServerAssignment, ServersSettings
 
 __all__ = ["parse", "schema"]
 MAIN = "main"  # what the short form calls its org, organization and console
@@ -83,6 +87,8 @@ class _Reading:
         organizations = self._organizations()
         consoles = self._consoles(name, orgs, organizations)
         roles = self._roles(consoles)
+        servers, sudo = self._servers(orgs)
+        assignments, on_servers = self._assignments(roles, consoles, servers, sudo)
         return Estate(
             name=name,
             version=version,
@@ -90,7 +96,9 @@ class _Reading:
             organizations=organizations,
             consoles=consoles,
             roles=roles,
-            assignments=self._assignments(roles, consoles),
+            assignments=assignments,
+            servers=servers,
+            server_assignments=on_servers,
             runs=RunsSettings(
                 runs.reference("store") or DEFAULT_STORE,
                 runs.reference("kms_key"),
@@ -176,18 +184,35 @@ class _Reading:
             roles[name] = reader.role(name, fields)
         return roles
 
+    def _servers(
+        self, orgs: Mapping[str, OrgSettings]
+    ) -> tuple[ServersSettings | None, Mapping[str, SudoRule]]:
+        if "servers" not in self.fields:
+            return None, {}
+        fields = Fields(self._node("servers"), "servers", "servers", self.problems)
+        return parse_servers(fields, orgs, self.read_file)
+
     def _assignments(
-        self, roles: Mapping[str, RoleTemplate], consoles: Mapping[str, Console]
-    ) -> tuple[AssignmentRule, ...]:
+        self,
+        roles: Mapping[str, RoleTemplate],
+        consoles: Mapping[str, Console],
+        servers: ServersSettings | None,
+        sudo: Mapping[str, SudoRule],
+    ) -> tuple[tuple[AssignmentRule, ...], tuple[ServerAssignment, ...]]:
+        """Those of roles, and those of servers."""
         node = self.fields.entries.get("assignments")
         if node is None or node.type is Type.NOTHING:
-            return ()
+            return (), ()
         if node.type is not Type.LIST:
             self.fields.wrong("assignments", f"must be a list, not {node.type.value}")
-            return ()
-        return tuple(
-            parse_assignment(
-                Fields(item, "assignment", f"assignment {number}", self.problems), roles, consoles
-            )
-            for number, item in enumerate(node.items, 1)
-        )
+            return (), ()
+        of_roles: list[AssignmentRule] = []
+        on_servers: list[ServerAssignment] = []
+        for number, item in enumerate(node.items, 1):
+            fields = Fields(item, "assignment", f"assignment {number}", self.problems)
+            if speaks_of_servers(item):
+                known = servers or ServersSettings("")
+                on_servers.append(parse_server_assignment(fields, known, sudo))
+            else:
+                of_roles.append(parse_assignment(fields, roles, consoles))
+        return tuple(of_roles), tuple(on_servers)

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[3] / "docs/reference/estate.md"
 
 def test_the_page_names_every_key():
     text = re.sub(r"```.*?```", "", PAGE.read_text(), flags=re.DOTALL)
-    words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", text))))
+    words = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`]+)`", text))))
     missing = {key for shape in SHAPES.values() for key in shape} - words
     assert not missing
 
