@@ -367,8 +367,8 @@ def kms_signers(
     environ: Mapping[str, str] | None = None,
     transports: Transports | None = None,
     stopping: threading.Event | None = None,
-) -> Callable[[str], KmsKey]:
-    """What opens KMS keys by ARN, id or alias for somebody who waits: a refusal comes within some five seconds.
+) -> Callable[[str], tuple[str, KmsKey]]:
+    """What gives ARN and key of KMS keys by ARN, id or alias to somebody who waits: a refusal comes within some five seconds.
 
     An ARN says its own region. Sends nothing yet.
     """
@@ -384,10 +384,11 @@ def kms_signers(
         stopping=stopping,
     )
 
-    def opened(kms_key: str) -> KmsKey:
+    def opened(kms_key: str) -> tuple[str, KmsKey]:
         parts = kms_key.split(":")
         own_region = parts[3] if parts[0] == "arn" else None
-        return open_key(aws, kms_key, region=own_region, within=SIGN_WITHIN)
+        key = open_key(aws, kms_key, region=own_region, within=SIGN_WITHIN)
+        return key.arn, key
 
     return opened
 

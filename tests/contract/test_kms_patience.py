@@ -40,15 +40,15 @@ def test_a_key_is_opened_in_the_region_of_its_arn(site, create):
     opened = connect.kms_signers(region="eu-west-1", transports=connect.Transports(aws=join))
     arn = create()
     assert ":us-east-1:" in arn
-    key = opened(arn)
-    assert key.arn == arn
+    found, key = opened(arn)
+    assert found == key.arn == arn
     key.public_key().verify(key.sign(b"x", SHA256), b"x", SHA256)
 
 
 def test_throttling_is_not_waited_out(site, create, monkeypatch):
     monkeypatch.setattr(connect, "SIGN_WITHIN", 0.6)
     opened = connect.kms_signers(region="us-east-1", transports=connect.Transports(aws=join))
-    key = opened(create())
+    _, key = opened(create())
     site.world.switches.throttle_share = 1.0
     started = time.monotonic()
     with pytest.raises(Throttled):

@@ -7,6 +7,7 @@ What may ask KMS (``make``, ``signer``) is done outside any transaction.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Sequence
@@ -22,12 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy import Connection, insert, select
 
+from ostiary.doors.servers.control.far_signer import FarSigner
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities
-from ostiary.doors.servers.control.writer import Ledger
-from ostiary.errors import NotFound
+from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.errors import NotFound, OstiaryError, Throttled
 from ostiary.pki import ssh_key
-from ostiary.pki.signer import LocalSigner, Signer
+from ostiary.pki.signer import LocalSigner, Private, Signer
 from ostiary.plan.wrap import Wrap, seal, unseal
 
 USER, HOST, X509, BREAK_GLASS = "user", "host", "x509", "break-glass"
@@ -36,9 +38,15 @@ _LENGTH = 2  # bytes in front of the wrapped key
 
 
 class OpensKms(Protocol):
-    """Gives the signer of a KMS key by its id, ARN or alias; ``connect.py`` has one."""
+    """Gives the ARN and the key of what KMS holds under an ARN, id or alias; ``connect.py`` has one."""
 
-    def __call__(self, kms_key: str) -> Signer: ...
+    def __call__(self, kms_key: str) -> tuple[str, Private]: ...
+
+
+class Told(Protocol):
+    """Hears when an authority stops signing (the error) and when it signs again (None)."""
+
+    def __call__(self, authority: Authority, failure: OstiaryError | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +60,19 @@ class Authority:
     kms_key: str
     private: bytes | None = field(default=None, repr=False)
     created: float = 0.0
+    project_id: str = ""
+    changed: float = 0.0  # since when it is in its state
 
 
 class Authorities:
     """Signers of authorities, opened once and kept in memory. Threads may share it."""
 
-    def __init__(self, wrap: Wrap, open_kms: OpensKms | None = None) -> None:
+    def __init__(
+        self, wrap: Wrap, open_kms: OpensKms | None = None, told: Told | None = None
+    ) -> None:
         self._wrap = wrap
         self._open_kms = open_kms
+        self._told = told
         self._open: dict[str, Signer] = {}
         self._lock = threading.Lock()
 
@@ -67,19 +80,27 @@ class Authorities:
         """A new authority, not kept yet: an Ed25519 key of ours, or the key that KMS holds under ``kms_key``."""
         authority_id = new_id("ca")
         if kms_key:
-            public = self._in_kms(authority_id, kms_key).public_key.text()
-            return Authority(authority_id, use, state, public, kms_key)
+            arn, held = self._in_kms(authority_id, kms_key)
+            public = ssh_key.of(held.public_key()).text()
+            return Authority(authority_id, use, state, public, arn)
         key = Ed25519PrivateKey.generate()
         public = ssh_key.of(key.public_key()).text()
         return Authority(authority_id, use, state, public, "", self._sealed(authority_id, key))
 
     def signer(self, authority: Authority) -> Signer:
-        """Who signs for this authority. NotFound where its private half is nowhere in our reach."""
+        """Who signs for this authority; asks nobody yet. NotFound where its private half is nowhere in our reach."""
         with self._lock:
             known = self._open.get(authority.id)
             if known is None:
                 known = self._open[authority.id] = self._opened(authority)
             return known
+
+    def problems(self) -> tuple[str, ...]:
+        """Why which authorities do not sign now."""
+        with self._lock:
+            known = tuple(self._open.values())
+        found = (one.problem for one in known if isinstance(one, FarSigner))
+        return tuple(filter(None, found))
 
     def _sealed(self, authority_id: str, key: Ed25519PrivateKey) -> bytes:
         inner = os.urandom(32)
@@ -90,7 +111,7 @@ class Authorities:
 
     def _opened(self, authority: Authority) -> Signer:
         if authority.kms_key:
-            return self._in_kms(authority.id, authority.kms_key)
+            return self._far(authority)
         if authority.private is None:
             raise NotFound(
                 f"cannot sign with authority {authority.id}",
@@ -105,7 +126,19 @@ class Authorities:
         assert isinstance(key, Ed25519PrivateKey), "we seal no other"
         return LocalSigner(key)
 
-    def _in_kms(self, authority_id: str, kms_key: str) -> Signer:
+    def _far(self, authority: Authority) -> FarSigner:
+        def told(failure: OstiaryError | None) -> None:
+            if self._told is not None:
+                self._told(authority, failure)
+
+        return FarSigner(
+            authority.id,
+            ssh_key.parse(authority.public_key),
+            lambda: self._in_kms(authority.id, authority.kms_key)[1],
+            told,
+        )
+
+    def _in_kms(self, authority_id: str, kms_key: str) -> tuple[str, Private]:
         if self._open_kms is None:
             raise NotFound(
                 f"cannot use authority {authority_id}",
@@ -114,6 +147,22 @@ class Authorities:
                 code="no-authority",
             )
         return self._open_kms(kms_key)
+
+
+def into_audit(writer: Writer) -> Told:
+    """What writes into a project's audit that one of its authorities stopped signing, or signs again. It waits for nothing."""
+
+    def told(authority: Authority, failure: OstiaryError | None) -> None:
+        event = "authority.unavailable" if failure else "authority.available"
+        why = {"code": failure.code, "why": failure.why or failure.what} if failure else {}
+        body = {"authority": authority.id, "use": authority.use, "kms_key": authority.kms_key} | why
+        with contextlib.suppress(Throttled):  # the writer is full: the status tells it still
+            writer.submit(
+                [authority.project_id],
+                lambda _, ledger: ledger.append(authority.project_id, event, body),
+            )
+
+    return told
 
 
 def keep(connection: Connection, ledger: Ledger, project_id: str, made: Authority) -> None:
@@ -128,6 +177,7 @@ def keep(connection: Connection, ledger: Ledger, project_id: str, made: Authorit
             private=made.private,
             kms_key=made.kms_key or None,
             created=ledger.now,
+            changed=ledger.now,
         )
     )
     body = {"authority": made.id, "use": made.use, "state": made.state, "kms_key": made.kms_key}
@@ -142,7 +192,15 @@ def of_project(connection: Connection, project_id: str) -> tuple[Authority, ...]
     )
     return tuple(
         Authority(
-            row.id, row.use, row.state, row.public_key, row.kms_key or "", row.private, row.created
+            row.id,
+            row.use,
+            row.state,
+            row.public_key,
+            row.kms_key or "",
+            row.private,
+            row.created,
+            row.project_id,
+            row.changed,
         )
         for row in rows
     )

@@ -61,6 +61,7 @@ authorities = Table(
     Column("private", LargeBinary),
     Column("kms_key", Text),
     Column("created", Float, nullable=False),
+    Column("changed", Float, nullable=False),  # since when it is in its state
     CheckConstraint("use in ('user', 'host', 'x509', 'break-glass')", "use"),
     CheckConstraint("state in ('trusted', 'signing', 'retired')", "state"),
     Index(None, "project_id"),
@@ -132,11 +133,12 @@ devices = Table(
     Column("id", String(40), primary_key=True),
     Column("person_id", ForeignKey("people.id"), nullable=False),
     Column("name", String(128), nullable=False),
-    Column("public_key", Text, nullable=False, unique=True),
+    Column("public_key", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("first_seen", Float, nullable=False),
     Column("last_seen", Float, nullable=False),
     CheckConstraint("state in ('active', 'revoked')", "state"),
+    UniqueConstraint("person_id", "public_key"),
 )
 
 # Who has which LocalUser in a project. Rows stay for ever, so that a returning person has the former UID.
@@ -179,11 +181,20 @@ sessions = Table(
     Index(None, "person_id"),
 )
 
+# What may be used once, by its SHA-256, until it would have expired anyway: challenges of hosts, ID tokens.
 challenges = Table(
     "challenges",
     METADATA,
     Column("challenge", String(64), primary_key=True),
     Column("expires", Float, nullable=False),
+)
+
+# Keys that every process on this database needs, wrapped as ``authorities.private`` is.
+secrets = Table(
+    "secrets",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),
 )
 
 chains = Table(
