@@ -32,6 +32,7 @@ COMMANDS = {
     "access": ("access:access", "Answer who can reach what"),
     "groups": ("groups:groups", "Judge role groups, filters and patterns"),
     "gateway": ("gateway:gateway", "The Access Gateway appliance: inspect, import, deploy"),
+    "audit": ("audit:audit", "The audit of server access: export, verify, reconcile"),
     "sandbox": (
         "sandbox:sandbox",
         "An offline Okta org and AWS that refuse what the real ones refuse",

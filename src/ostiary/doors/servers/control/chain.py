@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 START = "0" * 64
 
@@ -57,7 +57,24 @@ def row_hash(before: str, *fields: str) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def faults(rows: Iterable[Row], *signed: Head, start: Head = START_HEAD) -> Iterator[str]:
+class Linked(Protocol):
+    """What is judged of a row: a ``Row``, or the line of an exported file."""
+
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def time(self) -> str: ...
+    @property
+    def event(self) -> str: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def hash(self) -> str: ...
+
+
+def faults(rows: Iterable[Linked], *signed: Head, start: Head = START_HEAD) -> Iterator[str]:
     """What is wrong with the rows of one project that follow ``start``, in order; nothing for a whole chain.
 
     ``signed`` are heads that the chain must have on its way: the stored one, or checkpoints (later rows are fine).
@@ -80,7 +97,7 @@ def faults(rows: Iterable[Row], *signed: Head, start: Head = START_HEAD) -> Iter
         yield f"rows {number + 1} to {last} are missing at the end"
 
 
-def _hash_of(before: str, row: Row) -> str:
+def _hash_of(before: str, row: Linked) -> str:
     try:
         return row_hash(before, row.project_id, str(row.number), row.time, row.event, row.body)
     except ValueError:  # the hash before is no hex: it was said of that row

@@ -1,0 +1,1 @@
+"""The audit of server access away from the control plane: exported, verified, reconciled."""

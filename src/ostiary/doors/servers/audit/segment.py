@@ -1,0 +1,117 @@
+"""A file of audit rows: one line that says what comes before them, then one JSON object a row.
+
+    {"v": 1, "audit": PROJECT_ID, "after": N, "hash": HEX}
+    {"project_id": …, "number": N+1, "time": …, "event": …, "body": TEXT, "hash": HEX}
+
+``body`` is the row's JSON as a text, because the hash is over that text. The hash of the first line cannot be forged
+where a checkpoint covers the last row: it is hashed into every row after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ostiary.doors.servers.control.chain import Head
+from ostiary.doors.servers.wire.admin import AuditRow
+from ostiary.errors import NotFound, OstiaryError, UsageError
+
+VERSION = 1
+DIGEST = 32  # bytes of SHA-256
+LONGEST = 8 * 1024 * 1024  # bytes of a line
+
+
+class Line(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """A row as it stands in a file; satisfies ``chain.Linked``."""
+
+    project_id: str
+    number: int
+    time: str
+    event: str
+    body: str
+    hash: str
+
+
+class Beginning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first line of a file."""
+
+    v: int
+    audit: str
+    after: int
+    hash: str
+
+
+_LINE = msgspec.json.Decoder(Line)
+_BEGINNING = msgspec.json.Decoder(Beginning)
+_ENCODER = msgspec.json.Encoder()
+
+
+def beginning(project_id: str, after: Head) -> bytes:
+    return _ENCODER.encode(Beginning(VERSION, project_id, after.number, after.hash)) + b"\n"
+
+
+def lines(rows: Iterable[AuditRow]) -> bytes:
+    return b"".join(_ENCODER.encode(row) + b"\n" for row in rows)
+
+
+class Segment:
+    """One file. ``problems`` are lines that are no rows, known once ``rows`` was read to its end."""
+
+    def __init__(self, path: Path) -> None:
+        """UsageError when the file is none of an audit, NotFound when it is not there."""
+        self.path = path
+        self.problems: list[str] = []
+        with _reading(path), path.open("rb") as file:
+            first = file.readline(LONGEST)
+        found = _begun(first)
+        if found is None:
+            raise UsageError(
+                f"cannot verify {path}",
+                why="its first line is not that of an exported audit",
+                fix="export it with: ostiary audit export --project NAME --to FILE.jsonl",
+            )
+        self.project_id = found.audit
+        self.start = Head(found.after, found.hash)
+
+    def rows(self) -> Iterator[Line]:
+        """The rows, one after the other; a line that is none is left out and told in ``problems``."""
+        self.problems.clear()
+        decode = _LINE.decode
+        with _reading(self.path), self.path.open("rb") as file:
+            file.readline(LONGEST)
+            for number, text in enumerate(iter(lambda: file.readline(LONGEST), b""), 2):
+                try:
+                    row = decode(text)
+                except ValueError:
+                    self.problems.append(f"line {number} of {self.path.name} is no row")
+                    continue
+                if not text.endswith(b"\n"):
+                    self.problems.append(f"line {number} of {self.path.name} was cut off")
+                yield row
+
+
+def _begun(line: bytes) -> Beginning | None:
+    try:
+        found = _BEGINNING.decode(line)
+        size = len(bytes.fromhex(found.hash))
+    except ValueError:  # msgspec's errors are ValueErrors too
+        return None
+    return found if found.v == VERSION and found.after >= 0 and size == DIGEST else None
+
+
+class _reading:  # noqa: N801 - a context manager, used as a function
+    """Turns what the disk says into our errors."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise NotFound(f"cannot read {self._path}", why="there is no such file") from error
+        if isinstance(error, OSError):
+            raise OstiaryError(f"cannot read {self._path}", why=str(error.strerror)) from error
