@@ -119,11 +119,12 @@ def authorize(
     target: object,
     policy: Document | None = None,
     *,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+    must: bool = False,
 ) -> None:
     """Raise AccessDenied unless the caller may do ``action`` on ``resource`` (an ARN, or ``*``).
 
-    ``policy`` is the resource's own, where it has one; ``more`` are condition keys of this one action.
+    ``policy`` is the resource's own, where it has one; ``must`` says that nothing goes without it. ``more`` are condition keys of this one action.
 
     ``target`` is the object that ``resource`` names, when there is one: its tags and boundary are keys too.
     """
@@ -134,7 +135,8 @@ def authorize(
         context.setdefault("iam:PermissionsBoundary", boundary)
     check_denied_switch(call, call.account.id, action, resource)
     request = AuthRequest(call.principal.arn, call.account.id, action, resource, context)
-    decision = decide(request, replace(policies_of(call.cloud, call.principal), resource=policy))
+    limits = policies_of(call.cloud, call.principal)
+    decision = decide(request, replace(limits, resource=policy, resource_must_allow=must))
     if not decision.allowed:
         raise refused(call, action, resource, decision.because)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ostiary.model.policy_condition import operator
@@ -118,19 +118,26 @@ def trust_policy(cloud: Cloud, account: AwsAccount, text: str) -> tuple[Document
             raise malformed("Missing required field Principal")
         for action in listed(statement.get("Action", statement.get("NotAction"))):
             _check_trust_action(action)
-        principal = statement.get("Principal", statement.get("NotPrincipal"))
-        if principal == "*":
-            continue
-        if not isinstance(principal, dict) or not principal:
-            raise malformed("Invalid principal in policy")
-        for kind, named in principal.items():
-            for name in listed(named):
-                pins.update(_pin(cloud, account, kind, name))
+        pins.update(named_principals(cloud, account, statement))
     if (count := size(text)) > MAX_TRUST:
         raise AwsError(
             "LimitExceeded", f"Cannot exceed quota for ACLSizePerRole: {MAX_TRUST} ({count})", 409
         )
     return document, pins
+
+
+def named_principals(cloud: Cloud, account: AwsAccount, statement: Document) -> Mapping[str, str]:
+    """The unique ids of the principals that a statement names. Raises MalformedPolicyDocument for one that is not there."""
+    principal = statement.get("Principal", statement.get("NotPrincipal"))
+    if principal == "*":
+        return {}
+    if not isinstance(principal, dict) or not principal:
+        raise malformed("Invalid principal in policy")
+    pins: dict[str, str] = {}
+    for kind, named in principal.items():
+        for name in listed(named):
+            pins.update(_pin(cloud, account, kind, name))
+    return pins
 
 
 def _check_trust_action(action: str) -> None:

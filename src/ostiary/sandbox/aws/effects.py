@@ -15,6 +15,7 @@ from ostiary.sandbox.aws import (
     elb_again,
     elb_checks,
     elb_health,
+    kms_life,
     kms_signing,
     s3_buckets,
     s3_objects,
@@ -45,7 +46,7 @@ def perform(call: Call, row: Operation) -> Response:
 
 
 def _answer(call: Call, result: Mapping[str, Any]) -> Response:
-    if call.service == "organizations":
+    if call.service in ("organizations", "kms"):
         headers = (_JSON, ("x-amzn-requestid", call.request_id))
         return Response(200, json.dumps(result).encode(), headers)
     operation = operation_model(MODELS.get(call.service, call.service), call.operation)
@@ -66,6 +67,8 @@ def _behind(call: Call) -> Response:
         return _of_elb(call)
     if call.service == "kms" and call.operation in kms_signing.OPERATIONS:
         return kms_signing.serve(call)
+    if call.service == "kms" and call.operation in kms_life.OPERATIONS:
+        return _answer(call, kms_life.serve(call))
     if call.operation == "DeleteCertificate":
         elb_checks.check_certificate(call)
     return behind.serve(call)

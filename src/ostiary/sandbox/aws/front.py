@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from ostiary.sandbox.aws import kms_keys, s3_buckets, s3_policy, signin, sts, sts_saml
+from ostiary.sandbox.aws import kms_keys, kms_policy, s3_buckets, s3_policy, signin, sts, sts_saml
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
 from ostiary.sandbox.aws.call import Call, Principal, principal_of
 from ostiary.sandbox.aws.effects import perform
@@ -140,12 +140,26 @@ def _check_may(call: Call, row: Operation) -> None:
         with_own_name(call)
     of_bucket = row.service == "s3" and bool(call.params.get("Bucket"))
     policy = s3_policy.policy_of_bucket(call) if of_bucket else None
+    if row.service == "kms":
+        _check_kms(call, row)
+        return
     for resource, target in of_call(call, row):
         authorize(call, row.action, resource, target, policy)
     if of_bucket:
         s3_buckets.check_bucket(call)
     if row.service == "ec2":
         _check_ec2(call)
+
+
+def _check_kms(call: Call, row: Operation) -> None:
+    """A key's own policy must allow; who names an alias needs to be allowed that as well."""
+    more = kms_policy.context_of(call)
+    policy = kms_policy.policy_of(call)
+    for resource, target in of_call(call, row):
+        authorize(call, row.action, resource, target, policy, more=more, must=policy is not None)
+    if alias := kms_policy.alias_arn(call):
+        authorize(call, row.action, alias, None, more=more)
+    kms_policy.check(call)
 
 
 def _check_ec2(call: Call) -> None:

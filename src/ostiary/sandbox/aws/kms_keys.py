@@ -16,7 +16,10 @@ def resolve_key(call: Call) -> None:
     """Put the ARN of the KMS key that a call names into its parameters as ``KeyArn``."""
     from moto.kms.models import kms_backends  # noqa: PLC0415 - see behind.py
 
-    named = call.params.get("KeyId") or call.params.get("TargetKeyId") or _key_of_ciphertext(call)
+    params = call.params
+    named = params.get("KeyId") or params.get("TargetKeyId") or _key_of_ciphertext(call)
+    if call.operation == "DeleteAlias":
+        named = params["AliasName"]
     if not named:
         return
     if named.startswith("arn:") and named.split(":")[4] != call.account.id:
