@@ -2,7 +2,7 @@
 
     POST /v1/hosts/challenge               -> Challenge
     POST /v1/hosts/enroll    Enroll        -> Enrolled
-    GET  /v1/hosts/state?generation=N      -> HostState, or 304 while N is current
+    GET  /v1/hosts/state?generation=N&wait=S -> HostState, or 304 while N is current; held for up to S (25) seconds
     POST /v1/hosts/report    HostReport    -> 204
     POST /v1/hosts/retire                  -> 204, the host leaves by itself
 
@@ -18,6 +18,7 @@ from typing import Dict, Tuple  # noqa: UP035 - get_type_hints of Python 3.9 rea
 
 NAMESPACE = "ostiary-host@v1"
 HEADER = "ostiary-host"
+HOST_MARK = "host "  # before a fingerprint in HostReport.trusted
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,9 @@ class Login:
 
 @dataclass(frozen=True)
 class HostReport:
-    """What a host says of itself; ``trusted`` are SHA256 fingerprints of the authorities that its sshd trusts now.
+    """What a host says of itself; ``trusted`` are SHA256 fingerprints of the authorities that its sshd trusts now, and
+
+    after HOST_MARK the fingerprint of the one that signed the host certificate that it shows.
 
     ``machine`` is a hash that a copy of the host's disk on another machine does not have (product UUID, instance id),
     ``boot`` the kernel's boot id, which never returns: by both a cloned identity shows. ``other_ways`` are further ways
