@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -39,6 +39,7 @@ from ostiary.okta.every_org import InEveryOrg
 from ostiary.okta.kinds import okta_kinds
 from ostiary.okta.people import People
 from ostiary.plan.guard import Guard, Overrides, protect_roles
+from ostiary.plan.part import Part
 from ostiary.plan.resource import Kind
 from ostiary.plan.runs import FolderStore, RunStore
 from ostiary.plan.wrap import LocalKeyWrap, Wrap
@@ -85,16 +86,25 @@ class Connected:
     people: Mapping[str, People]
     kinds: tuple[Kind, ...]
     stopping: threading.Event = field(default_factory=threading.Event)
+    parts: tuple[Part, ...] = ()
+
+    def with_part(self, part: Part) -> Connected:
+        """The same with what another door adds; its kinds come last."""
+        return replace(self, kinds=(*self.kinds, *part.kinds), parts=(*self.parts, part))
 
     def scopes(self, accounts: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Which scopes each kind is read in."""
         orgs = tuple(self.okta)
+        own = {kind.name: (part.scope,) for part in self.parts for kind in part.kinds}
         return {
-            kind.name: tuple(accounts) if kind.name in AWS_KINDS else orgs for kind in self.kinds
+            kind.name: tuple(accounts) if kind.name in AWS_KINDS else own.get(kind.name, orgs)
+            for kind in self.kinds
         }
 
     def close(self) -> None:
         """Close every connection; nothing can be asked after this."""
+        for part in self.parts:
+            part.close()
         for aws in self.aws.values():
             aws.close()
         for okta in self.okta.values():

@@ -25,9 +25,19 @@ def open_work(estate_file: str | None, purpose: str) -> Work:
     from ostiary.settings import load  # noqa: PLC0415
 
     settings = load(estate_file=estate_file)
-    work = open_estate(settings, "apply" if purpose == "apply" else "plan")
+    work = with_servers(open_estate(settings, "apply" if purpose == "apply" else "plan"))
     click.get_current_context().call_on_close(work.connected.close)
     return work
+
+
+def with_servers(work: Work) -> Work:
+    """The same with what the estate says of servers; where it says nothing, nothing of them is imported."""
+    if work.estate.servers is None:
+        return work
+    from ostiary.doors.federation.work import Work as Whole  # noqa: PLC0415
+    from ostiary.doors.servers.kinds import open_part  # noqa: PLC0415
+
+    return Whole(work.connected.with_part(open_part(work.estate)))
 
 
 def make_plan(work: Work, only: frozenset[str]) -> Plan:

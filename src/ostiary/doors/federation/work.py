@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -41,7 +41,7 @@ from ostiary.plan.lease import refuse_held
 from ostiary.plan.plan import Plan
 from ostiary.plan.plan import make_plan as plan_of
 from ostiary.plan.release import release as release_marks
-from ostiary.plan.resource import Key
+from ostiary.plan.resource import Key, Resource
 from ostiary.plan.resume import written_by
 from ostiary.plan.runs import RunStore
 from ostiary.plan.wrap import Wrap
@@ -132,6 +132,7 @@ class Work:
     def names(self, made: Plan) -> dict[str, str]:
         """What to call each Okta org, each account that was seen, and the people whom ``made`` moves, by id."""
         names = {org: f"Okta org {org}" for org in self.estate.orgs}
+        names |= {part.scope: part.title for part in self.connected.parts}
         for known in self._surveys.values():
             names |= {one.id: f"{one.id} {one.name}" for one in known.accounts}
             for org in known.seen.orgs.values():
@@ -150,14 +151,16 @@ class Work:
             self.estate, (*known.accounts, *known.suspended), self._group_names(), today=today
         )
         more = (one for one in wanted.problems if not any(line.startswith(one) for line in empty))
-        problems = sorted((*empty, *more), key=_line)
+        self._refuse(sorted((*empty, *more), key=_line))
+        return wanted
+
+    def _refuse(self, problems: Sequence[str]) -> None:
         if problems:
             raise EstateError(
                 f"cannot use estate {self.estate.file}",
                 problems=problems,
                 fix=f"correct {self.estate.file} and run: ostiary plan --estate {self.estate.file}",
             )
-        return wanted
 
     def _group_names(self) -> dict[str, tuple[str, ...]]:
         listed = {org: people.groups() for org, people in self.connected.people.items()}
@@ -175,7 +178,7 @@ class Work:
         wanted = self.desired(only)
         resources = [
             replace(resource, adopt=True) if resource.key in adopt else resource
-            for resource in wanted.resources
+            for resource in (*wanted.resources, *self._of_parts(only))
         ]
         missing = adopt - {resource.key for resource in resources}
         if missing:
@@ -191,13 +194,26 @@ class Work:
                 if not only or one.key.kind not in AWS_KINDS or one.key.scope in only
             ],
             self.connected.kinds,
-            self.connected.scopes(accounts),
+            self._scopes(accounts, only),
             estate=self.estate.name,
             workers=self.connected.settings.workers,
             on_event=on_event,
             warnings=self._warnings(known, wanted, only),
         )
+        self._refuse(sorted(line for part in self.connected.parts for line in part.problems(made)))
         return _within(made, only) if only else made
+
+    def _of_parts(self, only: frozenset[str]) -> tuple[Resource, ...]:
+        """What other doors want of the estate: nothing where only accounts are meant."""
+        today = datetime.now(UTC).date()
+        parts = () if only else self.connected.parts
+        return tuple(one for part in parts for one in part.resources(today))
+
+    def _scopes(self, accounts: Sequence[str], only: frozenset[str]) -> dict[str, tuple[str, ...]]:
+        """What is read: with ``only``, nothing of other doors."""
+        others = {kind.name for part in self.connected.parts for kind in part.kinds} if only else ()
+        scopes = self.connected.scopes(accounts)
+        return {name: some for name, some in scopes.items() if name not in others}
 
     def _warnings(self, known: Survey, wanted: Desired, only: frozenset[str]) -> tuple[str, ...]:
         others = [account.id for account in known.accounts if only and account.id not in only]
@@ -209,6 +225,9 @@ class Work:
         ]
         for client, org in ((client, org) for org, client in self.connected.okta.items()):
             lines += AppKind(client, org, self.estate.name).policy_report().warnings
+        if not only:
+            today = datetime.now(UTC).date()
+            lines += (line for part in self.connected.parts for line in part.warnings(today))
         reach = new_reach(self._matched_before(), matched(wanted))
         lines += [f"new reach: {line}" for line in reach]
         return tuple(lines)
@@ -402,6 +421,8 @@ def _concerns(change: Change, only: Collection[str]) -> bool:
     """In AWS the account decides. In Okta nothing is taken away that another account may need."""
     if change.key.kind in AWS_KINDS:
         return change.account in only
+    if not change.key.kind.startswith("okta-"):
+        return False
     if change.key.kind in ("okta-group", "okta-role-group-members"):
         return any(account in change.key.name for account in only)
     return change.action != "delete" or change.key.kind == "okta-group-rule"

@@ -1,0 +1,103 @@
+"""What the servers of an estate add to its plan: projects, read and written through the control plane."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from ostiary.doors.servers import desired
+from ostiary.doors.servers.client import bearer, place
+from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.project_found import GIVEN_ONCE
+from ostiary.doors.servers.project_kind import Calls, ProjectKind
+from ostiary.errors import Denied, EstateError, UsageError
+from ostiary.model.estate import Estate, resolve
+from ostiary.model.estate_servers import SCOPE, control_defect
+from ostiary.plan.plan import Plan
+from ostiary.plan.resource import Kind, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class ServersPart:
+    """A ``plan.part.Part``: the projects of one estate."""
+
+    estate: Estate
+    url: str
+    control: Calls
+    scope: str = SCOPE
+
+    @property
+    def title(self) -> str:
+        return f"control plane {self.url}"
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return (ProjectKind(self.estate.name, self.control),)
+
+    def resources(self, today: date) -> tuple[Resource, ...]:
+        return desired.projects(self.estate, today)
+
+    def warnings(self, today: date) -> tuple[str, ...]:
+        return desired.overdue(self.estate, today)
+
+    def problems(self, made: Plan) -> tuple[str, ...]:
+        """Numbers and keys that were given when a project was made and are wanted otherwise now."""
+        servers = self.estate.servers
+        lines = []
+        for change in made.changes:
+            if change.key.kind != desired.KIND or servers is None or change.before is None:
+                continue
+            place_ = servers.projects[change.key.name].place if change.after else ""
+            for name in GIVEN_ONCE:
+                if name in change.differing:
+                    is_, asked = change.before.get(name), (change.after or {}).get(name)
+                    hint = "; to change it run: ostiary servers project rotate"
+                    lines.append(
+                        f"{place_}: {name} of project {change.key.name!r} is {is_!r} and is given once,"
+                        f" not {asked!r}{hint if name == 'kms' else ''}"
+                    )
+        return tuple(lines)
+
+    def close(self) -> None:
+        if isinstance(self.control, Control):
+            self.control.close()
+
+
+def open_part(estate: Estate, environ: Mapping[str, str] | None = None) -> ServersPart:
+    """The servers of an estate that has some. Sends nothing yet; errors of signing in come with the first call."""
+    environ = os.environ if environ is None else environ
+    if estate.servers is None:
+        raise EstateError(f"estate {estate.name} has no servers", fix="add a servers section")
+    url = resolve(estate.servers.control, environ).rstrip("/")
+    if defect := control_defect(url):
+        raise UsageError(
+            "cannot use the control plane of the estate", why=defect, fix="correct servers.control"
+        )
+    return ServersPart(estate, url, open_control(estate, url, environ))
+
+
+def open_control(estate: Estate, url: str, environ: Mapping[str, str]) -> Control:
+    """The control plane at ``url``. Its token goes to nobody else: it is of who signed in to this very one."""
+    profile = place.read_profile(environ)
+    named = (
+        resolve(estate.servers.ca_file, environ)
+        if estate.servers and estate.servers.ca_file
+        else ""
+    )
+    same = profile.control == url
+    ca_file = named or (profile.ca if same else environ.get("OSTIARY_CONTROL_CA", ""))
+    return Control(url, ca_file, bearer.source(environ) if same else _nobody(url))
+
+
+def _nobody(url: str) -> Callable[[], str]:
+    def refuse() -> str:
+        raise Denied(
+            f"not signed in to the control plane at {url}",
+            why="who signed in here did so at another one, or nobody did",
+            fix=f"run: ostiary login --control {url}",
+            code="not-signed-in",
+        )
+
+    return refuse

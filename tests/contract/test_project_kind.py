@@ -1,0 +1,204 @@
+"""Projects of the control plane under the engine: what every kind must do, and what only they do."""
+
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+from control_peer import ControlPeer
+from kind_suite import KindCase, NamedKindSuite
+
+from ostiary.doors.servers.desired import key_of, projects
+from ostiary.doors.servers.project_kind import ProjectKind
+from ostiary.doors.servers.wire.admin import Rule, ServerHeld, Settings
+from ostiary.errors import Conflict, GuardTripped, StalePlan
+from ostiary.model.estate_text import parse
+from ostiary.plan.guard import Guard, Overrides
+from ostiary.plan.plan import make_plan
+from ostiary.plan.render import render
+from ostiary.plan.resource import Resource, Risk
+
+TODAY = date(2026, 11, 27)
+HEAD = """estate: acme
+version: 1
+org: {url: "https://acme.okta.com"}
+servers:
+  control: "https://control.acme.example"
+  sudo: {restart-web: {commands: ["/usr/bin/systemctl restart nginx"]}}
+  machines: {ci: {project: prod, kind: aws, owner: a@b, until: 2027-01-31, arn: "arn:aws:iam::111122223333:role/Ci"}}
+  projects: {prod: {max_age: 8h, owners: [platform]}}
+assignments:
+"""
+SRE = "  - {group: sre, may: {login: prod, sudo: [restart-web], max_session: 8h}}\n"
+ADMINS = "  - {group: platform, may: {login: prod, admin: true, servers: {role: web}}}\n"
+CI = '  - {machine: ci, may: {login: prod, force_command: "/usr/local/bin/deploy"}}\n'
+USER = "  - {user: kim@b, may: {login: prod}, until: 2026-12-31, reason: audit}\n"
+
+
+def wanted(lines, head=HEAD):
+    (resource,) = projects(parse(head + lines, file="e.yaml"), TODAY)
+    return dict(resource.wanted)
+
+
+def held(name):
+    return ServerHeld(f"srv_{name}", name, "192.0.2.1", 22, "", "active", (), 0.0, 0.0, 0.0, 0, (), (), ())  # fmt: skip
+
+
+class TestProjectKind(NamedKindSuite):
+    @pytest.fixture
+    def case(self):
+        peer = ControlPeer()
+
+        @contextmanager
+        def unreadable():
+            peer.down = True
+            yield
+            peer.down = False
+
+        def others():
+            return {name: one for name, one in peer.dump().items() if name != "prod"}
+
+        return KindCase(
+            kind=ProjectKind("acme", peer),
+            key=key_of("prod"),
+            wanted=wanted(SRE + ADMINS + CI),
+            wanted2=wanted(ADMINS),
+            tamper=lambda: peer.change("prod", settings=Settings(max_age=5)),
+            dump=peer.dump,
+            add_foreign=lambda: peer.make("byhand", estate="other"),
+            dump_foreign=others,
+            unreadable=unreadable,
+            foreign_key=key_of("theirs"),
+            make_foreign=lambda: peer.make("theirs"),
+        )
+
+
+@pytest.fixture
+def peer():
+    return ControlPeer()
+
+
+@pytest.fixture
+def kind(peer):
+    return ProjectKind("acme", peer)
+
+
+def plan(kind, *desired):
+    scopes = {kind.name: ["control"]}
+    return make_plan(desired, [kind], scopes, estate="acme", workers=1)
+
+
+def resource(lines):
+    return Resource(key_of("prod"), wanted(lines))
+
+
+def test_a_plan_says_who_gains_and_who_loses_what(kind):
+    kind.create(key_of("prod"), wanted(SRE + USER))
+    text = render(plan(kind, resource(ADMINS + USER)))
+    assert text == (
+        "control\n"
+        "  ~ server-project prod\n"
+        '      - access  "group sre: login on every server, 8h at most"\n'
+        '      - access  "group sre: sudo restart-web: /usr/bin/systemctl restart nginx on every server, 8h at most"\n'
+        '      + access  "group platform: admin on role=web"\n'
+        '      + access  "group platform: login on role=web"\n'
+        "\n"
+        "plan: 1 to update\n"
+    )
+
+
+def test_only_what_somebody_would_miss_is_counted(kind):
+    found = kind.create(key_of("prod"), wanted(SRE + ADMINS + CI))
+    assert kind.detaches("delete", found, None) == 6  # 2 of sre, 2 of platform, 1 of ci, ci itself
+    longer = wanted(SRE.replace("8h}", "9h}") + ADMINS + CI)
+    assert kind.differences(found, longer) == ("access",)
+    assert kind.detaches("update", found, longer) == 0
+    assert kind.risk("update", found, longer) is Risk.NONE
+    assert kind.detaches("update", found, wanted(ADMINS + CI)) == 2
+    assert kind.risk("update", found, wanted(ADMINS + CI)) is Risk.DETACH
+
+
+def test_the_last_administrators_go_only_when_the_project_is_named(kind):
+    kind.create(key_of("prod"), wanted(SRE + ADMINS))
+    made = plan(kind, resource(SRE))
+    with pytest.raises(GuardTripped) as refused:
+        Guard(None).require(made, {"server-project": 100})
+    assert "--cutover server-project:control/prod" in refused.value.fix
+    named = Overrides(cutover=frozenset({"server-project:control/prod"}))
+    Guard(None, (), named).require(made, {"server-project": 100})
+
+
+def test_too_many_rights_at_once_trip_the_cap(kind):
+    many = "".join(f"  - {{group: g{n}, may: {{login: prod}}}}\n" for n in range(40))
+    kind.create(key_of("prod"), wanted(many))
+    made = plan(kind, resource("".join(many.splitlines(keepends=True)[:20])))
+    with pytest.raises(GuardTripped) as refused:
+        Guard(None).require(made)
+    assert "would take away 20 of 41, the cap is 8" in refused.value.why
+    assert "--allow-deletions server-project=20" in refused.value.fix
+
+
+def test_what_is_overdue_gives_nothing():
+    estate = parse(HEAD + USER + CI, file="e.yaml")
+    (later,) = projects(estate, date(2027, 2, 1))
+    assert (later.wanted["access"], later.wanted["machines"]) == ([], {})
+
+
+def test_a_project_with_servers_is_not_deleted(kind, peer):
+    kind.create(key_of("prod"), wanted(SRE))
+    peer.servers["prod"] = [held("web1"), held("web2")]
+    (change,) = plan(kind).changes
+    assert change.action == "foreign"
+    assert "servers are enrolled: web1, web2" in change.reason
+    with pytest.raises(Conflict, match="servers are enrolled"):
+        kind.delete(kind.look(key_of("prod")))
+
+
+def test_a_generation_that_grew_for_other_reasons_is_no_obstacle(kind, peer):
+    kind.create(key_of("prod"), wanted(SRE))
+    peer.moves = 3
+    kind.update(kind.look(key_of("prod")), wanted(ADMINS))
+    assert peer.projects["prod"].rules[0].subject == "group:platform"
+
+
+def test_a_generation_that_never_rests_ends_it(kind, peer):
+    kind.create(key_of("prod"), wanted(SRE))
+    peer.moves = 99
+    with pytest.raises(StalePlan):
+        kind.update(kind.look(key_of("prod")), wanted(ADMINS))
+
+
+def test_a_lost_answer_to_the_creation_is_adopted(kind, peer):
+    peer.lost = ["POST /v1/projects"]
+    with pytest.raises(Exception, match="cannot reach"):
+        kind.create(key_of("prod"), wanted(SRE))
+    kind.create(key_of("prod"), wanted(SRE))
+    assert plan(kind, resource(SRE)).changes == ()
+
+
+@pytest.mark.parametrize("name", ["uid_start", "gid_start", "kms"])
+def test_numbers_and_keys_are_given_once(kind, peer, name):
+    kind.create(key_of("prod"), wanted(SRE))
+    other = {**wanted(SRE), name: "arn:x" if name == "kms" else 70001}
+    before = peer.dump()
+    with pytest.raises(Conflict, match="given once"):
+        kind.update(kind.look(key_of("prod")), other)
+    assert peer.dump() == before
+
+
+def test_an_alias_stands_for_the_key_that_it_was(kind, peer):
+    peer.make("prod", estate="acme", kms_key="arn:aws:kms:eu-west-1:111122223333:key/1")
+    found = kind.look(key_of("prod"))
+    for kms in ("alias/prod", "arn:aws:kms:eu-west-1:111122223333:key/1"):
+        assert "kms" not in kind.differences(found, {**wanted(SRE), "kms": kms})
+    for kms in ("", "arn:aws:kms:eu-west-1:111122223333:key/2"):
+        assert "kms" in kind.differences(found, {**wanted(SRE), "kms": kms})
+
+
+def test_rules_made_by_hand_are_drift(kind, peer):
+    kind.create(key_of("prod"), wanted(SRE))
+    (rule,) = peer.projects["prod"].rules
+    peer.change("prod", rules=(rule, Rule("group:friends", login=True)))
+    (change,) = plan(kind, resource(SRE)).changes
+    assert "group friends: login on every server" in change.before["access"]
+    assert change.detaches == 1
+    assert change.differing == ("access",)
