@@ -176,7 +176,7 @@ def keep(connection: Connection, ledger: Ledger, project_id: str, made: Authorit
             public_key=made.public_key,
             private=made.private,
             kms_key=made.kms_key or None,
-            created=ledger.now,
+            created=made.created or ledger.now,
             changed=ledger.now,
         )
     )
