@@ -1,0 +1,209 @@
+"""LocalUsers and groups of this host: made, brought in line, closed; only ever those that are ours.
+
+A name or a number that somebody else has is a conflict: it is reported and left alone (``takeover`` is the reviewed way).
+Whom the control plane no longer names is closed and cut off; his home stays, his UID is never used again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.doors.servers.agent import accounts_home, accounts_local, cutting, extrausers
+from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
+from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned
+from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
+from ostiary.doors.servers.agent.files import MANAGED, HostError
+from ostiary.doors.servers.agent.run import attempt
+from ostiary.doors.servers.wire.host import HostGroup, HostUser
+
+HOMES = Path("/home")
+
+
+@dataclass(frozen=True)
+class Applied:
+    """``entering`` are the users whose accounts are as they should be; nobody else gets a principals file or sudo."""
+
+    entering: tuple[HostUser, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass
+class _Work:
+    """One application: what is wanted, what is known, what went wrong."""
+
+    users: Sequence[HostUser]
+    groups: Sequence[HostGroup]
+    owned: Owned
+    lookup: Lookup
+    local: frozenset[str]  # who has a line in /etc/passwd itself
+    problems: dict[str, str]
+
+    def failed(self, name: str, error: HostError) -> None:
+        self.problems.setdefault(name, str(error))
+
+
+def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -> Applied:
+    """Bring this host's accounts in line. ``owned`` is the list of what is ours, beside which jobs and keys are put aside.
+
+    HostError if nothing could be done at all. A run that was killed at any moment is finished by the next.
+    """
+    with _alone(owned.with_name("accounts.lock")):
+        lookup = Lookup.now()
+        try:
+            ours = Owned.read(owned, lookup)
+        except OSError as error:
+            raise HostError(f"cannot read {owned}, so no account is touched: {error}") from error
+        work = _Work(tuple(users), tuple(groups), ours, lookup, local_names(), {})
+        work.problems.update(conflicts(work.users, work.groups, ours, lookup))
+        before = _complaints()
+        _intend(work, owned)
+        _close(work, owned)
+        _open(work)
+        if new := sorted(set(_complaints()) - set(before)):
+            work.problems["files of accounts"] = "; ".join(new[:5])
+        entering = _entering(work)
+    return Applied(entering, tuple(f"{name}: {why}" for name, why in sorted(work.problems.items())))
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One agent at a time: the service and somebody's ``once``."""
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot open {lock}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _intend(work: _Work, path: Path) -> None:
+    """Write down what will be ours before any of it is made, and whom it is to be closed for before he is."""
+    wanted = {user.login: user for user in work.users}
+    owned = work.owned
+    for login, user in wanted.items():
+        if login not in work.problems:
+            owned.users[login] = user.uid
+            owned.groups[login] = user.gid
+            owned.gone.pop(login, None)
+            if login in owned.cut:
+                owned.cut.remove(login)
+    for group in work.groups:
+        if f"group {group.name}" not in work.problems:
+            owned.groups[group.name] = group.gid
+    for login in set(owned.users) - set(wanted):
+        owned.gone[login] = owned.users.pop(login)
+    owned.keep(path)
+
+
+def _close(work: _Work, path: Path) -> None:
+    """Let those in no more who are gone, then end what they run: before anything that takes its time."""
+    closed = [one for login in sorted(work.owned.gone) if (one := _closed(work, login))]
+    if closed:
+        _bring(work, closed, ())
+    done = set(work.owned.cut)
+    for one in closed:
+        try:
+            if one.name in done:
+                cutting.end_all([one.uid])
+            else:
+                cutting.cut(one.name, one.uid, Path(one.home), path.with_name("removed"))
+                work.owned.cut.append(one.name)
+        except HostError as error:
+            work.failed(one.name, error)
+    work.owned.keep(path)
+
+
+def _closed(work: _Work, login: str) -> Account | None:
+    there = work.lookup.user(login)
+    if there is None:
+        return None
+    if there.uid != work.owned.gone[login]:
+        work.problems[login] = (
+            f"it was made with UID {work.owned.gone[login]} and has {there.uid}: left alone"
+        )
+        return None
+    nologin = next(one for one in NOLOGIN if Path(one).exists() or one == NOLOGIN[-1])
+    return Account(
+        login, there.uid, there.gid, there.comment, there.home, nologin, (MANAGED,), closed=True
+    )
+
+
+def _open(work: _Work) -> None:
+    """Make groups, accounts and homes of everybody without a conflict."""
+    users = [user for user in work.users if user.login not in work.problems]
+    groups = [group for group in work.groups if f"group {group.name}" not in work.problems]
+    shared, shells = {group.name for group in groups}, _shells()
+    accounts = []
+    for user in users:
+        made = account(user, shared, shells, str(HOMES / user.login))
+        accounts.append(made)
+        if made.shell != user.shell:
+            work.problems[f"shell of {user.login}"] = (
+                f"{user.shell} is not here, {made.shell} is used"
+            )
+        if left_out := sorted(set(user.groups) - shared):
+            work.problems[f"groups of {user.login}"] = f"not given: {', '.join(left_out)}"
+    private = [HostGroup(user.login, user.gid) for user in users]
+    _bring(work, accounts, [*groups, *private])
+    work.lookup = Lookup.now()
+    fresh = []
+    for one in accounts:
+        try:
+            if work.lookup.user(one.name) and accounts_home.make(one):
+                fresh.append(one.home)
+        except HostError as error:
+            work.failed(one.name, error)
+    if fresh and Path("/sys/fs/selinux/enforce").exists():
+        attempt("restorecon", "-R", *fresh)
+
+
+def _bring(work: _Work, accounts: Iterable[Account], groups: Iterable[HostGroup]) -> None:
+    """By extrausers where NSS reads them, but an account that is in /etc/passwd stays there."""
+    groups = list(groups)
+    if not extrausers.configured():
+        accounts_local.bring(accounts, groups, work.lookup, work.failed)
+        return
+    here = [one for one in accounts if one.name in work.local]
+    if here:
+        accounts_local.bring(here, (), work.lookup, work.failed)
+    try:
+        others = [one for one in accounts if one.name not in work.local]
+        extrausers.bring(others, groups, work.lookup)
+    except HostError as error:
+        work.failed("extrausers", error)
+
+
+def _entering(work: _Work) -> tuple[HostUser, ...]:
+    """Those whose accounts were seen to be right after all was done."""
+    managed = work.lookup.group(MANAGED)
+    members = set(managed.members) if managed else set()
+    found = []
+    for user in work.users:
+        there = work.lookup.user(user.login)
+        right = there and (there.uid, there.gid) == (user.uid, user.gid)
+        if right and user.login in members and user.login not in work.problems:
+            found.append(user)
+        elif user.login not in work.problems:
+            work.problems[user.login] = "the account is not as it should be after all was done"
+    return tuple(found)
+
+
+def _shells() -> frozenset[str]:
+    """Those of shells(5) that exist."""
+    with contextlib.suppress(OSError):
+        lines = Path("/etc/shells").read_text("utf-8", "replace").split()
+        return frozenset(one for one in lines if one.startswith("/") and Path(one).exists())
+    return frozenset({"/bin/bash", "/bin/sh"})
+
+
+def _complaints() -> tuple[str, ...]:
+    return (*accounts_local.complaints(), *extrausers.complaints())

@@ -1,0 +1,128 @@
+"""Accounts in /etc/passwd and its kind, by the host's own useradd, usermod and groupadd: argument lists, no shell."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from ostiary.doors.servers.agent.accounts_lookup import Lookup, User
+from ostiary.doors.servers.agent.accounts_owned import NOLOGIN
+from ostiary.doors.servers.agent.accounts_wanted import Account
+from ostiary.doors.servers.agent.files import MANAGED, HostError
+from ostiary.doors.servers.agent.run import attempt, run
+from ostiary.doors.servers.wire.host import HostGroup
+
+LOCK = Path("/etc/.pwd.lock")
+PATIENCE = 30.0  # seconds; apt holds the lock while it installs packages that make users
+NO_PASSWORD = "*"  # noqa: S105 - no password is right; "!" would count as locked where sshd runs without PAM
+
+Argv = tuple[str, ...]
+
+
+@contextlib.contextmanager
+def locked(lock: Path = LOCK, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of lckpwdf(3), which useradd and its kind take. HostError when somebody else has it for too long."""
+    end = time.monotonic() + patience
+    try:
+        file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot open {lock}: {error.strerror}") from error
+    try:
+        while not _taken(file):
+            if time.monotonic() > end:
+                raise HostError(f"{lock} is held for more than {patience:.0f} s")
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(file)
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # both, says fcntl(2)
+        return False
+    return True
+
+
+def group_commands(group: HostGroup, lookup: Lookup) -> list[Argv]:
+    """``gid`` 0: any free number of the system's range."""
+    if lookup.group(group.name):
+        return []
+    number = ("-g", str(group.gid)) if group.gid else ("--system",)
+    return [("groupadd", *number, "--", group.name)]
+
+
+def account_commands(account: Account, there: User | None, groups: tuple[str, ...]) -> list[Argv]:
+    """What brings the account from ``there`` (member of ``groups``) to what it should be; nothing if it is so."""
+    if there is None:
+        if account.closed:
+            return []
+        return [
+            (
+                *("useradd", "-M", "-N", "-u", str(account.uid), "-g", str(account.gid)),
+                *("-G", ",".join(account.groups), "-c", account.comment, "-d", account.home),
+                *("-s", account.shell, "-p", NO_PASSWORD, "--", account.name),
+            )
+        ]
+    options: list[str] = []
+    if there.shell != account.shell:
+        options += ["-s", account.shell]
+        if account.closed:
+            options += ["-L", "-e", "1"]
+        elif there.shell in NOLOGIN:
+            options += ["-p", NO_PASSWORD, "-e", ""]
+    if there.comment != account.comment:
+        options += ["-c", account.comment]
+    if there.home != account.home:
+        options += ["-d", account.home]
+    if there.gid != account.gid:
+        options += ["-g", str(account.gid)]
+    if set(groups) != set(account.groups):
+        options += ["-G", ",".join(account.groups)]
+    return [("usermod", *options, "--", account.name)] if options else []
+
+
+def bring(
+    accounts: Iterable[Account],
+    groups: Iterable[HostGroup],
+    lookup: Lookup,
+    failed: Callable[[str, HostError], None],
+) -> None:
+    """Make groups, then accounts. What fails is told to ``failed`` and stops nobody else."""
+    members = lookup.groups_of()
+    work = [
+        (group.name, group_commands(group, lookup)) for group in [HostGroup(MANAGED, 0), *groups]
+    ]
+    work += [
+        (one.name, account_commands(one, lookup.user(one.name), members.get(one.name, ())))
+        for one in sorted(accounts, key=lambda one: not one.closed)
+    ]
+    if any(commands for _, commands in work):
+        with locked():
+            pass  # they lock for themselves, one after the other; here only the waiting is bounded for all together
+    for name, commands in work:
+        try:
+            for command in commands:
+                run(*command)
+        except HostError as error:
+            failed(name, error)
+
+
+def complaints() -> tuple[str, ...]:
+    """What pwck(8) and grpck(8) find wrong with the files in /etc; read only."""
+    return complaints_of(("pwck", "-r", "-q"), ("grpck", "-r"))
+
+
+def complaints_of(*commands: Argv) -> tuple[str, ...]:
+    found: list[str] = []
+    for command in commands:
+        code, out, said = attempt(*command)
+        if code:
+            lines = [line for line in out.decode("utf-8", "replace").splitlines() if line]
+            found += lines or [f"{command[0]} ended with {code}: {said}"]
+    return tuple(sorted(found))

@@ -1,0 +1,83 @@
+"""What on this host is ours: written down before it is made, so that a kill between the two leaves nothing unknown."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ostiary.doors.servers.agent.accounts_lookup import Lookup
+from ostiary.doors.servers.agent.files import MANAGED, write
+from ostiary.doors.servers.agent.names import LOWEST, is_name
+
+NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
+
+
+@dataclass
+class Owned:
+    """Users (name -> UID) and groups (name -> GID) that we made.
+
+    ``gone`` users are closed and keep their UID; of those in ``cut`` everything was ended that could outlive them.
+    ``rebuilt`` says that the list was lost and made again from the group that only our accounts are in.
+    """
+
+    users: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
+    rebuilt: bool = False
+
+    @classmethod
+    def read(cls, path: Path, lookup: Lookup) -> Owned:
+        """As kept. A list that is cut, flipped or another user's is put aside and rebuilt; OSError if it cannot be read."""
+        try:
+            kept = _parsed(path)
+        except FileNotFoundError:
+            return cls()
+        except ValueError:
+            path.replace(path.with_name(f"{path.name}.bad-{int(time.time())}"))
+            kept = None
+        return kept if kept is not None else _rebuilt(lookup)
+
+    def keep(self, path: Path) -> None:
+        kept = {"users": self.users, "groups": self.groups, "gone": self.gone, "cut": self.cut}
+        write(path, json.dumps(kept, sort_keys=True), 0o600)
+
+    def number(self, name: str) -> int:
+        """The UID that we made for ``name``, -1 if it is not ours."""
+        return self.users.get(name, self.gone.get(name, -1))
+
+
+def _parsed(path: Path) -> Owned:
+    there = path.lstat()
+    if there.st_uid != os.geteuid() or there.st_mode & 0o022:
+        raise ValueError("others may write it")
+    try:
+        value = json.loads(path.read_bytes())
+        users, groups, gone, cut = (value[name] for name in ("users", "groups", "gone", "cut"))
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError("it is not the list") from error
+    numbered = all(
+        isinstance(part, dict)
+        and all(is_name(name) and type(one) is int for name, one in part.items())
+        for part in (users, groups, gone)
+    )
+    if not numbered or not isinstance(cut, list) or not set(map(str, cut)) <= set(gone):
+        raise ValueError("it is not the list")
+    return Owned(users, groups, gone, cut)
+
+
+def _rebuilt(lookup: Lookup) -> Owned:
+    """Ours are the members of the group that we made, and nobody else."""
+    group = lookup.group(MANAGED)
+    owned = Owned(rebuilt=True)
+    for name in group.members if group else ():
+        user = lookup.user(name)
+        if user and user.uid >= LOWEST and is_name(name):
+            (owned.gone if user.shell in NOLOGIN else owned.users)[name] = user.uid
+            own = lookup.group(name)
+            if own and own.gid == user.gid:
+                owned.groups[name] = own.gid
+    return owned

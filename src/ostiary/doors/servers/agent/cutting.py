@@ -1,0 +1,228 @@
+"""Ending what a person runs on this host, and what could start again without him: sessions, linger, cron, at, keys.
+
+The home stays, and so does the UID. Nothing of a job or key is destroyed: it is moved where only root reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.doors.servers.agent.accounts_home import FOLDER
+from ostiary.doors.servers.agent.files import HostError, folder
+from ostiary.doors.servers.agent.names import LOWEST
+from ostiary.doors.servers.agent.run import attempt
+
+CRONTABS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))  # Debian; RHEL, Amazon Linux
+AT_JOBS = (Path("/var/spool/cron/atjobs"), Path("/var/spool/at"))
+LINGER = Path("/var/lib/systemd/linger")
+KEYS = ("authorized_keys", "authorized_keys2")
+SECONDS = 5.0  # in which everything of a person has ended, or it is a problem
+
+
+@dataclass(frozen=True)
+class Process:
+    """``uids`` are the real, effective and saved one; ``began`` in seconds since the host booted."""
+
+    pid: int
+    parent: int
+    uids: tuple[int, ...]
+    name: str
+    session: int  # of the kernel's audit, 2**32 - 1 for none: it stays through sudo and setsid
+    began: float
+
+
+def cut(login: str, uid: int, home: Path, aside: Path) -> None:
+    """End everything of ``login``; jobs and keys go to the folder ``aside``. HostError if something still runs."""
+    place = aside / f"{uid}-{login}"
+    folder(aside, 0o700)
+    folder(place, 0o700)
+    with contextlib.suppress(FileNotFoundError):
+        (LINGER / login).unlink()
+    attempt("loginctl", "disable-linger", login)
+    for spool in CRONTABS:
+        if spool.is_dir() and not (spool / login).is_dir():
+            _move(spool / login, place / f"crontab-{spool.name}")
+    for spool in AT_JOBS:
+        for job in _owned_files(spool, uid):
+            _move(job, place / f"at-{job.name}")
+    keys_aside(home, uid)
+    attempt("loginctl", "terminate-user", login)
+    end_all([uid])
+
+
+def end_all(uids: Iterable[int], seconds: float = SECONDS) -> None:
+    """Kill every process of these UIDs and what root runs for them below it (sudo). HostError if one is left."""
+    wanted = set(uids)
+    end = time.monotonic() + seconds
+    while found := _of(wanted):
+        if time.monotonic() > end:
+            names = ", ".join(f"{one.name} ({one.pid})" for one in found[:5])
+            raise HostError(f"still running after {seconds:.0f} s: {names}")
+        for uid in wanted & {uid for one in found for uid in one.uids}:
+            _kill_as(uid)
+        _kill(found)
+        time.sleep(0.02)
+
+
+def end_long_sessions(
+    bounds: Mapping[int, int], now: Callable[[], float] | None = None
+) -> list[int]:
+    """End sshd's sessions of each UID that are older than its bound in seconds; the UIDs that lost one."""
+    at = now() if now else time.clock_gettime(time.CLOCK_BOOTTIME)
+    everybody = processes()
+    ended = []
+    for one in everybody.values():
+        (uid,) = set(one.uids) if len(set(one.uids)) == 1 else (-1,)
+        bound = bounds.get(uid, 0)
+        if bound and one.name in ("sshd", "sshd-session") and at - one.began > bound:
+            _kill([*_below(everybody, {one.pid}), *_same_session(everybody, one, uid), one])
+            ended.append(uid)
+    return ended
+
+
+def processes() -> dict[int, Process]:
+    """All of this host (of this PID namespace). Source: proc(5), status and stat."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                one = _process(entry)
+                found[one.pid] = one
+    return found
+
+
+def _process(entry: Path) -> Process:
+    status = dict(
+        line.split(":\t", 1)
+        for line in (entry / "status").read_text().splitlines()
+        if ":\t" in line
+    )
+    after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+    session = 2**32 - 1
+    with contextlib.suppress(OSError):  # a kernel without audit
+        session = int((entry / "sessionid").read_text())
+    return Process(
+        int(entry.name),
+        int(status["PPid"]),
+        tuple(int(one) for one in status["Uid"].split()[:3]),
+        status["Name"],
+        session,
+        int(after_name[19]) / os.sysconf("SC_CLK_TCK"),
+    )
+
+
+def _of(uids: set[int]) -> list[Process]:
+    everybody = {pid: one for pid, one in processes().items() if not _is_dead(pid)}
+    own = [one for one in everybody.values() if uids & set(one.uids)]
+    return [*own, *_below(everybody, {one.pid for one in own})] if own else []
+
+
+def _is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (OSError, IndexError):
+        return True
+
+
+def _below(everybody: Mapping[int, Process], pids: set[int]) -> list[Process]:
+    """Children of ``pids``, theirs, and so on."""
+    found: dict[int, Process] = {}
+    grown = True
+    while grown:
+        grown = False
+        for one in everybody.values():
+            if (
+                one.pid not in found
+                and one.pid not in pids
+                and (one.parent in pids or one.parent in found)
+            ):
+                found[one.pid] = one
+                grown = True
+    return list(found.values())
+
+
+def _same_session(everybody: Mapping[int, Process], one: Process, uid: int) -> list[Process]:
+    if one.session == 2**32 - 1:
+        return []
+    return [
+        other for other in everybody.values() if other.session == one.session and uid in other.uids
+    ]
+
+
+def _kill(found: Iterable[Process]) -> None:
+    for one in found:
+        if one.pid not in (1, os.getpid()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGKILL)
+
+
+def _kill_as(uid: int) -> None:
+    """All of a UID by one call of the kernel, during which none of them can fork: kill(2) with -1, as that user."""
+    if uid < LOWEST:
+        raise HostError(f"UID {uid} is the system's, its processes are not ended")
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresuid(uid, uid, uid)
+            if os.getresuid() == (uid, uid, uid):
+                os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+
+
+def keys_aside(home: Path, uid: int, suffix: str = ".removed") -> list[str]:
+    """Rename authorized_keys inside the home to ``….removed``; what was renamed. Links in the way are not followed."""
+    moved = []
+    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+        top = os.open(home, FOLDER)
+        opened.callback(os.close, top)
+        if os.fstat(top).st_uid != uid:
+            return []
+        inner = os.open(".ssh", FOLDER, dir_fd=top)
+        opened.callback(os.close, inner)
+        for name in KEYS:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(name, name + suffix, src_dir_fd=inner, dst_dir_fd=inner)
+                moved.append(str(home / ".ssh" / name))
+    return moved
+
+
+def _owned_files(spool: Path, uid: int) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [one for one in spool.iterdir() if one.is_file() and one.lstat().st_uid == uid]
+    return []
+
+
+def _move(source: Path, target: Path) -> None:
+    """Into root's folder, across file systems too; a link is removed, never read."""
+    try:
+        file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError:
+        source.unlink()
+        return
+    with open(file, "rb") as kept, open(target, "wb", opener=_private) as copy:  # noqa: PTH123 - descriptors
+        copy.write(kept.read())
+    source.unlink()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def home_of(login: str) -> Path:
+    """Where the account says its home is."""
+    try:
+        return Path(pwd.getpwnam(login).pw_dir)
+    except KeyError as error:
+        raise HostError(f"there is no account {login}") from error
