@@ -1,0 +1,72 @@
+"""Slips: what break-glass signed, written down here before it is used, and brought to the control plane later.
+
+A file of one message a line (``wire.admin.Slip``), mode 0600. It opens nothing: certificates without their keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ostiary.doors.servers.wire.admin import Slip
+from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+from ostiary.errors import NotFound, OstiaryError, UsageError
+
+
+def default_file(project: str, environ: Mapping[str, str] | None = None) -> Path:
+    """``~/.local/state/ostiary/break-glass/PROJECT.jsonl`` (XDG_STATE_HOME)."""
+    environ = os.environ if environ is None else environ
+    above = environ.get("XDG_STATE_HOME") or Path(environ.get("HOME") or "~", ".local/state")
+    return Path(above).expanduser() / "ostiary" / "break-glass" / f"{project}.jsonl"
+
+
+def append(file: Path, slip: Slip) -> None:
+    """Durable when it returns. OstiaryError when it is not: then nothing may be signed."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, encode(slip) + b"\n")
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OstiaryError(
+            f"cannot write the slip to {file}",
+            why=str(error.strerror).lower(),
+            fix="name another file with --slips FILE; nothing was signed",
+        ) from error
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """All of it, or as if nothing had been written."""
+    size = os.fstat(descriptor).st_size
+    try:
+        view = memoryview(line)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, size)
+        raise
+
+
+def read(file: Path) -> tuple[Slip, ...]:
+    """Every slip in a file. UsageError for a line that is none."""
+    try:
+        lines = file.read_bytes().splitlines()
+    except FileNotFoundError as none:
+        raise NotFound(
+            f"no slip is in {file}", fix="name the file that break-glass sign wrote"
+        ) from none
+    except OSError as error:
+        raise OstiaryError(f"cannot read {file}", why=str(error.strerror).lower()) from error
+    slips = []
+    for number, line in enumerate(lines, 1):
+        try:
+            slips.append(decode(Slip, line))
+        except InvalidMessage as wrong:
+            raise UsageError(f"cannot read {file}", why=f"line {number}: {wrong}") from wrong
+    return tuple(slips)
