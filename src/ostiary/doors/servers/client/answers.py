@@ -1,0 +1,165 @@
+"""What the resident agent answers: to ``talk`` (JSON lines, ``talk.py``) and to the entry files of ``ssh``.
+
+    {"do": "resolve", "host": H}                       -> {"ours": true}
+    {"do": "connect", "host": H, "login": L, "hop": S} -> {"address": …, "port": …, "via": SERVER_ID or "", "login": …}
+                                                          {"serial": …} when the pass is there
+
+``connect`` makes the pass of the process that started the asker. ``hop`` is the id of the server behind, or "".
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ostiary.doors.servers.client import one_time
+from ostiary.doors.servers.client.control_api import Control, refusal_in
+from ostiary.doors.servers.client.known_hosts import KnownHosts
+from ostiary.doors.servers.client.listed import Listed
+from ostiary.doors.servers.client.passes import Passes, Process, parent
+from ostiary.doors.servers.client.refusals import STEP_UP, refused
+from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.person import (
+    HOP,
+    LOGIN,
+    CertificateRequest,
+    Issued,
+    Refusal,
+    ServerEntry,
+    Session,
+)
+from ostiary.errors import Denied, OstiaryError, Unreachable, UsageError
+from ostiary.pki import ssh_key
+
+Answer = Mapping[str, Any]
+Says = Callable[[Answer], None]
+
+
+class Answers:
+    """Everything that one signed-in person's resident agent can be asked. ``end`` makes it leave."""
+
+    def __init__(
+        self,
+        control: Control,
+        session: Session,
+        listed: Listed,
+        passes: Passes,
+        known_hosts: KnownHosts,
+        *,
+        end: Callable[[], None],
+    ) -> None:
+        self._control = control
+        self._session = session
+        self._listed = listed
+        self._passes = passes
+        self._known_hosts = known_hosts
+        self._end = end
+        self._step_up: Refusal | None = None
+        self.refusals: deque[str] = deque(maxlen=5)
+
+    def answer(self, asked: Mapping[str, Any], asker: Process, say: Says) -> None:
+        """Say one answer or, to ``connect``, two; an error as ``talk.py`` has it."""
+        try:
+            self._answer(asked, asker, say)
+        except OstiaryError as error:
+            say(error.as_json())
+
+    def _answer(self, asked: Mapping[str, Any], asker: Process, say: Says) -> None:
+        do = asked.get("do")
+        if do == "resolve":
+            say({"ours": self._listed.known(str(asked.get("host", "")))})
+        elif do == "connect":
+            self._connect(asked, asker, say)
+        elif do == "bearer":
+            say({"token": self._session.token})
+        elif do == "who":
+            say(self._who())
+        elif do == "servers":
+            say({"servers": [asdict(one) for one in self._listed.every()]})
+        elif do == "end":
+            say({})
+            self._end()
+        else:
+            raise UsageError("cannot answer the question", why=f"{do!r} is none")
+
+    def _who(self) -> Answer:
+        step_up = self._step_up
+        return {
+            "person": self._session.person,
+            "login": self._session.login,
+            "expires": self._session.expires,
+            "device": self._session.device,
+            "control": self._control.url,
+            "passes": len(self._passes),
+            "refusals": list(self.refusals),
+            "acr_values": step_up.acr_values if step_up else "",
+            "max_age": step_up.max_age if step_up else 0,
+        }
+
+    def _connect(self, asked: Mapping[str, Any], asker: Process, say: Says) -> None:
+        server = self._listed.one(str(asked.get("host", "")))
+        login = asked.get("login", "")
+        if login != self._session.login:
+            raise Denied(
+                f"cannot enter {server.name} as {login}",
+                why=f"there you are {self._session.login}, and nobody else",
+                fix=f"run: ssh {self._session.login}@{server.name}",
+                code="other-login",
+            )
+        via = self._listed.one(server.bastion, server.project).server_id if server.bastion else ""
+        say(
+            {
+                "address": server.address,
+                "port": server.port,
+                "via": via,
+                "id": server.server_id,
+                "login": login,
+            }
+        )
+        issued = self._made(server, str(asked.get("hop", "")), parent(asker))
+        say({"serial": issued.serial})
+
+    def _made(self, server: ServerEntry, hop: str, process: Process) -> Issued:
+        """A key, its certificate, the pass of ``process``."""
+        key = Ed25519PrivateKey.generate()
+        public = ssh_key.of(key.public_key()).text()
+        issued = self._issued(
+            server,
+            CertificateRequest(
+                server.server_id, public, HOP if hop else LOGIN, hop, server.project
+            ),
+        )
+        if issued.server.server_id != server.server_id:
+            raise Denied(
+                f"refuse the certificate for {server.name}",
+                why=f"it is for {issued.server.server_id}, not for {server.server_id}",
+                code="foreign-certificate",
+            )
+        self._known_hosts.add(issued.server, issued.host_authorities)
+        self._passes.put(process, one_time.made(issued, key))
+        return issued
+
+    def _issued(self, server: ServerEntry, request: CertificateRequest) -> Issued:
+        status, body = self._control.exchange("POST", "/v1/certificates", encode(request))
+        if status < 400:  # noqa: PLR2004 - the first status of refusals
+            return _read(body)
+        refusal = refusal_in(status, body)
+        if refusal.code == STEP_UP:
+            self._step_up = refusal
+        raise refused(f"a certificate for {server.name}", status, refusal)
+
+
+def _read(body: bytes) -> Issued:
+    try:
+        return decode(Issued, body)
+    except InvalidMessage as wrong:
+        raise Unreachable(
+            "cannot read the certificate that came",
+            why=str(wrong),
+            fix="see that client and control plane are of one version",
+            code="invalid-answer",
+        ) from wrong

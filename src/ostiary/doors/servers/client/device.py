@@ -1,0 +1,85 @@
+"""The device's own key: a session is bound to it, so that a stolen session token gives no certificate.
+
+Source: ``wire/person.py``. Ed25519, in OpenSSH's form, in a file of mode 0600; it proves the device and nobody.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import socket
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_ssh_private_key,
+)
+
+from ostiary.doors.servers.client.place import OTHERS, write_private
+from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
+from ostiary.errors import UsageError
+from ostiary.pki import ssh_key
+
+PROVEN = ("POST", "/v1/certificates")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as the control plane knows it: ``name`` is told, the key is proven."""
+
+    name: str
+    key: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def public_key(self) -> str:
+        """In authorized_keys form."""
+        return ssh_key.of(self.key.public_key()).text()
+
+    def proof(self, method: str, path: str, body: bytes) -> Mapping[str, str]:
+        """The header that a request for a certificate bears; other requests need none."""
+        if (method, path) != PROVEN:
+            return {}
+        at = str(int(time.time()))
+        digest = hashlib.sha256(body).hexdigest()
+        signed = f"{DEVICE_NAMESPACE}\n{method}\n{path}\n{at}\n{digest}"
+        signature = base64.b64encode(self.key.sign(signed.encode())).decode()
+        return {DEVICE_HEADER: f"{at} {signature}"}
+
+
+def this_device(file: Path) -> Device:
+    """The key in ``file``, made when there is none. UsageError for one that others could have read, or no key."""
+    name = socket.gethostname()[:64] or "unnamed"
+    try:
+        with file.open("rb") as stream:
+            mode, data = stat.S_IMODE(file.stat().st_mode), stream.read()
+    except FileNotFoundError:
+        key = Ed25519PrivateKey.generate()
+        write_private(
+            file,
+            key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
+        )
+        return Device(name, key)
+    if mode & OTHERS:
+        raise _unusable(file, f"others may read it (mode {mode:04o})")
+    try:
+        loaded = load_ssh_private_key(data, None)
+    except ValueError as error:
+        raise _unusable(file, "it is no private key of OpenSSH") from error
+    if not isinstance(loaded, Ed25519PrivateKey):
+        raise _unusable(file, "it is no Ed25519 key")
+    return Device(name, loaded)
+
+
+def _unusable(file: Path, why: str) -> UsageError:
+    return UsageError(
+        f"cannot use {file} as the key of this device",
+        why=why,
+        fix=f"run: rm {file} && ostiary login",
+    )

@@ -1,0 +1,88 @@
+"""The servers that this person may see, as read a moment ago, and which of them a name means."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ostiary.doors.servers.client.place import write_private
+from ostiary.doors.servers.wire.person import ServerEntry
+from ostiary.errors import Conflict, NotFound, OstiaryError
+
+FRESH = 60.0  # seconds that a list is taken as it is
+AGAIN = 10.0  # seconds between readings because of a name that is not in it
+
+
+class Listed:
+    """``read`` asks the control plane. ``names`` is a file for who is not signed in: names only.
+
+    A list that cannot be read again stays as it was: names keep their meaning while the control plane is away.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[ServerEntry]], names: Path) -> None:
+        self._read = read
+        self._names = names
+        self._servers: tuple[ServerEntry, ...] = ()
+        self._by_name: dict[str, list[ServerEntry]] = {}
+        self._tried = float("-inf")
+        self._lock = threading.Lock()
+
+    def every(self) -> tuple[ServerEntry, ...]:
+        """All of them. Raises when there never was a list and it cannot be read."""
+        if time.monotonic() - self._tried > FRESH or not self._servers:
+            self._refresh(must=not self._servers)
+        return self._servers
+
+    def known(self, host: str) -> bool:
+        """Whether ``host`` is a server of ours. False, not an error, when nobody can tell."""
+        if host in self._by_name:
+            return True
+        if time.monotonic() - self._tried > AGAIN:
+            with contextlib.suppress(OstiaryError):
+                self._refresh(must=True)
+        return host in self._by_name
+
+    def one(self, host: str, project: str = "") -> ServerEntry:
+        """The server of this name or id. NotFound, or Conflict ``ambiguous`` where two projects have the name."""
+        self.known(host)
+        if time.monotonic() - self._tried > FRESH:
+            with contextlib.suppress(OstiaryError):
+                self._refresh(must=False)
+        found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
+        if len(found) > 1:
+            ids = " or ".join(f"{one.server_id} ({one.project})" for one in found)
+            raise Conflict(
+                f"cannot tell which server {host} is",
+                why=f"it is the name of {ids}",
+                fix=f"run: ssh {found[0].server_id}",
+                code="ambiguous",
+            )
+        if not found:
+            raise NotFound(
+                f"no server {host}",
+                why="there is none of this name, or no rule lets you see it",
+                fix="run: ostiary servers list",
+                code="no-server",
+            )
+        return found[0]
+
+    def _refresh(self, *, must: bool) -> None:
+        with self._lock:
+            self._tried = time.monotonic()
+            try:
+                servers = tuple(self._read())
+            except OstiaryError:
+                if must:
+                    raise
+                return
+            by_name: dict[str, list[ServerEntry]] = {}
+            for one in servers:
+                for name in {one.name, one.server_id}:
+                    by_name.setdefault(name, []).append(one)
+            if by_name.keys() != self._by_name.keys():
+                with contextlib.suppress(OSError):
+                    write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
+            self._servers, self._by_name = servers, by_name

@@ -1,0 +1,187 @@
+"""The resident agent: one process that holds a sign-in, the keys of the moment and a connection to the control plane.
+
+Started by ``ostiary login`` with what it holds on its standard input; it says ``ready`` and stays until the session
+ends, nobody asked anything for a while, or it is told to go. Nobody but its user may talk to it, nobody may read its
+memory (``prctl(2)``, PR_SET_DUMPABLE; no core dumps), and it writes no key and no certificate anywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from ostiary.doors.servers.client import place
+from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Conversation
+from ostiary.doors.servers.client.answers import Answer, Answers
+from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.client.device import this_device
+from ostiary.doors.servers.client.known_hosts import KnownHosts
+from ostiary.doors.servers.client.listed import Listed
+from ostiary.doors.servers.client.passes import Passes, Process, peer
+from ostiary.doors.servers.wire.message import decode
+from ostiary.doors.servers.wire.person import Servers, Session
+from ostiary.errors import OstiaryError
+
+IDLE_SECONDS = 4 * 3600.0
+MOST_AT_ONCE = 256
+MOST_LINE = 64 * 1024
+PR_SET_DUMPABLE = 4
+Serves = Callable[[socket.socket, Process], None]
+
+
+class Resident:
+    """The two sockets in ``folder`` and who answers there."""
+
+    def __init__(self, folder: Path, control: Control, session: Session, names: Path) -> None:
+        self._folder = folder
+        self._session = session
+        self._ended = threading.Event()
+        self._asked = time.monotonic()
+        self._passes = Passes()
+        self._seats = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._answers = Answers(
+            control,
+            session,
+            Listed(lambda: control.call("GET", "/v1/servers", kind=Servers).servers, names),
+            self._passes,
+            KnownHosts(folder / place.KNOWN_HOSTS),
+            end=self._ended.set,
+        )
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Answer until the end; the sockets are there when ``ready`` is called, and gone afterwards."""
+        with contextlib.ExitStack() as stack:
+            for name, serve in ((place.TALK, self._talk), (place.AGENT, self._agent)):
+                listening = stack.enter_context(self._listening(name))
+                threading.Thread(
+                    target=self._accept, args=(listening, serve), name=name, daemon=True
+                ).start()
+            ready()
+            while not self._over():
+                self._ended.wait(5)
+                self._passes.prune()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _over(self) -> bool:
+        idle = time.monotonic() - self._asked > IDLE_SECONDS
+        return self._ended.is_set() or idle or time.time() >= self._session.expires
+
+    @contextlib.contextmanager
+    def _listening(self, name: str) -> Iterator[socket.socket]:
+        file = self._folder / name
+        file.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            before = os.umask(0o177)
+            try:
+                listening.bind(str(file))
+            finally:
+                os.umask(before)
+            listening.listen(128)
+            try:
+                yield listening
+            finally:
+                file.unlink(missing_ok=True)
+
+    def _accept(self, listening: socket.socket, serve: Serves) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # closed: the end
+                return
+            self._asked = time.monotonic()
+            threading.Thread(target=self._serve, args=(connection, serve), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, serve: Serves) -> None:
+        with self._seats, connection, contextlib.suppress(OSError, OstiaryError):
+            connection.settimeout(60)
+            serve(connection, peer(connection, os.getuid()))
+
+    def _talk(self, connection: socket.socket, asker: Process) -> None:
+        with connection.makefile("rb") as stream:
+            line = stream.readline(MOST_LINE)
+
+        def say(answer: Answer) -> None:
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+
+        try:
+            asked = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        if isinstance(asked, dict):
+            self._answers.answer(asked, asker, say)
+
+    def _agent(self, connection: socket.socket, asker: Process) -> None:
+        connection.settimeout(None)  # as long as ssh likes
+        conversation = Conversation(
+            lambda: self._passes.get(asker),
+            lambda: self._passes.forget(asker),
+            self._answers.refusals.append,
+        )
+        with connection.makefile("rb") as stream:
+            while len(head := stream.read(4)) == 4:  # noqa: PLR2004 - bytes of a length
+                size = int.from_bytes(head, "big")
+                message = stream.read(size) if 0 < size <= MOST_BYTES else b""
+                if not message:
+                    return
+                answer = conversation.answer(message) or FAILURE
+                connection.sendall(len(answer).to_bytes(4, "big") + answer)
+
+
+def close_to_others() -> None:
+    """No core dump, no ptrace, no reading of memory by other processes of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """At most one resident agent in a folder: waits for the one before, which was told to go."""
+    with (folder / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main(given: IO[str], ready: Callable[[], None]) -> None:
+    """Hold what ``given`` says: one line with control, ca and the message of the session."""
+    close_to_others()
+    held = json.loads(given.readline())
+    session = decode(Session, held["session"].encode())
+    folder = place.private_folder(place.run_folder())
+    config = place.config_folder()
+    device = this_device(config / "device.key") if session.device else None
+    with alone(folder):
+        control = Control(held["control"], held["ca"], lambda: session.token, device)
+        resident = Resident(folder, control, session, config / "servers")
+        for one in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(one, lambda *_: resident.end())
+        with control:
+            resident.run(ready)
+
+
+def _ready() -> None:
+    """Tell who started us, and let go of everything of theirs."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    os.chdir("/")
+
+
+if __name__ == "__main__":
+    main(sys.stdin, _ready)

@@ -1,0 +1,54 @@
+"""``Match exec`` of ``ssh``: exit 0 when HOST is a server of ours. Run as ``python -I -S resolve.py FOLDER NAMES -- HOST``.
+
+Asks the resident agent; where none runs, the names of the last sign-in decide, so that ``ssh`` goes on to ``proxy.py``,
+which then says why there is no way in. Standard library only, and as little of it as can be: this runs for every
+host that anybody types.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+LONGEST = 253
+SECONDS = 5.0
+SIGNED_OUT = (FileNotFoundError, ConnectionRefusedError)
+
+
+def plausible(host: str) -> bool:
+    """Whether ``host`` can be a name or an id of ours: nothing that a shell, or ``ssh``, reads as more than a name."""
+    return 0 < len(host) <= LONGEST and LETTERS.issuperset(host) and host[0] not in "-."
+
+
+def ours(folder: str, names: str, host: str) -> bool:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
+            to.settimeout(SECONDS)
+            to.connect(os.path.join(folder, "talk.sock"))  # noqa: PTH118 - pathlib costs 5 ms here
+            to.sendall(b'{"do": "resolve", "host": "%s"}\n' % host.encode())
+            return to.recv(64).strip() == b'{"ours": true}'
+    except SIGNED_OUT:
+        return _named(names, host)
+    except OSError:
+        return False
+
+
+def _named(names: str, host: str) -> bool:
+    try:
+        with open(names, encoding="utf-8") as lines:  # noqa: PTH123 - as above
+            return any(line.rstrip("\n") == host for line in lines)
+    except OSError:
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 4 or arguments[2] != "--":  # noqa: PLR2004 - FOLDER NAMES -- HOST
+        return 2
+    folder, names, _, host = arguments
+    return 0 if plausible(host) and ours(folder, names, host) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
