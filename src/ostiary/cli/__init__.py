@@ -33,6 +33,8 @@ COMMANDS = {
     "groups": ("groups:groups", "Judge role groups, filters and patterns"),
     "gateway": ("gateway:gateway", "The Access Gateway appliance: inspect, import, deploy"),
     "audit": ("audit:audit", "The audit of server access: export, verify, reconcile"),
+    "serve": ("serve:serve", "The control plane of server access"),
+    "servers": ("servers:servers", "Servers entered by ssh: projects, tokens, inventory, devices"),
     "sandbox": (
         "sandbox:sandbox",
         "An offline Okta org and AWS that refuse what the real ones refuse",

@@ -1,0 +1,155 @@
+"""``ostiary servers project``: make, show and rotate; what is in a project is the estate's to say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from ostiary import term
+from ostiary.cli.options import confirm, json_option
+from ostiary.cli.servers_control import moment, open_control
+from ostiary.errors import UsageError
+
+if TYPE_CHECKING:
+    from ostiary.doors.servers.wire.admin import Project
+
+USES = ("user", "host", "x509")
+STEPS = ("begin", "sign", "finish")
+
+
+@click.group()
+def project() -> None:
+    """Projects: each the authorization scope of its servers, with authorities of its own."""
+
+
+@project.command("list")
+@json_option
+def list_(*, as_json: bool) -> None:
+    """Every project that you may administer."""
+    from ostiary.doors.servers.wire.admin import Projects  # noqa: PLC0415
+
+    found = open_control().call("GET", "/v1/projects", kind=Projects).projects
+    if as_json:
+        term.result_json({"projects": [asdict(one) for one in found]})
+        return
+    rows = [
+        (
+            one.name,
+            str(len(one.rules)),
+            f"{one.uid_next - one.uid_start} from {one.uid_start}",
+            "KMS" if any(key.kms_key for key in one.authorities) else "own",
+            one.estate or "-",
+        )
+        for one in found
+    ]
+    if rows:
+        term.result(term.table(("project", "rules", "UIDs given", "key", "estate"), rows))
+    else:
+        term.say("no project; make one with: ostiary servers project create NAME")
+
+
+@project.command()
+@click.argument("name", metavar="PROJECT")
+@json_option
+def show(*, name: str, as_json: bool) -> None:
+    """One project: who may do what, its authorities, its numbers."""
+    from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
+
+    found = open_control().call("GET", f"/v1/projects/{name}", kind=Project)
+    if as_json:
+        term.result_json(asdict(found))
+    else:
+        _show(found)
+
+
+def _show(one: Project) -> None:
+    from ostiary.doors.servers.words import duration, sentences  # noqa: PLC0415
+
+    settings = one.settings
+    age = f"at most {duration(settings.max_age)} old" if settings.max_age else "of any age"
+    lines = [
+        f"project {one.name} ({one.id}), {'of estate ' + one.estate if one.estate else 'of no estate'}",
+        f"  UIDs from {one.uid_start}, next {one.uid_next}; GIDs from {one.gid_start}, next {one.gid_next}",
+        f"  sign-in: {settings.acr_values or 'any strength'}, {age}",
+        f"  other ways into its hosts: {settings.other_ways}",
+        f"  owners: {', '.join(settings.owners) or 'none beside the administrators'}",
+        f"  instances of {', '.join(settings.accounts) or 'no account'} may enrol by identity",
+        "who may do what",
+        *(f"  {line}" for line in sorted(line for rule in one.rules for line in sentences(rule))),
+        *(
+            f"  machine {m.name} ({m.kind}), of {m.owner}, until {moment(m.until)}"
+            for m in one.machines
+        ),
+        "authorities",
+        *(
+            f"  {key.use:<12}{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"
+            for key in one.authorities
+        ),
+    ]
+    term.result("\n".join(lines))
+    for warning in one.warnings:
+        term.say(f"! {warning}")
+
+
+@project.command()
+@click.argument("name", metavar="PROJECT")
+@click.option("--uid-start", type=int, default=60001, show_default=True, help="First UID.")
+@click.option("--gid-start", type=int, default=63001, show_default=True, help="First GID.")
+@click.option(
+    "--kms", metavar="ARN", default="", help="KMS key that its user authority signs with."
+)
+@json_option
+def create(*, name: str, uid_start: int, gid_start: int, kms: str, as_json: bool) -> None:
+    """Make a project with its authorities. Rules come by the estate: adopt it there."""
+    from ostiary.doors.servers.wire.admin import NewProject, Project  # noqa: PLC0415
+
+    asked = NewProject(name, uid_start, gid_start, kms)
+    made = open_control().call("POST", "/v1/projects", asked, kind=Project)
+    if as_json:
+        term.result_json(asdict(made))
+        return
+    term.result(f"project {made.name} ({made.id})")
+    for warning in made.warnings:
+        term.say(f"! {warning}")
+    term.say(f"let servers in with: ostiary servers token create --project {made.name}")
+
+
+@project.command()
+@click.argument("name", metavar="PROJECT")
+@click.option(
+    "--use", type=click.Choice(USES), default="user", show_default=True, help="Which authority."
+)
+@click.option(
+    "--step",
+    type=click.Choice(STEPS),
+    required=True,
+    help="begin: hosts trust a second key; sign: it signs; finish: the old one is retired.",
+)
+@click.option("--kms", metavar="ARN", default="", help="With begin: the KMS key to go over to.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool) -> None:
+    """Go over to another key, in three steps, so that nobody is locked out in between."""
+    from ostiary.doors.servers.wire.admin import Project, Rotation  # noqa: PLC0415
+
+    if kms and step != "begin":
+        raise UsageError(
+            f"cannot take a key at step {step}", why="it is named where the rotation begins"
+        )
+    control = open_control()
+    confirm(f"{step} the rotation of the {use} authority of project {name}", yes=yes)
+    asked = Rotation(use, step, kms)
+    done = control.call("POST", f"/v1/projects/{name}/authorities", asked, kind=Project)
+    if as_json:
+        term.result_json(asdict(done))
+        return
+    for key in done.authorities:
+        if key.use == use:
+            term.result(
+                f"{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"
+            )
+    if step != "finish":
+        following = STEPS[STEPS.index(step) + 1]
+        term.say(f"then: ostiary servers project rotate {name} --use {use} --step {following}")

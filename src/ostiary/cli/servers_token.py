@@ -1,0 +1,125 @@
+"""``ostiary servers token``: what a host shows once, when it enrols."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from ostiary import term
+from ostiary.cli.options import json_option
+from ostiary.cli.servers_control import moment, open_control
+from ostiary.errors import UsageError
+
+project_option = click.option("--project", required=True, metavar="NAME", help="The project.")
+
+
+@click.group()
+def token() -> None:
+    """Enrollment tokens of a project: counted, expiring, revocable; kept only as a hash."""
+
+
+@token.command()
+@project_option
+@click.option(
+    "--uses",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    help="Hosts that it lets in.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, 8760, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How long it is good.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write it to a new file, mode 0600.",
+)
+@json_option
+def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: bool) -> None:
+    """Make a token. It is shown this once: on stdout, or in FILE."""
+    from ostiary.doors.servers.wire.admin import MadeToken, NewToken  # noqa: PLC0415
+
+    asked = NewToken(uses, hours * 3600)
+    control = open_control()
+    with _new_file(out) as stream:
+        path = f"/v1/projects/{project}/tokens"
+        made = control.call("POST", path, asked, kind=MadeToken)
+        if stream:
+            stream.write(f"{made.token}\n")
+    shown = {"id": made.id, "uses": uses, "hours": hours}
+    if as_json:
+        term.result_json({**shown, **({"file": str(out)} if out else {"token": made.token})})
+        return
+    if out is None:
+        term.result(made.token)
+    good = f"good for {term.counted(uses, 'host')} and {hours:g} h"
+    term.say(
+        f"token {made.id}, {good}{f', in {out}' if out else ''}; on the host: ostiary agent enroll"
+    )
+
+
+@contextmanager
+def _new_file(file: Path | None) -> Iterator[TextIO | None]:
+    """A file that was not there, made before the token is; gone again where something fails."""
+    if file is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        why = (error.strerror or "").lower()
+        raise UsageError(f"cannot write {file}", why=why, fix="name a new file") from error
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            yield stream
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+@token.command("list")
+@project_option
+@json_option
+def list_(*, project: str, as_json: bool) -> None:
+    """Tokens of a project, without what they say."""
+    from ostiary.doors.servers.wire.admin import Tokens  # noqa: PLC0415
+
+    found = open_control().call("GET", f"/v1/projects/{project}/tokens", kind=Tokens).tokens
+    if as_json:
+        term.result_json({"tokens": [asdict(one) for one in found]})
+        return
+    rows = [
+        (
+            one.id,
+            moment(one.created),
+            moment(one.expires),
+            str(one.uses_left),
+            "revoked" if one.revoked else "",
+        )
+        for one in found
+    ]
+    if rows:
+        term.result(term.table(("token", "made", "good until", "uses left", ""), rows))
+    else:
+        term.say(f"project {project} has no tokens")
+
+
+@token.command()
+@click.argument("token_id", metavar="TOKEN_ID")
+@project_option
+def revoke(*, token_id: str, project: str) -> None:
+    """Make a token useless. Hosts that enrolled by it stay."""
+    open_control().call("DELETE", f"/v1/projects/{project}/tokens/{token_id}")
+    term.say(f"token {token_id} is revoked")
