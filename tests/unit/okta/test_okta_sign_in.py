@@ -12,6 +12,7 @@ from ostiary.okta.saml_form import saml_form
 from ostiary.okta.sign_in import SignIn, totp
 from ostiary.plan.resource import Key
 from ostiary.sandbox.adapters import OktaTransport
+from ostiary.sandbox.okta.objects import Proven
 
 SECRET = "JBSWY3DPEHPK3PXP"
 GRANTS = [
@@ -64,7 +65,7 @@ def confirm(world, code, name):
     grant = next(
         one for one in world.okta.device_grants.values() if one.user_code == code.user_code
     )
-    grant.user_id, grant.mfa = user_id(world, name), True
+    grant.proven = Proven(user_id(world, name), True, world.clock.now())
 
 
 def test_password_and_code_lead_to_a_saml_response(world, aws):

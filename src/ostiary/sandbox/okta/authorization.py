@@ -8,10 +8,10 @@ import hmac
 from urllib.parse import urlencode
 
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import apps, device, pages, sign_in, tokens
+from ostiary.sandbox.okta import apps, assurance, device, pages, refresh_tokens, servers
 from ostiary.sandbox.okta.call import PUBLIC, Call, Route
 from ostiary.sandbox.okta.errors import OAuthError, invalid
-from ostiary.sandbox.okta.objects import App, AuthorizationCode
+from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, App, AuthorizationCode, Proven
 from ostiary.sandbox.okta.principals import session_of
 
 LIFE = 60
@@ -30,24 +30,35 @@ def authorize(call: Call) -> Response:
     state = query.get("state", "")
     if query.get("code_challenge_method") != "S256" or not query.get("code_challenge"):
         return _back(goal, state, error="invalid_request", error_description="PKCE is required.")
-    if query.get("prompt") == "none" and session_of(call) is None:
+    wanted, session = assurance.asked(call), session_of(call)
+    if query.get("prompt") == "none" and (session is None or not wanted.is_met_by(session)):
         text = "The client specified not to prompt, but the user is not logged in."
         return _back(goal, state, error="login_required", error_description=text)
-    entered = sign_in.enter(call, mfa=not dashboard and call.org.policies[app.policy_id].mfa)
+    entered = assurance.enter(call, app, wanted)
     if isinstance(entered, Response):
         return entered
+    if wanted.is_out_of_reach(entered.user):
+        text = "The user cannot reach the authentication that acr_values asks for."
+        error = "unmet_authentication_requirements"
+        return _back(goal, state, error=error, error_description=text)
     if not dashboard and not apps.assigned(call, app, entered.user):
         text = "User is not assigned to the client application."
         return _back(goal, state, error="access_denied", error_description=text)
     code = AuthorizationCode(
         call.org.secret("", 43),
         app.id,
-        entered.user.id,
-        device.scopes_of(app, query.get("scope", "")),
+        device.scopes_of(call, app, query.get("scope", "")),
         goal,
         query["code_challenge"],
         call.now + LIFE,
-        entered.session.mfa,
+        Proven(
+            entered.user.id,
+            entered.session.mfa,
+            entered.session.proven,
+            wanted.acr,
+            query.get("nonce", ""),
+            servers.of(call),
+        ),
     )
     call.org.codes[code.value] = code
     return _back(goal, state, code=code.value)
@@ -79,25 +90,19 @@ def redeem(call: Call, form: dict[str, str]) -> Response:
     if (
         code is None
         or code.client_id != app.id
+        or code.proven.server != servers.of(call)
         or code.expires <= call.now
         or code.redirect_uri != form.get("redirect_uri")
         or not hmac.compare_digest(code.challenge.encode(), challenge.encode())
     ):
         raise OAuthError("invalid_grant", "The authorization code is invalid or has expired.")
-    user = call.org.users[code.user_id]
-    access = tokens.issue_access(call, app, code.scopes, user=user, mfa=code.mfa)
-    body = {
-        "token_type": "Bearer",
-        "expires_in": tokens.ACCESS_LIFE,
-        "access_token": access.value,
-        "scope": " ".join(code.scopes),
-    }
-    if "openid" in code.scopes:
-        body["id_token"] = tokens.issue_id(call, app, user, access.value, mfa=code.mfa).value
-    return Response.of_json(body)
+    user = call.org.users.get(code.proven.user_id)
+    if user is None or user.status not in SIGN_IN_STATUSES:
+        raise OAuthError("invalid_grant", "The authorization code is invalid or has expired.")
+    return refresh_tokens.answer(call, app, code.scopes, code.proven)
 
 
 ROUTES = (
-    Route("GET", "/oauth2/v1/authorize", PUBLIC, authorize),
+    *servers.routes("GET", "/v1/authorize", authorize),
     Route("GET", CALLBACK, PUBLIC, callback),
 )

@@ -1,19 +1,23 @@
-"""Device authorization (RFC 8628): the code for the machine, the page for the person, the machine's polling."""
+"""Device authorization (RFC 8628): the code for the machine, the page for the person, the machine's polling.
+
+It takes neither ``acr_values`` nor ``max_age``: Okta documents them for ``/authorize`` alone, and what is unknown is ignored.
+"""
 
 from __future__ import annotations
 
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import apps, pages, sign_in, tokens
+from ostiary.sandbox.okta import apps, pages, refresh_tokens, servers, sign_in
 from ostiary.sandbox.okta.app_settings import DEVICE_CODE
 from ostiary.sandbox.okta.call import PUBLIC, Call, Route
 from ostiary.sandbox.okta.errors import OAuthError
 from ostiary.sandbox.okta.ids import base62
-from ostiary.sandbox.okta.objects import App, DeviceGrant
+from ostiary.sandbox.okta.objects import SIGN_IN_STATUSES, App, DeviceGrant, Proven
 
 LIFE = 600
 INTERVAL = 5  # seconds that a client is asked to wait between polls
 PATIENCE = 1.0  # seconds between polls below which it says slow_down: gimme-aws-creds polls every 2
-OPEN_SCOPES = frozenset({"openid", "profile", "email", "offline_access", "okta.apps.sso"})
+CUSTOM_SCOPES = frozenset({"openid", "profile", "email", "address", "phone", "offline_access"})
+OPEN_SCOPES = CUSTOM_SCOPES | {"groups", "okta.apps.sso"}
 
 
 def client(call: Call, client_id: str, grant: str) -> App:
@@ -28,10 +32,11 @@ def client(call: Call, client_id: str, grant: str) -> App:
     return app
 
 
-def scopes_of(app: App, text: str) -> tuple[str, ...]:
-    """The scopes asked for: those of OpenID Connect, and Okta's own where they are granted."""
+def scopes_of(call: Call, app: App, text: str) -> tuple[str, ...]:
+    """The scopes asked for: those of OpenID Connect and, of the org's own server, Okta's where they are granted."""
     scopes = tuple(dict.fromkeys(text.split()))
-    if not scopes or not set(scopes) <= OPEN_SCOPES | app.grants.keys():
+    known = CUSTOM_SCOPES if servers.of(call) else OPEN_SCOPES | app.grants.keys()
+    if not scopes or not set(scopes) <= known:
         raise OAuthError(
             "invalid_scope", "One or more scopes are not configured for the authorization server."
         )
@@ -41,9 +46,11 @@ def scopes_of(app: App, text: str) -> tuple[str, ...]:
 def authorize(call: Call) -> Response:
     form = call.request.form
     app = client(call, form.get("client_id", ""), DEVICE_CODE)
-    scopes = scopes_of(app, form.get("scope", ""))
+    scopes = scopes_of(call, app, form.get("scope", ""))
     code = base62(call.org.mint("", 60).encode(), 8).upper()
-    grant = DeviceGrant(call.org.secret("", 36), code, app.id, scopes, call.now + LIFE)
+    grant = DeviceGrant(
+        call.org.secret("", 36), code, app.id, scopes, call.now + LIFE, servers.of(call)
+    )
     call.org.device_grants[grant.device_code] = grant
     body = {
         "device_code": grant.device_code,
@@ -59,7 +66,8 @@ def authorize(call: Call) -> Response:
 def poll(call: Call, form: dict[str, str]) -> Response:
     app = client(call, form.get("client_id", ""), DEVICE_CODE)
     grant = call.org.device_grants.get(form.get("device_code", ""))
-    if grant is None or grant.client_id != app.id or grant.used:
+    ours = grant is not None and grant.client_id == app.id and grant.server == servers.of(call)
+    if grant is None or not ours or grant.used:
         raise OAuthError("invalid_grant", "The device code is invalid.")
     if grant.expires <= call.now:
         raise OAuthError("expired_token", "The device code has expired.")
@@ -67,22 +75,15 @@ def poll(call: Call, form: dict[str, str]) -> Response:
     grant.polled = call.now
     if grant.denied:
         raise OAuthError("access_denied", "The resource owner or authorization server denied it.")
-    if grant.user_id is None:
+    if grant.proven is None:
         if early:
             raise OAuthError("slow_down", "The client polls too often.")
         raise OAuthError("authorization_pending", "The device authorization is pending.")
     grant.used = True
-    user = call.org.users[grant.user_id]
-    access = tokens.issue_access(call, app, grant.scopes, user=user, mfa=grant.mfa)
-    body = {
-        "token_type": "Bearer",
-        "expires_in": tokens.ACCESS_LIFE,
-        "access_token": access.value,
-        "scope": " ".join(grant.scopes),
-    }
-    if "openid" in grant.scopes:
-        body["id_token"] = tokens.issue_id(call, app, user, access.value, mfa=grant.mfa).value
-    return Response.of_json(body)
+    user = call.org.users.get(grant.proven.user_id)
+    if user is None or user.status not in SIGN_IN_STATUSES:
+        raise OAuthError("invalid_grant", "The device code is invalid.")
+    return refresh_tokens.answer(call, app, grant.scopes, grant.proven)
 
 
 def _waiting(call: Call, code: str) -> DeviceGrant | None:
@@ -93,7 +94,7 @@ def _waiting(call: Call, code: str) -> DeviceGrant | None:
             for grant in call.org.device_grants.values()
             if grant.user_code == wanted
             and grant.expires > call.now
-            and grant.user_id is None
+            and grant.proven is None
             and not grant.denied
         ),
         None,
@@ -145,13 +146,14 @@ def decide(call: Call) -> Response:
     strong = not call.org.policies[app.policy_id].mfa or entered.session.mfa
     if not strong or not apps.assigned(call, app, entered.user):
         return _ask(call, grant.user_code)
-    grant.user_id, grant.mfa = entered.user.id, entered.session.mfa
+    session = entered.session
+    grant.proven = Proven(entered.user.id, session.mfa, session.proven, server=grant.server)
     text = "Your device is activated. You can close this window and return to it."
     return pages.render(call, "message.html", title="Device activated", text=text)
 
 
 ROUTES = (
-    Route("POST", "/oauth2/v1/device/authorize", PUBLIC, authorize),
+    *servers.routes("POST", "/v1/device/authorize", authorize),
     Route("GET", "/activate", PUBLIC, show),
     Route("POST", "/activate", PUBLIC, decide),
 )

@@ -31,10 +31,11 @@ ATTRIBUTES = (
 def list_events(call: Call) -> Response:
     query = call.request.query
     since, until = _time(call, "since", call.now - WEEK), query.get("until")
+    readable = stamp(call.now - call.org.log_delay)
     found = [
         event
         for event in call.org.log
-        if event["published"] >= since
+        if since <= event["published"] <= readable
         and (not until or event["published"] < _time(call, "until", 0))
     ]
     if query.get("filter"):

@@ -9,9 +9,17 @@ from joserfc import jwk, jws, jwt
 from joserfc.errors import JoseError
 
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import authorization, device, dpop, exchange, tokens
+from ostiary.sandbox.okta import (
+    authorization,
+    device,
+    dpop,
+    exchange,
+    refresh_tokens,
+    servers,
+    tokens,
+)
 from ostiary.sandbox.okta.app_settings import DEVICE_CODE, TOKEN_EXCHANGE
-from ostiary.sandbox.okta.call import PUBLIC, Call, Route
+from ostiary.sandbox.okta.call import Call
 from ostiary.sandbox.okta.errors import OAuthError
 from ostiary.sandbox.okta.objects import App
 
@@ -23,6 +31,8 @@ LONGEST = 3600  # seconds that an assertion may be valid
 def token(call: Call) -> Response:
     form = call.request.form
     grant = form.get("grant_type")
+    if servers.of(call) and grant in ("client_credentials", TOKEN_EXCHANGE):
+        raise OAuthError("unsupported_grant_type", "The authorization grant type is not supported.")
     if grant == "client_credentials":
         return _client_credentials(call, form)
     if grant == DEVICE_CODE:
@@ -31,6 +41,8 @@ def token(call: Call) -> Response:
         return exchange.web_sso(call, form)
     if grant == "authorization_code":
         return authorization.redeem(call, form)
+    if grant == refresh_tokens.GRANT:
+        return refresh_tokens.use(call, form)
     raise OAuthError("unsupported_grant_type", "The authorization grant type is not supported.")
 
 
@@ -118,10 +130,12 @@ def _claims(payload: bytes | None) -> dict[str, Any]:
 
 
 def keys(call: Call) -> Response:
+    servers.of(call)
     return Response.of_json(tokens.public_keys(call))
 
 
 ROUTES = (
-    Route("POST", "/oauth2/v1/token", PUBLIC, token),
-    Route("GET", "/oauth2/v1/keys", PUBLIC, keys),
+    *servers.routes("POST", "/v1/token", token),
+    *servers.routes("POST", "/v1/revoke", refresh_tokens.revoke),
+    *servers.routes("GET", "/v1/keys", keys),
 )

@@ -154,6 +154,7 @@ class Session:
     created: float
     expires: float
     mfa: bool
+    proven: float = 0.0  # when the person last gave a password or a code
 
 
 @dataclass(slots=True)
@@ -169,18 +170,55 @@ class Transaction:
     enrolling: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorizationServer:
+    """A custom authorization server: its issuer is ``/oauth2/ID``.
+
+    ``groups`` is the regex of a claim of that name, in every ID token ("" for no such claim).
+    """
+
+    id: str
+    audience: str
+    groups: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """How a person signed in, as tokens tell it. ``acr`` only where it was asked for; ``server`` "" for the org's own."""
+
+    user_id: str
+    mfa: bool
+    at: float
+    acr: str = ""
+    nonce: str = ""
+    server: str = ""
+
+
+@dataclass(slots=True)
+class RefreshToken:
+    """``family`` is the value of the first of a rotation; ``replaced`` when the next one was given."""
+
+    value: str = field(repr=False)
+    family: str = field(repr=False)
+    client_id: str
+    scopes: tuple[str, ...]
+    proven: Proven
+    used: float
+    replaced: float | None = None
+
+
 @dataclass(slots=True)
 class DeviceGrant:
-    """One device authorization. ``user_id`` is set once somebody allowed it in a browser."""
+    """One device authorization. ``proven`` is set once somebody allowed it in a browser."""
 
     device_code: str = field(repr=False)
     user_code: str
     client_id: str
     scopes: tuple[str, ...]
     expires: float
+    server: str = ""
     polled: float | None = None
-    user_id: str | None = None
-    mfa: bool = False
+    proven: Proven | None = None
     denied: bool = False
     used: bool = False
 
@@ -189,12 +227,11 @@ class DeviceGrant:
 class AuthorizationCode:
     value: str = field(repr=False)
     client_id: str
-    user_id: str
     scopes: tuple[str, ...]
     redirect_uri: str
     challenge: str
     expires: float
-    mfa: bool
+    proven: Proven
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from ostiary.sandbox.http import Response
-from ostiary.sandbox.okta import apps, authn, users
+from ostiary.sandbox.okta import apps, authn, refresh_tokens, users
 from ostiary.sandbox.okta.call import PUBLIC, SELF, Call, Route, done
 from ostiary.sandbox.okta.errors import OktaError, missing, no_session
 from ostiary.sandbox.okta.ids import stamp
@@ -22,9 +22,30 @@ DEVICE_LIFE = 63072000
 
 def start(call: Call, user: User, *, mfa: bool) -> Session:
     """A new session. Its id is also the value of the ``sid`` cookie."""
-    session = Session(call.org.secret("102", 42), user.id, call.now, call.now + LIFE, mfa)
+    session = Session(call.org.secret("102", 42), user.id, call.now, call.now + LIFE, mfa, call.now)
     call.org.sessions[session.id] = session
     return session
+
+
+def end(call: Call, session: Session) -> None:
+    """The person signs out."""
+    del call.org.sessions[session.id]
+    user = call.org.users[session.user_id]
+    call.org.record("user.session.end", (user.id, user.name), ((user.id, "User", user.name),))
+
+
+def revoke(call: Call) -> Response:
+    """An administrator ends all sessions of a person; with ``oauthTokens`` their refresh tokens too.
+
+    Source: Okta API, "User Sessions"; Okta help, "Clear user session" (the event). The scope is unverified.
+    """
+    user = users.find(call)
+    for known in [key for key, held in call.org.sessions.items() if held.user_id == user.id]:
+        del call.org.sessions[known]
+    if call.flag("oauthTokens", default=False):
+        refresh_tokens.end_all(call.org, user.id)
+    call.record("user.session.clear", (user.id, "User", user.name))
+    return done()
 
 
 def cookies(call: Call, session: Session) -> list[tuple[str, str]]:
@@ -84,7 +105,7 @@ def end_own(call: Call) -> Response:
     session = session_of(call)
     if session is None:
         raise missing("Session", "me")
-    del call.org.sessions[session.id]
+    end(call, session)
     return done()
 
 
@@ -198,4 +219,5 @@ ROUTES = (
     Route("GET", "/api/v1/users/me/appLinks", SELF, own_links),
     Route("GET", "/api/v1/users/me/home/tabs", SELF, tabs),
     Route("GET", "/api/v1/users/{user}/appLinks", "okta.users.read", links),
+    Route("DELETE", "/api/v1/users/{user}/sessions", "okta.users.manage", revoke),
 )

@@ -22,11 +22,11 @@ class Entered:
     session: Session
 
 
-def enter(call: Call, *, mfa: bool) -> Entered | Response:
-    """Who is signed in, strongly enough; otherwise the answer that leads there and back again."""
+def enter(call: Call, *, mfa: bool, since: float = 0.0) -> Entered | Response:
+    """Who is signed in, strongly enough and not before ``since``; otherwise the answer that leads there and back."""
     session = session_of(call)
     back = quote(call.request.target if call.request.method == "GET" else HOME, safe="")
-    if session is None:
+    if session is None or session.proven < since:
         return Response(302, headers=(("location", call.href(f"{LOGIN}?fromURI={back}")),))
     user = call.org.users[session.user_id]
     if mfa and not session.mfa:
@@ -86,7 +86,7 @@ def verify(call: Call) -> Response:
         if isinstance(entered, Response):
             return entered
         totp.check(call, entered.user, code)
-        entered.session.mfa = True
+        entered.session.mfa, entered.session.proven = True, call.now
         return Response(303, headers=(("location", call.href(goal)),))
     except OktaError as error:
         problem = (error.causes or (error.summary,))[0]
@@ -105,7 +105,7 @@ def _begin(call: Call, user: User, token: str, goal: str) -> Response:
 def sign_out(call: Call) -> Response:
     session = session_of(call)
     if session is not None:
-        del call.org.sessions[session.id]
+        sessions.end(call, session)
     gone = ("set-cookie", "sid=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
     return Response(303, headers=(("location", call.href(LOGIN)), gone))
 

@@ -21,9 +21,11 @@ from ostiary.sandbox.okta.objects import (
     AppGroup,
     AppUser,
     AuthorizationCode,
+    AuthorizationServer,
     DeviceGrant,
     Group,
     Policy,
+    RefreshToken,
     Rule,
     Session,
     Token,
@@ -48,7 +50,7 @@ class OktaOrg:
 
     ``aws_origin`` is where the sandbox's AWS sign-in listens (empty: forms go to the real address).
     ``pipeline`` is v1 (classic) or idx. ``profile`` and ``scale`` choose and multiply the rate limits.
-    ``reconcile_share`` of rule changes meet 423. ``codes_once`` refuses a TOTP code that was used before. ``dirty_users`` and ``dirty_rules`` wait for the rule engine.
+    ``log_delay`` seconds pass before an event can be read in the System Log. ``reconcile_share`` of rule changes meet 423. ``codes_once`` refuses a TOTP code that was used before. ``dirty_users`` and ``dirty_rules`` wait for the rule engine.
     """
 
     world: World = field(repr=False)
@@ -58,6 +60,7 @@ class OktaOrg:
     pipeline: str = "v1"
     profile: str = "workforce"
     scale: float = 20.0
+    log_delay: float = 0.0
     reconcile_share: float = 0.0
     require_mfa: bool = False
     codes_once: bool = True
@@ -71,6 +74,8 @@ class OktaOrg:
     device_grants: dict[str, DeviceGrant] = field(default_factory=dict, repr=False)
     codes: dict[str, AuthorizationCode] = field(default_factory=dict, repr=False)
     tokens: dict[str, Token] = field(default_factory=dict, repr=False)
+    refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict, repr=False)
+    servers: dict[str, AuthorizationServer] = field(default_factory=dict)
     api_tokens: dict[str, ApiToken] = field(default_factory=dict, repr=False)
     seen_jtis: dict[tuple[str, str], float] = field(default_factory=dict)
     nonces: dict[str, float] = field(default_factory=dict, repr=False)
@@ -293,12 +298,36 @@ class OktaOrg:
         now = self.clock.now()
         app.users[user.id] = AppUser(user.login, profile or {}, now, now)
 
+    def add_authorization_server(
+        self, server_id: str = "default", *, groups: str = ".*"
+    ) -> AuthorizationServer:
+        """A custom authorization server; ``groups`` is the regex of its claim ``groups``, "" for none."""
+        server = AuthorizationServer(server_id, f"api://{server_id}", groups)
+        self.servers[server_id] = server
+        return server
+
     def add_native_app(
-        self, label: str = "Ostiary", *, policy: str | None = None, groups: Iterable[str] = ()
+        self,
+        label: str = "Ostiary",
+        *,
+        policy: str | None = None,
+        groups: Iterable[str] = (),
+        redirect_uris: Iterable[str] = (),
+        refresh: str = "",
     ) -> App:
-        """The OIDC native app of the device flow; its client id is its id."""
+        """The OIDC native app of the device flow; its client id is its id.
+
+        ``redirect_uris`` permit the code flow, ``refresh`` (STATIC or ROTATE) refresh tokens.
+        """
         grants = [app_settings.DEVICE_CODE, app_settings.TOKEN_EXCHANGE]
-        client = {"application_type": "native", "grant_types": grants, "response_types": []}
+        client: dict[str, Any] = {"application_type": "native", "grant_types": grants}
+        client |= {"redirect_uris": list(redirect_uris), "response_types": []}
+        if client["redirect_uris"]:
+            grants.append("authorization_code")
+            client["response_types"] = ["code"]
+        if refresh:
+            grants.append("refresh_token")
+            client["refresh_token"] = {"rotation_type": refresh, "leeway": 30}
         app = self.add_app(
             "oidc_client",
             label,

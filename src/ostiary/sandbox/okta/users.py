@@ -215,7 +215,7 @@ def list_groups(call: Call) -> Response:
 
 
 def forget(call: Call, user: User) -> None:
-    """A deactivated person keeps no group, no assignment and no session."""
+    """A deactivated person keeps no group, no assignment, no session and no refresh token."""
     org = call.org
     for group in org.groups.values():
         if group.kind != "BUILT_IN" and org.holds(group, user.id):
@@ -227,6 +227,8 @@ def forget(call: Call, user: User) -> None:
         app.users.pop(user.id, None)
     for cookie in [known for known, held in org.sessions.items() if held.user_id == user.id]:
         del org.sessions[cookie]
+    for value in [v for v, held in org.refresh_tokens.items() if held.proven.user_id == user.id]:
+        del org.refresh_tokens[value]
 
 
 def touched(call: Call, user: User) -> None:
