@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
@@ -36,6 +37,15 @@ _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 def segment(text: str) -> str:
     """One path segment, quoted whole (a group name or login may hold ``/`` or ``#``)."""
     return quote(text, safe="@")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``following`` is path and query of the next page; ``limit`` what Okta allows of these calls a minute, if it said."""
+
+    items: list[Object]
+    following: str | None
+    limit: int | None
 
 
 class OktaClient:
@@ -119,9 +129,9 @@ class OktaClient:
         target, query = path, params
         seen: set[str] = set()
         for _ in range(max_pages):
-            page, response = self._page(target, query, what)
-            yield from page
-            following = next_page(response)
+            page = self.page(target, query, what=what)
+            yield from page.items
+            following = page.following
             if following is None:
                 return
             if following in seen:
@@ -130,14 +140,14 @@ class OktaClient:
             target, query = following, None
         raise _broken_list(what, f"the list did not end after {max_pages} pages")
 
-    def _page(
-        self, target: str, query: Params | None, what: str
-    ) -> tuple[list[Object], httpx2.Response]:
+    def page(self, target: str, query: Params | None = None, *, what: str = "") -> Page:
+        """One page of a list, for who keeps the place where it goes on."""
         what, response = self._exchange("GET", target, params=query, what=what)
-        page = _parsed(response, what, mutation=False)
-        if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
+        items = _parsed(response, what, mutation=False)
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise _broken_list(what, "the answer is not a list of objects")
-        return page, response
+        limit = response.headers.get("x-rate-limit-limit", "")
+        return Page(items, next_page(response), int(limit) if limit.isdigit() else None)
 
     def _json(
         self,

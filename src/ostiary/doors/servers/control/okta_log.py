@@ -1,0 +1,201 @@
+"""The one poller of an org's System Log: whoever is put out, or moved between groups, is so here within seconds.
+
+A round asks the log from the stored place to its end, reads each person that it names from the org itself, and keeps
+them together with the new place in one transaction, fenced by the lease. A round that was cut anywhere is done again
+from the same place. The log only says whom to look at: what is kept is what the org answers about that person, whole.
+
+Whoever was kept by somebody else, as a sign-in does by what an ID token of a while ago says, is looked at too, and so is
+everybody now and then and after a start, for what a log might have swallowed: a few in each round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from sqlalchemy import Connection, insert, select, update
+
+from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control.database import Database, translated
+from ostiary.doors.servers.control.lease import Lease
+from ostiary.doors.servers.control.org_reader import MACHINE, OrgReader, end_sessions, keep_read
+from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.tables import cursors, projects
+from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.errors import OstiaryError
+from ostiary.okta.client import OktaClient
+from ostiary.okta.system_log import LEAVING, LOGGED_OUT, LogEvent, LogPage, read_log
+
+DUTY = "okta-log"
+SHORTEST, LONGEST = 1.0, 30.0  # seconds between two rounds
+UNKNOWN = 6.0  # where the org does not say what it allows
+OVERLAP = 120.0  # seconds that a first reading begins in the past
+AGAIN = 3600.0  # seconds after which everybody is looked at again
+AT_ONCE = 8
+EACH_ROUND = 5  # people looked at again in one round
+
+
+def interval(limit: int | None, share: float) -> float:
+    """Seconds between two rounds, so that they use no more than ``share`` of ``limit`` calls a minute."""
+    if not limit or share <= 0:
+        return UNKNOWN
+    return min(LONGEST, max(SHORTEST, 60.0 / (limit * share)))
+
+
+@dataclass(slots=True)
+class _Meant:
+    """Whom the log names. ``leaving`` are looked at first."""
+
+    leaving: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    logged_out: set[str] = field(default_factory=set)
+    groups: set[str] = field(default_factory=set)
+
+    def add(self, event: LogEvent) -> None:
+        if event.type in LOGGED_OUT:
+            self.logged_out.update(event.people)
+        elif event.type in LEAVING:
+            self.leaving.update(event.people)
+        elif event.people:
+            self.changed.update(event.people)
+        else:
+            self.groups.update(event.groups)
+
+
+class OrgLog:
+    """The rounds of the duty ``okta-log`` for the org of ``client``. ``share`` of its rate limit at most."""
+
+    def __init__(
+        self,
+        database: Database,
+        writer: Writer,
+        client: OktaClient,
+        *,
+        share: float = 0.5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.org = urlsplit(client.url).netloc
+        self._database = database
+        self._writer = writer
+        self._client = client
+        self._reader = OrgReader(client, clock)
+        self._share = share
+        self._clock = clock
+        self._ours: dict[str, float] = {}  # when we read whom last
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=DUTY)
+
+    def __call__(self, lease: Lease) -> float:
+        """One round. Raises what kept it from its end; then nothing of the log counts as read."""
+        began = self._clock()
+        place, read = self._place()
+        known = self._known()
+        if place is None:
+            self._look_at(
+                lease, known.keys()
+            )  # before the first reading of a log nothing is known of anybody
+        meant, last = _Meant(), LogPage((), "", None)
+        for page in read_log(self._client, place or "", min(read or began, began) - OVERLAP):
+            for event in page.events:
+                meant.add(event)
+            last = page
+            began = self._clock() if page.events else began
+        self._follow(lease, meant, known)
+        wait = interval(last.limit, self._share)
+        self._keep_place(lease, last.following, began, wait)
+        self._look_again(lease)
+        return wait
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _follow(self, lease: Lease, meant: _Meant, known: dict[str, Person]) -> None:
+        self._look_at(lease, meant.leaving & known.keys())
+        moved = {one.id for one in known.values() if meant.groups.intersection(one.groups)}
+        self._look_at(lease, (moved | meant.changed & known.keys()) - meant.leaving)
+        if meant.groups:
+            self._ours.clear()  # a group was renamed: its new name says not who has it
+        out = sorted(meant.logged_out & known.keys())
+        if out:
+            self._write(lease, [], lambda connection, _: end_sessions(connection, out))
+
+    def _look_again(self, lease: Lease) -> None:
+        """Some of those whom somebody else kept, the latest first, or who were not read for long."""
+        before = self._clock() - AGAIN
+        due = [
+            one
+            for one in self._known().values()
+            if self._ours.get(one.id) != one.read or one.read < before
+        ]
+        due.sort(key=lambda one: one.read, reverse=True)
+        self._look_at(lease, [one.id for one in due[:EACH_ROUND]])
+
+    def _look_at(self, lease: Lease, ids: Iterable[str]) -> None:
+        """Read people and keep all that could be read; then raise what some could not be read for."""
+        wanted = sorted(ids)
+        found: list[Person] = []
+        failed: list[OstiaryError] = []
+        for result in self._pool.map(self._read, wanted):
+            if isinstance(result, Person):
+                found.append(result)
+            else:
+                failed.append(result)
+        if found:
+            self._keep(lease, found)
+        if failed:
+            raise failed[0]
+
+    def _read(self, person_id: str) -> Person | OstiaryError:
+        try:
+            return self._reader.person(person_id)
+        except OstiaryError as error:
+            return error
+
+    def _keep(self, lease: Lease, found: Sequence[Person]) -> None:
+        def work(connection: Connection, ledger: Ledger) -> None:
+            for person in found:
+                keep_read(connection, ledger, person)
+
+        self._write(lease, self._project_ids(), work)
+        self._ours |= {person.id: person.read for person in found}
+
+    def _write(
+        self, lease: Lease, project_ids: Sequence[str], work: Callable[[Connection, Ledger], None]
+    ) -> None:
+        lease.hold()  # a long reading may have used up what was left
+
+        def fenced(connection: Connection, ledger: Ledger) -> None:
+            lease.fence(connection)
+            work(connection, ledger)
+
+        self._writer.write(project_ids, fenced)
+
+    def _project_ids(self) -> Sequence[str]:
+        with translated("cannot list projects"), self._database.reading() as connection:
+            return list(connection.scalars(select(projects.c.id)))
+
+    def _known(self) -> dict[str, Person]:
+        with translated("cannot list people"), self._database.reading() as connection:
+            listed = people.every(connection)
+        return {one.id: one for one in listed if not one.id.startswith(MACHINE)}
+
+    def _place(self) -> tuple[str | None, float]:
+        with translated("cannot see how far the log was read"), self._database.reading() as found:
+            row = found.execute(
+                select(cursors.c.next, cursors.c.read).where(cursors.c.org == self.org)
+            ).one_or_none()
+        return (row.next, row.read) if row else (None, 0.0)
+
+    def _keep_place(self, lease: Lease, following: str, read: float, wait: float) -> None:
+        values = {"next": following, "read": read, "interval": wait}
+
+        def work(connection: Connection, _: Ledger) -> None:
+            changed = connection.execute(
+                update(cursors).where(cursors.c.org == self.org).values(**values)
+            )
+            if not changed.rowcount:
+                connection.execute(insert(cursors).values(org=self.org, **values))
+
+        self._write(lease, [], work)
