@@ -2,11 +2,12 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
 
-from ostiary.doors.servers.control import people, projects
+from ostiary.doors.servers.control import local_users, people, projects, rules, tokens
 from ostiary.doors.servers.control.chain import Head, Row, faults
 from ostiary.doors.servers.control.tables import METADATA, audit, certificates, chains
 from ostiary.doors.servers.control.writer import Writer
@@ -58,7 +59,7 @@ class StorageSuite:
 
             def work(connection, ledger):
                 people.keep(connection, ledger, person)
-                return projects.local_user(connection, ledger, project.id, person.id)
+                return local_users.of(connection, ledger, project.id, person.id)
 
             return writer.write([project.id], work)
 
@@ -86,17 +87,15 @@ class StorageSuite:
         assert list(faults(rows)) == []
 
     def test_one_token_used_by_many_at_once_lets_one_in(self, writer, project):
-        token = writer.write(
+        _, token = writer.write(
             [project.id],
-            lambda connection, ledger: projects.make_token(
-                connection, ledger, project, uses=1, seconds=60
-            ),
+            lambda connection, ledger: tokens.make(connection, ledger, project, uses=1, seconds=60),
         )
         with ThreadPoolExecutor(16) as pool:
             uses = list(
                 pool.map(
                     lambda _: writer.write(
-                        [project.id], lambda c, ledger: projects.use_token(c, ledger, token)
+                        [project.id], lambda c, ledger: tokens.use(c, ledger, token)
                     ),
                     range(40),
                 )
@@ -105,25 +104,19 @@ class StorageSuite:
 
     def test_a_revoked_or_expired_token_lets_nobody_in(self, database, writer, project):
         def make(connection, ledger):
-            return projects.make_token(connection, ledger, project, uses=5, seconds=-1)
+            return tokens.make(
+                connection, replace(ledger, now=NOW - 120), project, uses=5, seconds=60
+            )
 
-        expired = writer.write([project.id], make)
-        assert (
-            writer.write([project.id], lambda c, ledger: projects.use_token(c, ledger, expired))
-            is None
-        )
-        token = writer.write(
+        _, expired = writer.write([project.id], make)
+        assert writer.write([project.id], lambda c, ledger: tokens.use(c, ledger, expired)) is None
+        _, token = writer.write(
             [project.id],
-            lambda c, ledger: projects.make_token(c, ledger, project, uses=5, seconds=60),
+            lambda c, ledger: tokens.make(c, ledger, project, uses=5, seconds=60),
         )
-        _, token_id = writer.write(
-            [project.id], lambda c, ledger: projects.use_token(c, ledger, token)
-        )
-        writer.write([project.id], lambda c, ledger: projects.revoke_token(c, ledger, token_id))
-        assert (
-            writer.write([project.id], lambda c, ledger: projects.use_token(c, ledger, token))
-            is None
-        )
+        _, token_id = writer.write([project.id], lambda c, ledger: tokens.use(c, ledger, token))
+        writer.write([project.id], lambda c, ledger: tokens.revoke(c, ledger, project, token_id))
+        assert writer.write([project.id], lambda c, ledger: tokens.use(c, ledger, token)) is None
         assert token not in dump(database)
 
     def test_what_fails_in_a_batch_fails_alone(self, database, writer, project):
@@ -171,11 +164,11 @@ class StorageSuite:
             Rule("group:sre", login=True, servers=(("role", "web"),)),
             Rule("user:a@b", login=True, until=NOW),
         )
-        writer.write([project.id], lambda c, ledger: projects.set_rules(c, ledger, project, wanted))
+        writer.write([project.id], lambda c, ledger: rules.put(c, ledger, project, wanted))
         with database.reading() as connection:
-            assert set(projects.rules(connection, project.id)) == set(wanted)
+            assert set(rules.of_project(connection, project.id)) == set(wanted)
             assert projects.by_name(connection, "prod").generation == 2
-        writer.write([project.id], lambda c, ledger: projects.set_rules(c, ledger, project, wanted))
+        writer.write([project.id], lambda c, ledger: rules.put(c, ledger, project, wanted))
         with database.reading() as connection:
             assert projects.by_name(connection, "prod").generation == 2, "nothing changed"
 

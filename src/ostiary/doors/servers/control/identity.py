@@ -24,13 +24,18 @@ KEYS_SECONDS = 30  # least time between two readings of the keys: tokens with st
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the token says. ``methods`` is ``amr`` (pwd, otp, mfa, …), ``strength`` is ``acr``."""
+    """What the token says. ``methods`` is ``amr`` (pwd, otp, mfa, …), ``strength`` is ``acr``.
+
+    ``groups`` is None where the token has no claim of that name; ``expires`` in seconds since the epoch.
+    """
 
     person_id: str
     login: str
     signed_in: float
     methods: tuple[str, ...]
     strength: str
+    groups: tuple[str, ...] | None = None
+    expires: float = 0.0
 
 
 class TokenVerifier:
@@ -78,7 +83,7 @@ class TokenVerifier:
         person, login = claims.get("sub"), claims.get("preferred_username") or claims.get("email")
         if not isinstance(person, str) or not person or not isinstance(login, str) or not login:
             raise _refused("it names nobody")
-        methods = claims.get("amr")
+        methods, groups = claims.get("amr"), claims.get("groups")
         signed_in = claims.get("auth_time", issued)
         return Identity(
             person,
@@ -86,6 +91,8 @@ class TokenVerifier:
             float(signed_in) if _number(signed_in) else float(issued),
             tuple(map(str, methods)) if isinstance(methods, list) else (),
             str(claims.get("acr", "")),
+            tuple(map(str, groups)) if isinstance(groups, list) else None,
+            float(expires),
         )
 
     def _key(self, kid: str) -> Any:

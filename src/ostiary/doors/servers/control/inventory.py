@@ -15,14 +15,14 @@ from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import servers
 from ostiary.doors.servers.control.writer import Ledger
-from ostiary.doors.servers.wire.host import Enroll, Enrolled, HostReport
-from ostiary.errors import Conflict, Denied, NotFound, UsageError
+from ostiary.doors.servers.wire.host import Enroll, Enrolled
+from ostiary.errors import Conflict, NotFound, UsageError
 
 HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
-FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
+ACTIVE, QUARANTINED, RETIRED = "active", "quarantined", "retired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,22 @@ class Server:
     applied: int
 
 
-def enroll(connection: Connection, ledger: Ledger, asked: Enroll, host_key: str) -> Enrolled:
-    """Take a token's use and keep the server. ``host_key`` is proven and in one form. Denied for a token that is no good.
+def enroll(
+    connection: Connection,
+    ledger: Ledger,
+    asked: Enroll,
+    host_key: str,
+    *,
+    project_id: str,
+    by: str,
+    cloud: str | None = None,
+) -> Enrolled:
+    """Keep a new server of a project. ``host_key`` is proven and in one form; ``by`` says what let it in.
 
-    A host key is one server: a second enrollment with it, or under a name that is taken, is a Conflict.
+    A host key is one server, and so is a cloud instance: a second enrollment with it, or under a name that is taken, is
+    a Conflict.
     """
     _check(asked)
-    taken = projects.use_token(connection, ledger, asked.token)
-    if taken is None:
-        raise Denied(
-            f"cannot enroll {asked.name}",
-            why="the enrollment token is unknown, used up, expired or revoked",
-            fix="make another with: ostiary servers token create",
-            code="bad-token",
-        )
-    project_id, token_id = taken
     project = projects.by_id(connection, project_id)
     server_id = new_id("srv")
     row = {
@@ -77,6 +78,8 @@ def enroll(connection: Connection, ledger: Ledger, asked: Enroll, host_key: str)
         "last_seen": ledger.now,
         "clock_offset": 0.0,
         "applied": 0,
+        "machine": asked.machine[:64],
+        "cloud": cloud,
     }
     try:
         connection.execute(insert(servers).values(**row))
@@ -87,7 +90,9 @@ def enroll(connection: Connection, ledger: Ledger, asked: Enroll, host_key: str)
             fix=f"retire the other first: ostiary servers retire {asked.name}",
             code="enrolled",
         ) from taken_already
-    told = {"server": server_id, "name": asked.name, "address": asked.address, "token": token_id}
+    if asked.bastion:
+        projects.changed(connection, project_id)  # there is somebody more to let pass
+    told = {"server": server_id, "name": asked.name, "address": asked.address, "by": by}
     ledger.append(project_id, "server.enrolled", {**told, "host_key": host_key})
     return Enrolled(server_id, project.name)
 
@@ -111,11 +116,16 @@ def _check(asked: Enroll) -> None:
         raise UsageError("cannot enroll this host", why="\n".join(problems), code="bad-request")
 
 
+def known(connection: Connection, server_id: str) -> Server | None:
+    row = connection.execute(select(servers).where(servers.c.id == server_id)).one_or_none()
+    return of_row(row) if row else None
+
+
 def by_id(connection: Connection, server_id: str) -> Server:
     row = connection.execute(select(servers).where(servers.c.id == server_id)).one_or_none()
     if row is None:
         raise NotFound(f"no server has the id {server_id[:40]!r}", code="no-server")
-    return _server(row)
+    return of_row(row)
 
 
 def find(connection: Connection, name: str) -> tuple[Server, ...]:
@@ -123,43 +133,41 @@ def find(connection: Connection, name: str) -> tuple[Server, ...]:
     query = select(servers).where(
         (servers.c.name == name) | (servers.c.id == name), servers.c.state == "active"
     )
-    return tuple(_server(row) for row in connection.execute(query))
+    return tuple(of_row(row) for row in connection.execute(query))
 
 
 def every(connection: Connection, project_id: str | None = None) -> tuple[Server, ...]:
     query = select(servers).order_by(servers.c.name)
     if project_id is not None:
         query = query.where(servers.c.project_id == project_id)
-    return tuple(_server(row) for row in connection.execute(query))
-
-
-def seen(connection: Connection, ledger: Ledger, server: Server, report: HostReport) -> None:
-    """Write down what a host says of itself; a clock too far off is a row of the audit."""
-    offset = report.time - ledger.now
-    connection.execute(
-        update(servers)
-        .where(servers.c.id == server.id)
-        .values(last_seen=ledger.now, clock_offset=offset, applied=report.generation)
-    )
-    if abs(offset) > FARTHEST_CLOCK >= abs(server.clock_offset):
-        body = {"server": server.id, "seconds": round(offset, 1)}
-        ledger.append(server.project_id, "server.clock", body)
-    for problem in report.problems[:20]:
-        body = {"server": server.id, "problem": problem[:500]}
-        ledger.append(server.project_id, "server.problem", body)
+    return tuple(of_row(row) for row in connection.execute(query))
 
 
 def retire(connection: Connection, ledger: Ledger, server: Server) -> None:
     """The server is gone: nobody gets a certificate for it, and its name is free again."""
+    if server.state == RETIRED:
+        return
     connection.execute(
         update(servers)
         .where(servers.c.id == server.id)
         .values(state="retired", name=f"{server.name}~{server.id}", host_key=f"retired {server.id}")
     )
+    projects.changed(connection, server.project_id)
     ledger.append(server.project_id, "server.retired", {"server": server.id, "name": server.name})
 
 
-def _server(row: Any) -> Server:
+def release(connection: Connection, ledger: Ledger, server: Server) -> None:
+    """Out of quarantine: who looked at it says that the one machine is the server. The others must be enrolled anew."""
+    connection.execute(
+        update(servers)
+        .where(servers.c.id == server.id, servers.c.state == QUARANTINED)
+        .values(state=ACTIVE, machine="", boots="[]")
+    )
+    projects.changed(connection, server.project_id)
+    ledger.append(server.project_id, "server.released", {"server": server.id, "name": server.name})
+
+
+def of_row(row: Any) -> Server:
     return Server(
         row.id,
         row.project_id,

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ostiary.doors.servers.control.projects import changed
-from ostiary.doors.servers.control.secret import new_token, token_hash
-from ostiary.doors.servers.control.tables import local_users, people, projects, sessions
+from ostiary.doors.servers.control.tables import entitlements, local_users, people, sessions
 from ostiary.doors.servers.control.writer import Ledger
-
-SESSION_SECONDS = 12 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,8 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
     if not person.active:
         connection.execute(delete(sessions).where(sessions.c.person_id == person.id))
     body = {"person": person.id, "login": person.login, "active": person.active}
-    for project_id in connection.scalars(select(projects.c.id)):
+    was = tuple(json.loads(before.groups)) if before else ()
+    for project_id in _concerned(connection, person, {*was, *person.groups}):
         changed(connection, project_id)
         known = connection.scalar(
             select(local_users.c.uid).where(
@@ -58,38 +57,22 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
             ledger.append(project_id, "person.changed", {**body, "groups": sorted(person.groups)})
 
 
+def _concerned(connection: Connection, person: Person, groups: AbstractSet[str]) -> Sequence[str]:
+    """The projects that have a rule for the person or one of the groups."""
+    table = entitlements
+    subjects = {person.login, f"user:{person.login}", *(f"group:{name}" for name in groups)}
+    query = select(table.c.project_id).distinct().where(table.c.subject.in_(sorted(subjects)))
+    return connection.scalars(query.order_by(table.c.project_id)).all()
+
+
 def get(connection: Connection, person_id: str) -> Person | None:
     row = connection.execute(select(people).where(people.c.id == person_id)).one_or_none()
-    return _person(row) if row else None
+    return of_row(row) if row else None
 
 
 def every(connection: Connection) -> Sequence[Person]:
-    return [_person(row) for row in connection.execute(select(people))]
+    return [of_row(row) for row in connection.execute(select(people))]
 
 
-def begin_session(connection: Connection, ledger: Ledger, person: Person, device: str) -> str:
-    """A new session's token; the only time that it is seen."""
-    token = new_token("session")
-    connection.execute(
-        insert(sessions).values(
-            hash=token_hash(token),
-            person_id=person.id,
-            device=device[:128],
-            expires=ledger.now + SESSION_SECONDS,
-        )
-    )
-    return token
-
-
-def of_session(connection: Connection, token: str, now: float) -> tuple[Person, str] | None:
-    """Whose session a token is and on which device, None when there is none, or no more."""
-    row = connection.execute(
-        select(people, sessions.c.device)
-        .join(sessions, sessions.c.person_id == people.c.id)
-        .where(sessions.c.hash == token_hash(token), sessions.c.expires > now)
-    ).one_or_none()
-    return (_person(row), row.device) if row and row.active else None
-
-
-def _person(row: Any) -> Person:
+def of_row(row: Any) -> Person:
     return Person(row.id, row.login, tuple(json.loads(row.groups)), row.active, row.read)

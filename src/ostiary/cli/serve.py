@@ -1,0 +1,90 @@
+"""``ostiary serve``: one process of the control plane of the server door."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostiary import term
+from ostiary.errors import UsageError
+
+if TYPE_CHECKING:
+    from ostiary.plan.wrap import Wrap
+
+CREDENTIAL = "ostiary-kek"
+
+
+@click.command()
+@click.option(
+    "--database",
+    envvar="OSTIARY_DATABASE",
+    required=True,
+    metavar="URL",
+    help="sqlite:///FILE or postgresql://HOST/NAME; a password belongs into PGPASSFILE.",
+)
+@click.option("--listen", default="127.0.0.1:8443", metavar="ADDRESS:PORT", help="[127.0.0.1:8443]")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM; without, only loopback.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM.")
+@click.option("--url", default="", metavar="URL", help="Public URL [that of --listen].")
+@click.option("--issuer", required=True, metavar="URL", help="The Okta org, or its server.")
+@click.option("--client-id", required=True, metavar="ID", help="The native OIDC app.")
+@click.option("--admin-group", required=True, metavar="NAME", help="Okta group that administers.")
+@click.option(
+    "--state-dir",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of this process, not of the database.",
+)
+@click.option(
+    "--kek-file",
+    type=click.Path(path_type=Path),
+    help="Key-encryption key [the systemd credential ostiary-kek, else STATE-DIR/kek].",
+)
+@click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
+def serve(
+    *,
+    database: str,
+    listen: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    url: str,
+    issuer: str,
+    client_id: str,
+    admin_group: str,
+    state_dir: Path,
+    kek_file: Path | None,
+    no_migrate: bool,
+) -> None:
+    """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
+    from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
+
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("cannot serve TLS", why="--tls-cert and --tls-key go together")
+    scheme = "https" if tls_cert else "http"
+    settings = control.ServeSettings(
+        database=database,
+        listen=listen,
+        url=(url or f"{scheme}://{listen}").rstrip("/"),
+        issuer=issuer.rstrip("/"),
+        client_id=client_id,
+        admin_group=admin_group,
+        state_dir=state_dir,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        migrate=not no_migrate,
+    )
+    control.log_to_stderr()
+    built = control.services(settings, _wrap(kek_file, state_dir))
+    term.say(f"ostiary: serving {settings.url}")
+    control.run(settings, built)
+
+
+def _wrap(kek_file: Path | None, state_dir: Path) -> Wrap:
+    from ostiary.plan.wrap import LocalKeyWrap  # noqa: PLC0415
+
+    if kek_file is None and (credentials := os.environ.get("CREDENTIALS_DIRECTORY")):
+        kek_file = Path(credentials) / CREDENTIAL
+    return LocalKeyWrap(kek_file or state_dir / "kek")

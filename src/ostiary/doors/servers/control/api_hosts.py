@@ -1,0 +1,112 @@
+"""What hosts ask: ``wire/host.py``."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ostiary.doors.servers.control import (
+    host_certificate,
+    host_proof,
+    inventory,
+    projects,
+    reports,
+    tokens,
+)
+from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.endpoint import HOST, NOBODY, Call, Endpoint, Wait
+from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.writer import Ledger
+from ostiary.doors.servers.wire.host import Challenge, Enroll, Enrolled, HostReport, HostState
+from ostiary.errors import NotFound
+
+LONGEST_WAIT = 25.0
+
+
+def challenge(services: Services, _: Call) -> Challenge:
+    now = services.clock()
+    return Challenge(services.challenges.make(now), now)
+
+
+def enroll(services: Services, call: Call) -> Enrolled:
+    """By token, and with the proof of the host key that is enrolled. The host certificate is made at once."""
+    asked: Enroll = call.message
+    key = call.host.key
+    if call.host.server_id or not _is(asked.host_key, key.text()):
+        raise host_proof.refused("it is not by the key that is to be enrolled, or names a server")
+    with translated("cannot enroll"), services.database.reading() as connection:
+        project_id = tokens.project_of(connection, asked.token)
+        if project_id is None:
+            raise tokens.refused(asked.name)
+        view = services.views.of(connection, projects.by_id(connection, project_id))
+    signer = host_certificate.signer(services.authorities, view)
+
+    def work(connection: Connection, ledger: Ledger) -> Enrolled:
+        taken = tokens.use(connection, ledger, asked.token)
+        if taken is None:
+            raise tokens.refused(asked.name)
+        enrolled = inventory.enroll(
+            connection, ledger, asked, key.text(), project_id=project_id, by=f"token {taken[1]}"
+        )
+        server = inventory.by_id(connection, enrolled.server_id)
+        host_certificate.renew(connection, ledger, server, signer)
+        return enrolled
+
+    return services.writer.write([project_id], work)
+
+
+def state(services: Services, call: Call) -> HostState | Wait:
+    server = _server(services, call)
+    asked = _number(call.query.get("generation", "0"))
+    host_certificate.renew_if_due(services, server)
+    found = services.states.of(server.id)
+    seen = services.states.seen(server.id)
+    if not found.generation <= asked <= seen:
+        return found
+    seconds = min(float(_number(call.query.get("wait", "0"))), LONGEST_WAIT)
+    return Wait(server.project_id, seen, seconds)
+
+
+def report(services: Services, call: Call) -> None:
+    server = _server(services, call)
+    told: HostReport = call.message
+    services.writer.write(
+        [server.project_id],
+        lambda connection, ledger: reports.take(connection, ledger, server.id, told),
+    )
+
+
+def retire(services: Services, call: Call) -> None:
+    server = _server(services, call)
+    services.writer.write(
+        [server.project_id],
+        lambda connection, ledger: inventory.retire(connection, ledger, server),
+    )
+
+
+def _server(services: Services, call: Call) -> Server:
+    if not call.host.server_id:
+        raise host_proof.refused("it names no server")
+    with translated("cannot look up the server"), services.database.reading() as connection:
+        found = inventory.known(connection, call.host.server_id)
+    if found is None:
+        raise NotFound("no server has this id", code="no-server")
+    return found
+
+
+def _is(told: str, key: str) -> bool:
+    return " ".join(told.split()[:2]) == key
+
+
+def _number(text: str) -> int:
+    """Digits, at most 18; anything else is 0."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0  # noqa: PLR2004
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/v1/hosts/challenge", challenge, NOBODY),
+    Endpoint("POST", "/v1/hosts/enroll", enroll, HOST, Enroll),
+    Endpoint("GET", "/v1/hosts/state", state, HOST),
+    Endpoint("POST", "/v1/hosts/report", report, HOST, HostReport),
+    Endpoint("POST", "/v1/hosts/retire", retire, HOST),
+)

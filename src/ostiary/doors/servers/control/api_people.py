@@ -1,0 +1,127 @@
+"""What people and machines ask: ``wire/person.py``."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import Connection, insert, select
+
+from ostiary.doors.servers.control import authenticate, inventory, people, projects, sessions
+from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
+from ostiary.doors.servers.control.identity import MOST_AGE, Identity
+from ostiary.doors.servers.control.issue import entry
+from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.tables import challenges
+from ostiary.doors.servers.control.writer import Ledger
+from ostiary.doors.servers.wire.person import (
+    CertificateRequest,
+    Issued,
+    Servers,
+    Session,
+    SignIn,
+    SignInSettings,
+)
+from ostiary.errors import Denied
+from ostiary.model.server_access import login_for
+
+
+def settings(services: Services, _: Call) -> SignInSettings:
+    return services.sign_in
+
+
+def sign_in(services: Services, call: Call) -> Session:
+    """A session for an ID token, which is good for one."""
+    asked: SignIn = call.message
+    identity = services.verifier.verify(asked.id_token)
+    person = _person(services, identity)
+    mark = hashlib.sha256(asked.id_token.encode()).hexdigest()
+    with translated("cannot sign in"), services.database.reading() as connection:
+        project_ids = [one.id for one in projects.every(connection)]
+
+    def work(connection: Connection, ledger: Ledger) -> Session:
+        _use(connection, ledger, mark)
+        people.keep(connection, ledger, person)
+        device = ""
+        if asked.device_key:
+            device = sessions.register(connection, ledger, person, asked.device, asked.device_key)
+        token = sessions.begin(
+            connection,
+            ledger,
+            person,
+            device=device,
+            signed_in=identity.signed_in,
+            strength=identity.strength,
+            methods=identity.methods,
+        )
+        expires = ledger.now + sessions.SECONDS
+        return Session(token, expires, login_for(person.login), person.login, device)
+
+    return services.writer.write(project_ids, work)
+
+
+def _person(services: Services, identity: Identity) -> Person:
+    if identity.login.startswith("machine:") or not identity.login.isprintable():
+        why = "machines have names like this, and sign in by another way"
+        raise Denied(f"cannot sign in {identity.login[:80]!r}", why=why, code="bad-login")
+    groups = identity.groups
+    if groups is None and services.groups_of is not None:
+        groups = services.groups_of.groups(identity.person_id)
+    return Person(
+        identity.person_id, identity.login, groups or (), active=True, read=services.clock()
+    )
+
+
+def _use(connection: Connection, ledger: Ledger, mark: str) -> None:
+    table = challenges
+    if connection.scalar(select(table.c.challenge).where(table.c.challenge == mark)):
+        raise Denied(
+            "cannot sign in with this ID token",
+            why="it was used already",
+            fix="run: ostiary login",
+            code="invalid-token",
+        )
+    connection.execute(insert(table).values(challenge=mark, expires=ledger.now + 2 * MOST_AGE))
+
+
+def servers(services: Services, call: Call) -> Servers:
+    """The servers that the caller may enter, and the bastions on the way there."""
+    now, person = services.clock(), call.who.person
+    found = []
+    with translated("cannot list servers"), services.database.reading() as connection:
+        for project in projects.every(connection):
+            view = services.views.of(connection, project)
+            held = [
+                one
+                for one in inventory.every(connection, project.id)
+                if one.state == inventory.ACTIVE
+            ]
+            ways = {one.name: view.access(person, one, now) for one in held}
+            hops = {one.bastion for one in held if one.bastion and ways[one.name].login}
+            found += [
+                entry(view, one, ways[one.name], may_hop=one.name in hops)
+                for one in held
+                if ways[one.name].login or one.name in hops
+            ]
+    return Servers(tuple(found))
+
+
+def certificate(services: Services, call: Call) -> Issued:
+    authenticate.device(call.who, call, services.clock())
+    asked: CertificateRequest = call.message
+    return services.issuer.issue(call.who, asked, call.address)
+
+
+def sign_out(services: Services, call: Call) -> None:
+    session = call.who.session
+    services.writer.write([], lambda connection, _: sessions.end(connection, session))
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v1/sign-in", settings, NOBODY),
+    Endpoint("POST", "/v1/sign-in", sign_in, NOBODY, SignIn),
+    Endpoint("GET", "/v1/servers", servers),
+    Endpoint("POST", "/v1/certificates", certificate, takes=CertificateRequest),
+    Endpoint("POST", "/v1/sign-out", sign_out),
+)

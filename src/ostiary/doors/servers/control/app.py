@@ -1,0 +1,189 @@
+"""The HTTP API: bounded bodies, who asks, how often; then a plain function in a thread, and its answer or refusal.
+
+Nothing that a client sends makes a 5xx: those are for a database that is away (503 with Retry-After) and our own faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio.to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ostiary.doors.servers.control import api_hosts, api_people, api_projects, api_status
+from ostiary.doors.servers.control.authenticate import authenticated
+from ostiary.doors.servers.control.endpoint import Call, Endpoint, Wait
+from ostiary.doors.servers.control.limits import Limits
+from ostiary.doors.servers.control.news import News
+from ostiary.doors.servers.control.refusal import (
+    RETRIED,
+    RETRY_SECONDS,
+    TooLarge,
+    invalid,
+    refusal_of,
+    status_of,
+)
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.person import Refusal
+from ostiary.errors import OstiaryError, Throttled, UsageError
+
+LOG = logging.getLogger("ostiary.control")
+THREADS = 32
+MOST_WAITING = 2000  # requests that wait for a thread; more are told to come again
+BODY_SECONDS = 20.0  # to send a body in
+BY_ADDRESS = (200.0, 2000.0)  # a second, and at once: a whole fleet may be behind one address
+BY_SESSION = (50.0, 500.0)
+
+
+class Api:
+    """The application's state in one event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._threads = anyio.CapacityLimiter(THREADS)
+        self._news = News(services.database)
+        self._by_address = Limits(*BY_ADDRESS, time.monotonic)
+        self._by_session = Limits(*BY_SESSION, time.monotonic)
+
+    @contextlib.asynccontextmanager
+    async def life(self, _: Starlette) -> AsyncIterator[None]:
+        news = asyncio.create_task(self._news.run())
+        try:
+            yield
+        finally:
+            news.cancel()
+
+    def route(self, endpoint: Endpoint) -> Route:
+        async def answer(request: Request) -> Response:
+            try:
+                return await self._answer(endpoint, request)
+            except OstiaryError as error:
+                return refused(error)
+            except ClientDisconnect:
+                return Response(status_code=400)
+
+        return Route(endpoint.path, answer, methods=[endpoint.method])
+
+    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        self._by_address.take(address)
+        if self._threads.statistics().tasks_waiting > MOST_WAITING:
+            why = f"{MOST_WAITING} requests wait already"
+            raise Throttled("cannot answer now", why=why, code="busy")
+        call = Call(
+            method=request.method,
+            target=_target(request),
+            address=address,
+            path=request.path_params,
+            query=dict(request.query_params),
+            headers=request.headers,
+            body=await _body(request),
+        )
+        call, found = await self._in_thread(self._work, endpoint, call)
+        if isinstance(found, Wait):
+            found = await self._held(endpoint, call, found)
+        if isinstance(found, Wait):
+            return Response(status_code=304)
+        if found is None:
+            return Response(status_code=204)
+        return Response(encode(found), media_type="application/json")
+
+    async def _held(self, endpoint: Endpoint, call: Call, wait: Wait) -> Any:
+        """Ask again with every news of the project, until there is an answer or the time is up."""
+        deadline = time.monotonic() + wait.seconds
+        while await self._news.wait(
+            wait.project_id, wait.generation, max(0.0, deadline - time.monotonic())
+        ):
+            found = await self._in_thread(endpoint.answer, self._services, call)
+            if not isinstance(found, Wait):
+                return found
+            wait = found
+        return wait
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._threads)
+
+    def _work(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
+        call = authenticated(self._services, endpoint, call)
+        if call.caller is not None:
+            self._by_session.take(call.caller.session)
+        if endpoint.takes is not None:
+            call = replace(call, message=_decoded(endpoint.takes, call.body))
+        return call, endpoint.answer(self._services, call)
+
+
+def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
+    """The application, with the endpoints of other rooms in ``more``."""
+    api = Api(services)
+    endpoints = (
+        *api_hosts.ENDPOINTS,
+        *api_people.ENDPOINTS,
+        *api_projects.ENDPOINTS,
+        *api_status.ENDPOINTS,
+        *more,
+    )
+    return Starlette(
+        routes=[api.route(one) for one in endpoints],
+        lifespan=api.life,
+        exception_handlers={HTTPException: _http_error, Exception: _our_fault},
+    )
+
+
+def refused(error: OstiaryError) -> Response:
+    status = status_of(error)
+    headers = {"retry-after": str(RETRY_SECONDS)} if status in RETRIED else {}
+    if status in RETRIED:
+        LOG.warning("%s [%s]", error, error.code)
+    return Response(encode(refusal_of(error)), status, headers, "application/json")
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    what = Refusal("no-endpoint", f"{error.status_code} {error.detail}")
+    return Response(encode(what), error.status_code, media_type="application/json")
+
+
+async def _our_fault(request: Request, error: Exception) -> Response:
+    LOG.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
+    what = Refusal("defect", f"this is a defect of ostiary: {type(error).__name__}")
+    return Response(encode(what), 500, media_type="application/json")
+
+
+def _target(request: Request) -> str:
+    query = request.scope["query_string"].decode("latin-1")
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.partition(b"?")[0].decode("latin-1")
+    return f"{path}?{query}" if query else path
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, refused as soon as it is larger than any message may be."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise TooLarge("cannot take this body", why=f"it is over {MOST_BYTES} bytes")
+                parts.append(part)
+    except TimeoutError as error:
+        raise UsageError("cannot wait longer for the body", code="slow-body") from error
+    return b"".join(parts)
+
+
+def _decoded(kind: type[Any], body: bytes) -> Any:
+    try:
+        return decode(kind, body)
+    except InvalidMessage as error:
+        raise invalid(error) from error

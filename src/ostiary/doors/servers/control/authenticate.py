@@ -1,0 +1,95 @@
+"""Who a request is from: a person or machine by the token of a session, a host by its key."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import replace
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ostiary.doors.servers.control import host_proof, inventory, sessions
+from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.endpoint import HOST, PERSON, Call, Endpoint
+from ostiary.doors.servers.control.host_proof import Proof
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.sessions import Caller
+from ostiary.doors.servers.wire.host import HEADER
+from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
+from ostiary.errors import Denied
+from ostiary.pki import ssh_key
+
+DEVICE_SKEW = 60.0  # seconds that a device's clock may be off
+
+
+def authenticated(services: Services, endpoint: Endpoint, call: Call) -> Call:
+    """The call with who made it. Denied when they did not prove it."""
+    if endpoint.who == PERSON:
+        return replace(call, caller=person(services, call))
+    if endpoint.who == HOST:
+        return replace(call, proof=host(services, call))
+    return call
+
+
+def person(services: Services, call: Call) -> Caller:
+    scheme, _, token = call.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise _not_signed_in("no session came with the request")
+    with translated("cannot look up the session"), services.database.reading() as connection:
+        caller = sessions.find(connection, token.strip(), services.clock())
+    if caller is None:
+        raise _not_signed_in("the session has ended, or there is none")
+    return caller
+
+
+def host(services: Services, call: Call) -> Proof:
+    """The proof of the server that it names, with the key that was enrolled; its challenge is used up."""
+    now = services.clock()
+    asked = (call.method, call.target, call.body)
+    proof = host_proof.check(services.challenges, call.headers.get(HEADER, ""), asked, now)
+    if proof.server_id:
+        with translated("cannot look up the server"), services.database.reading() as connection:
+            server = inventory.known(connection, proof.server_id)
+        if server is None or server.host_key != proof.key.text():
+            raise host_proof.refused("no server of this id has the key that signed")
+        if server.state == inventory.RETIRED:
+            raise host_proof.refused("the server is retired")
+    services.writer.write(
+        [], lambda connection, ledger: host_proof.use(connection, ledger, proof.challenge)
+    )
+    return proof
+
+
+def device(caller: Caller, call: Call, now: float) -> None:
+    """Denied unless the session's device signed this very request. A session without device needs no proof."""
+    if not caller.device:
+        return
+    time, _, signature = call.headers.get(DEVICE_HEADER, "").partition(" ")
+    if not time.isascii() or not time.replace(".", "", 1).isdigit():
+        raise _no_device("it is not: Ostiary-Device: TIME SIGNATURE")
+    if abs(now - float(time)) > DEVICE_SKEW:
+        raise _no_device(f"it was signed {now - float(time):+.0f} s from now")
+    digest = hashlib.sha256(call.body).hexdigest()
+    path = call.target.partition("?")[0]
+    message = f"{DEVICE_NAMESPACE}\n{call.method}\n{path}\n{time}\n{digest}".encode()
+    key = ssh_key.loaded(ssh_key.parse(caller.device_key))
+    assert isinstance(key, Ed25519PublicKey), "sessions.register takes no other"
+    try:
+        key.verify(base64.b64decode(signature, validate=True), message)
+    except (InvalidSignature, binascii.Error, ValueError) as error:
+        raise _no_device("the device of the session did not sign it") from error
+
+
+def _not_signed_in(why: str) -> Denied:
+    return Denied("cannot answer this", why=why, fix="run: ostiary login", code="no-session")
+
+
+def _no_device(why: str) -> Denied:
+    return Denied(
+        "cannot take this for a request of the session's device",
+        why=why,
+        fix="run: ostiary login",
+        code="bad-device-proof",
+    )

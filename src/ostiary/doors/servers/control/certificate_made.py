@@ -1,0 +1,140 @@
+"""The SSH certificate of one connection: what the rules permit, judged, signed, verified. No I/O but the signer's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.secret import new_serial
+from ostiary.doors.servers.wire.person import HOP
+from ostiary.errors import UsageError
+from ostiary.model.server_access import ServerAccess
+from ostiary.pki import ssh_certificate, validators
+from ostiary.pki.judgement import Request, first_refusal
+from ostiary.pki.signer import Signer
+from ostiary.pki.ssh_certificate import Certificate
+from ostiary.pki.ssh_key import PublicKey
+from ostiary.pki.ssh_option import (
+    FORCE_COMMAND,
+    SOURCE_ADDRESS,
+    Option,
+    Options,
+    flag,
+    ordered,
+    valued,
+)
+
+LIFE = 180  # seconds from the beginning of the validity to its end
+BEFORE = 60  # of them lie in the past, for hosts whose clock is behind
+DOMAIN = "ostiary"
+_JUDGES = validators.for_user([DOMAIN])
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One connection to ``server``; ``access`` is to ``target``, which for a hop lies behind it."""
+
+    key: PublicKey
+    person: str
+    device: str
+    project: str
+    login: str
+    server: Server
+    target: Server
+    access: ServerAccess
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A certificate that must not leave before it was written down; ``told`` is what the audit says of it."""
+
+    text: str
+    serial: int
+    valid_before: int
+    told: Mapping[str, Any]
+
+
+def make(wanted: Wanted, signer: Signer, now: int) -> Made:
+    """UsageError with the judge's name as ``code`` when our rules forbid such a certificate."""
+    serial = new_serial()
+    scope = f"{wanted.server.id}.hop" if wanted.purpose == HOP else wanted.server.id
+    unsigned = Certificate(
+        key=wanted.key,
+        key_id=f"{_ascii(wanted.person)} {serial}",
+        principals=(f"{wanted.login}@{scope}",),
+        serial=serial,
+        valid_after=now - BEFORE,
+        valid_before=now - BEFORE + LIFE,
+        critical_options=ordered(_critical(wanted)),
+        extensions=ordered((*_permits(wanted), *_said(wanted))),
+    )
+    refusal = first_refusal(_JUDGES, Request(unsigned, scope, now))
+    if refusal is not None:
+        raise UsageError(
+            "cannot issue such a certificate", why=refusal.why, code=f"bad-{refusal.code}"
+        )
+    signed = ssh_certificate.sign(unsigned, signer)
+    return Made(ssh_certificate.to_text(signed), serial, signed.valid_before, _told(signed, wanted))
+
+
+def _permits(wanted: Wanted) -> Options:
+    access = wanted.access
+    if wanted.purpose == HOP:
+        return (flag("permit-port-forwarding"),)
+    given = {
+        "permit-pty": not access.sftp_only,
+        "permit-port-forwarding": bool(access.forward),
+        "permit-agent-forwarding": access.agent_forwarding,
+        "permit-X11-forwarding": access.x11,
+    }
+    return tuple(flag(name) for name, permitted in given.items() if permitted)
+
+
+def _critical(wanted: Wanted) -> list[Option]:
+    """The source address of a rule is that of the person: behind a bastion it binds the hop, not what follows it."""
+    access, options = wanted.access, []
+    if access.source_address and (wanted.purpose == HOP or not wanted.server.bastion):
+        options.append(valued(SOURCE_ADDRESS, ",".join(access.source_address)))
+    if wanted.purpose == HOP:
+        return options
+    command = "internal-sftp" if access.sftp_only else access.force_command
+    if command:
+        options.append(valued(FORCE_COMMAND, command))
+    return options
+
+
+def _said(wanted: Wanted) -> Options:
+    """Who, from where, for what: sshd ignores extensions that it does not know, logs and auditors read them."""
+    values = {
+        "person": _ascii(wanted.person),
+        "device": wanted.device,
+        "project": wanted.project,
+        "purpose": wanted.purpose,
+    }
+    return tuple(valued(f"{name}@{DOMAIN}", value) for name, value in values.items() if value)
+
+
+def _ascii(text: str) -> str:
+    """For sshd's log, which shows other characters as escapes anyway."""
+    return _UNPRINTABLE.sub("?", text)[:320]
+
+
+def _told(signed: Certificate, wanted: Wanted) -> Mapping[str, Any]:
+    return {
+        "serial": str(signed.serial),
+        "purpose": wanted.purpose,
+        "principal": signed.principals[0],
+        "key": wanted.key.fingerprint,
+        "valid_after": signed.valid_after,
+        "valid_before": signed.valid_before,
+        "options": [
+            name if not data else f"{name}={data[4:].decode(errors='replace')}"
+            for name, data in (*signed.critical_options, *signed.extensions)
+        ],
+        "behind": wanted.target.id if wanted.purpose == HOP else "",
+    }

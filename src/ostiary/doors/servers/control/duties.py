@@ -1,0 +1,70 @@
+"""What a process does beside answering: each duty in a thread of its own, again and again until the end.
+
+A duty that only one process should do at a time takes its lease itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ostiary.errors import OstiaryError
+
+LOG = logging.getLogger("ostiary.duties")
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """``work`` every ``seconds``; ``at_end`` once more when the process ends. What it raises is logged, and it goes on."""
+
+    name: str
+    seconds: Callable[[], float]
+    work: Callable[[], None]
+    at_end: bool = False
+
+
+class Duties:
+    """Runs duties from now on."""
+
+    def __init__(self, duties: Sequence[Duty]) -> None:
+        self._stop = threading.Event()
+        self._failed: dict[str, str] = {}
+        self._threads = [
+            threading.Thread(target=self._run, args=(one,), name=one.name, daemon=True)
+            for one in duties
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def problems(self) -> tuple[str, ...]:
+        """What failed last in each duty, for the status."""
+        return tuple(f"{name}: {why}" for name, why in sorted(self._failed.items()))
+
+    def close(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, duty: Duty) -> None:
+        while not self._stop.is_set():
+            self._once(duty)
+            self._stop.wait(duty.seconds())
+        if duty.at_end:
+            self._once(duty)
+
+    def _once(self, duty: Duty) -> None:
+        try:
+            duty.work()
+        except OstiaryError as error:
+            self._note(duty, str(error))
+        except Exception as defect:  # noqa: BLE001 - whatever it is, the other rounds are still to be done
+            self._note(duty, f"this is a defect of ostiary: {type(defect).__name__}: {defect}")
+        else:
+            self._failed.pop(duty.name, None)
+
+    def _note(self, duty: Duty, why: str) -> None:
+        if self._failed.get(duty.name) != why:
+            LOG.warning("%s: %s", duty.name, why)
+        self._failed[duty.name] = why

@@ -1,0 +1,71 @@
+"""One request of the API, and the function that answers it: what ``app.py`` makes routes of.
+
+A room of its own gives a list of these to ``app.build``; it needs nothing else of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ostiary.doors.servers.control.host_proof import Proof
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.sessions import Caller
+
+NOBODY, PERSON, HOST = "nobody", "person", "host"  # who must have proven who they are
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request whose proof was checked: ``caller`` of a PERSON's, ``proof`` of a HOST's.
+
+    ``target`` is the path with its query, ``message`` what ``Endpoint.takes`` decoded, ``address`` the client's.
+    """
+
+    method: str
+    target: str
+    address: str
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    message: Any = None
+    caller: Caller | None = None
+    proof: Proof | None = None
+
+    @property
+    def who(self) -> Caller:
+        """The caller of an endpoint for PERSON."""
+        assert self.caller is not None, "app.py has authenticated"
+        return self.caller
+
+    @property
+    def host(self) -> Proof:
+        """The proof of an endpoint for HOST."""
+        assert self.proof is not None, "app.py has authenticated"
+        return self.proof
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No news yet: the request is held until ``project_id`` moves on from ``generation``, or ``seconds`` have passed."""
+
+    project_id: str
+    generation: int
+    seconds: float
+
+
+# A message to answer with (200), None (204), or Wait (asked again after news; 304 in the end).
+Answer = Callable[[Services, Call], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """``path`` as Starlette writes it (``/v1/projects/{name}``); ``takes`` is the message that the body must be."""
+
+    method: str
+    path: str
+    answer: Answer
+    who: str = PERSON
+    takes: type[Any] | None = None

@@ -1,0 +1,239 @@
+"""Issuing: one certificate, for one person, one server, one connection; released only when its audit row is durable.
+
+Validate, sign and verify outside any lock; then one row through the process's writer; only then the certificate leaves.
+When the commit failed, or nobody knows, the certificate is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ostiary.doors.servers.control import certificate_made, inventory, local_users, projects
+from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
+from ostiary.doors.servers.control.certificate_made import Made, Wanted
+from ostiary.doors.servers.control.database import Database, translated
+from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.local_users import Local
+from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.sessions import Caller
+from ostiary.doors.servers.control.step_up import check_sign_in
+from ostiary.doors.servers.control.tables import certificates
+from ostiary.doors.servers.control.view import View, Views
+from ostiary.doors.servers.control.writer import Writer
+from ostiary.doors.servers.wire.person import (
+    HOP,
+    LOGIN,
+    CertificateRequest,
+    Issued,
+    ServerEntry,
+)
+from ostiary.errors import Denied, NotFound, UsageError
+from ostiary.model.server_access import ServerAccess
+from ostiary.pki import ssh_key
+
+STALE = 300.0  # seconds after which what Okta said of somebody is no longer taken for true
+
+
+class Freshness(Protocol):
+    """``read_at`` is when the org's news were last read to their end, 0 for never."""
+
+    def read_at(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What somebody asks for, found and permitted: ``access`` is to ``target``, which for a hop lies behind ``server``."""
+
+    view: View
+    server: Server
+    target: Server
+    access: ServerAccess
+
+
+class Issuer:
+    """Issues for all sessions of this process."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        writer: Writer,
+        authorities: Authorities,
+        views: Views,
+        clock: Callable[[], float],
+        freshness: Freshness,
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._authorities = authorities
+        self._views = views
+        self._clock = clock
+        self._freshness = freshness
+
+    def issue(self, caller: Caller, asked: CertificateRequest, source: str) -> Issued:
+        """The certificate that was asked for, after its audit row is durable. ``source`` is the client's address.
+
+        Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for.
+        """
+        now = self._clock()
+        self._is_fresh(caller.person, now)
+        with translated("cannot issue a certificate"), self._database.reading() as connection:
+            way = find_way(connection, self._views, caller.person, asked, now)
+        check_sign_in(caller, way.view.project, now)
+        local = self._local(way.view, caller.person)
+        authority = signing(way.view.authorities, USER)
+        wanted = Wanted(
+            key=ssh_key.parse(asked.public_key),
+            person=caller.person.login,
+            device=caller.device,
+            project=way.view.project.name,
+            login=local.login,
+            server=way.server,
+            target=way.target,
+            access=way.access,
+            purpose=asked.purpose,
+        )
+        made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
+        self._write_down(caller, way, authority, made, source)
+        return Issued(
+            certificate=made.text,
+            login=local.login,
+            server=entry(way.view, way.server, way.access)
+            if asked.purpose == LOGIN
+            else entry(way.view, way.server, ServerAccess(), may_hop=True),
+            host_authorities=way.view.trusted_hosts,
+            serial=str(made.serial),
+        )
+
+    def _is_fresh(self, person: Person, now: float) -> None:
+        age = now - max(person.read, self._freshness.read_at())
+        if age > STALE:
+            raise Denied(
+                "cannot issue a certificate",
+                why=f"what Okta says of {person.login} was last read {age:.0f} s ago",
+                fix="run: ostiary login",
+                code="stale",
+            )
+
+    def _local(self, view: View, person: Person) -> Local:
+        known = view.locals.get(person.id)
+        if known is not None:
+            return known
+        return self._writer.write(
+            [view.project.id],
+            lambda connection, ledger: local_users.of(
+                connection, ledger, view.project.id, person.id
+            ),
+        )
+
+    def _write_down(
+        self, caller: Caller, way: Way, authority: Authority, made: Made, source: str
+    ) -> None:
+        body = {
+            **made.told,
+            "person": caller.person.id,
+            "person_login": caller.person.login,
+            "device": caller.device,
+            "signed_in": caller.signed_in,
+            "server": way.server.id,
+            "server_name": way.server.name,
+            "authority": authority.id,
+            "source": source,
+            "because": list(way.access.because),
+        }
+        row: Mapping[str, Any] = {
+            "serial": made.serial,
+            "project_id": way.view.project.id,
+            "server_id": way.server.id,
+            "person_id": caller.person.id,
+            "expires": float(made.valid_before),
+            "met": "",
+        }
+        project_id = way.view.project.id
+        self._writer.write(
+            [project_id],
+            lambda _, ledger: ledger.insert(
+                certificates,
+                {**row, "number": ledger.append(project_id, "certificate.issued", body)},
+            ),
+        )
+
+
+def find_way(
+    connection: Any, views: Views, person: Person, asked: CertificateRequest, now: float
+) -> Way:
+    """Where the request leads, among the servers that the person may enter. Nobody learns whether others exist."""
+    if asked.purpose not in (LOGIN, HOP) or (asked.purpose == HOP) != bool(asked.forward_to):
+        raise UsageError(
+            "cannot issue such a certificate",
+            why="its purpose is login, or hop with the server behind in forward_to",
+            code="bad-request",
+        )
+    name = asked.forward_to or asked.server
+    ways = []
+    for target in inventory.find(connection, name):
+        view = views.of(connection, projects.by_id(connection, target.project_id))
+        access = view.access(person, target, now)
+        if access.login and asked.project in ("", view.project.name):
+            ways.append(Way(view, target, target, access))
+    if not ways:
+        raise _not_entitled(person, name)
+    if len(ways) > 1:
+        names = ", ".join(sorted(one.view.project.name for one in ways))
+        raise UsageError(
+            f"cannot tell which server {name} is meant",
+            why=f"one is in each of {names}",
+            fix=f"name the project, or its id: {ways[0].server.id}",
+            code="ambiguous",
+        )
+    return _through(connection, ways[0], asked) if asked.purpose == HOP else ways[0]
+
+
+def _through(connection: Any, way: Way, asked: CertificateRequest) -> Way:
+    for bastion in inventory.find(connection, asked.server):
+        same = bastion.project_id == way.target.project_id
+        if same and bastion.name == way.target.bastion:
+            return Way(way.view, bastion, way.target, way.access)
+    raise Denied(
+        f"cannot hop through {asked.server[:80]} to {way.target.name}",
+        why=f"it is reached through {way.target.bastion}"
+        if way.target.bastion
+        else "it has no bastion",
+        fix=f"run: ostiary ssh {way.target.name}",
+        code="not-entitled",
+    )
+
+
+def _not_entitled(person: Person, name: str) -> NotFound:
+    return NotFound(
+        f"{person.login} may enter no server named {name[:80]!r}",
+        why="there is none, or no rule of its project lets you in",
+        fix="see yours with: ostiary servers list; ask an owner of the project for login",
+        code="no-server",
+    )
+
+
+def entry(
+    view: View, server: Server, access: ServerAccess, *, may_hop: bool = False
+) -> ServerEntry:
+    """A server as people see it."""
+    rights = {
+        "login": access.login,
+        "admin": access.admin,
+        "forward": bool(access.forward),
+        "sftp": access.sftp_only,
+        "hop": may_hop,
+    }
+    return ServerEntry(
+        server_id=server.id,
+        name=server.name,
+        project=view.project.name,
+        address=server.address,
+        port=server.port,
+        bastion=server.bastion,
+        labels=dict(server.labels),
+        last_seen=server.last_seen,
+        may=tuple(name for name, given in rights.items() if given),
+    )

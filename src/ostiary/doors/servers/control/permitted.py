@@ -1,0 +1,59 @@
+"""Who may administer what: members of the admin group everything, owners of a project that project.
+
+What somebody may not see is answered as if it did not exist.
+"""
+
+from __future__ import annotations
+
+from ostiary.doors.servers.control import inventory, projects
+from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.projects import Project
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.sessions import Caller
+from ostiary.errors import Denied, NotFound
+
+
+def is_admin(services: Services, caller: Caller) -> bool:
+    named = services.admin_group
+    return bool(named) and not caller.is_machine and named in caller.person.groups
+
+
+def is_owner(services: Services, caller: Caller, project: Project) -> bool:
+    """Of a project: administrators of everything are too."""
+    if is_admin(services, caller):
+        return True
+    owned = set(project.settings.owners).intersection(caller.person.groups)
+    return bool(owned) and not caller.is_machine
+
+
+def admin(services: Services, caller: Caller) -> None:
+    """Denied for everybody else."""
+    if not is_admin(services, caller):
+        raise Denied(
+            "cannot do this",
+            why=f"{caller.person.login} is not in the Okta group {services.admin_group}",
+            fix="ask an administrator of the control plane",
+            code="not-permitted",
+        )
+
+
+def project(services: Services, caller: Caller, name: str) -> Project:
+    """The project of this name, for its owners. NotFound for everybody else."""
+    with translated("cannot read the project"), services.database.reading() as connection:
+        found = projects.by_name(connection, name)
+    if not is_owner(services, caller, found):
+        raise projects.absent(name)
+    return found
+
+
+def server(services: Services, caller: Caller, server_id: str) -> Server:
+    """The server of this id, for the owners of its project. NotFound for everybody else."""
+    absent = NotFound(f"no server has the id {server_id[:40]!r}", code="no-server")
+    with translated("cannot read the server"), services.database.reading() as connection:
+        found = inventory.known(connection, server_id)
+        if found is None:
+            raise absent
+        if not is_owner(services, caller, projects.by_id(connection, found.project_id)):
+            raise absent
+    return found

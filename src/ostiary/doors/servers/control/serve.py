@@ -1,0 +1,186 @@
+"""One process of the control plane: put together, served, and ended in good order."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+
+from ostiary.doors.servers.control import app, keys
+from ostiary.doors.servers.control.authorities import Authorities, OpensKms
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.duties import Duties, Duty
+from ostiary.doors.servers.control.endpoint import Endpoint
+from ostiary.doors.servers.control.host_proof import Challenges
+from ostiary.doors.servers.control.host_state import HostStates
+from ostiary.doors.servers.control.identity import TokenVerifier
+from ostiary.doors.servers.control.issue import Freshness, Issuer
+from ostiary.doors.servers.control.services import ReadsPeople, Services
+from ostiary.doors.servers.control.tables import METADATA
+from ostiary.doors.servers.control.view import Views
+from ostiary.doors.servers.control.writer import Writer
+from ostiary.doors.servers.wire.person import SignInSettings
+from ostiary.errors import Unreachable, UsageError
+from ostiary.plan.wrap import Wrap
+
+SCOPES = ("openid", "profile", "email", "groups", "offline_access")
+KEYS_SECONDS = 10.0  # longest wait for the org's published keys
+GRACE_SECONDS = 10  # for what is under way when the process is told to end
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """``listen`` is HOST:PORT; without ``tls_cert`` and ``tls_key`` only loopback is listened on."""
+
+    database: str
+    listen: str
+    url: str
+    issuer: str
+    client_id: str
+    admin_group: str
+    state_dir: Path
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    scopes: tuple[str, ...] = SCOPES
+    migrate: bool = True
+
+
+class NeverRead:
+    """The freshness of an org whose news nobody reads: only what a sign-in said counts."""
+
+    def read_at(self) -> float:
+        return 0.0
+
+
+def services(
+    settings: ServeSettings,
+    wrap: Wrap,
+    *,
+    open_kms: OpensKms | None = None,
+    http: httpx2.Client | None = None,
+    clock: Callable[[], float] = time.time,
+    freshness: Freshness | None = None,
+    groups_of: ReadsPeople | None = None,
+) -> Services:
+    """Open the database and build what the answers need. ``http`` reaches the org's issuer."""
+    database = Database(settings.database)
+    if settings.migrate:
+        METADATA.create_all(database.engine)
+    writer = Writer(database, clock)
+    authorities = Authorities(wrap, open_kms)
+    views = Views()
+    read_at = freshness or NeverRead()
+    return Services(
+        database=database,
+        writer=writer,
+        authorities=authorities,
+        views=views,
+        issuer=Issuer(
+            database=database,
+            writer=writer,
+            authorities=authorities,
+            views=views,
+            clock=clock,
+            freshness=read_at,
+        ),
+        states=HostStates(database, writer, views, clock),
+        challenges=Challenges(keys.shared(database, wrap, "challenges")),
+        verifier=TokenVerifier(
+            settings.issuer,
+            settings.client_id,
+            lambda: read_keys(http or httpx2.Client(timeout=KEYS_SECONDS), settings.issuer),
+            clock,
+        ),
+        sign_in=SignInSettings(settings.issuer, settings.client_id, settings.scopes),
+        freshness=read_at,
+        admin_group=settings.admin_group,
+        url=settings.url,
+        clock=clock,
+        groups_of=groups_of,
+    )
+
+
+def read_keys(http: httpx2.Client, issuer: str) -> Mapping[str, Any]:
+    """The JWK set that the issuer's discovery document names. Source: OpenID Connect Discovery 1.0, 4."""
+    what = f"cannot read the keys of {issuer}"
+    fix = "see that the control plane reaches the org, and that --issuer is what it calls itself"
+    try:
+        found = http.get(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+        described = found.raise_for_status().json()
+        listed: Mapping[str, Any] = http.get(described["jwks_uri"]).raise_for_status().json()
+    except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
+        why = str(error) or type(error).__name__
+        raise Unreachable(what, why=why, fix=fix, code="issuer") from error
+    if described.get("issuer") != issuer:
+        why = f"its document is of the issuer {str(described.get('issuer'))[:80]!r}"
+        raise Unreachable(what, why=why, fix=fix, code="issuer")
+    return listed
+
+
+def run(
+    settings: ServeSettings,
+    built: Services,
+    more: Sequence[Endpoint] = (),
+    duties: Sequence[Duty] = (),
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way and close."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
+    running = Duties(duties)
+    try:
+        server(settings, app.build(built, more)).run()
+    finally:
+        running.close()
+        built.writer.close()
+        built.database.close()
+
+
+def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
+    """UsageError for plain HTTP elsewhere than on loopback."""
+    host, _, port = settings.listen.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or not host:
+        raise UsageError(f"cannot listen on {settings.listen}", why="it is not ADDRESS:PORT")
+    if settings.tls_cert is None and not _is_loopback(host):
+        raise UsageError(
+            f"cannot listen on {settings.listen}",
+            why="without TLS only loopback is listened on",
+            fix="add --tls-cert and --tls-key",
+        )
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=host,
+            port=int(port),
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            h11_max_incomplete_event_size=32 * 1024,
+            limit_concurrency=10_000,
+            backlog=4096,
+        )
+    )
+
+
+def log_to_stderr() -> None:
+    """One line per event; never a body, a header or a query."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level="WARNING")
+    logging.getLogger("ostiary").setLevel("INFO")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,104 @@
+"""What a process remembers of a project: all that decides who may enter what, as of one generation.
+
+Whatever a host should know of makes the generation grow; so what was read for one generation is good until the next,
+and a request costs one small query.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from ostiary.doors.servers.control import (
+    authorities,
+    inventory,
+    local_users,
+    people,
+    rules,
+)
+from ostiary.doors.servers.control.authorities import Authority
+from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.local_users import Local
+from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.projects import Project
+from ostiary.model.server_access import Rule, ServerAccess, decide
+
+
+@dataclass(frozen=True)
+class View:
+    """``people`` are the active ones that some rule names; ``behind`` the servers reached through one, by its name."""
+
+    project: Project
+    rules: tuple[Rule, ...]
+    authorities: tuple[Authority, ...]
+    people: tuple[Person, ...]
+    locals: Mapping[str, Local]
+    behind: Mapping[str, tuple[Server, ...]]
+    _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
+        default_factory=dict
+    )
+
+    def access(self, person: Person, server: Server, now: float) -> ServerAccess:
+        return decide(self.rules, person.login, person.groups, server.labels, now)
+
+    def entitled(self, server: Server, now: float) -> tuple[tuple[Person, ServerAccess], ...]:
+        """Everybody who may enter a server, and what they may there. One decision for all servers of the same labels.
+
+        It holds until a rule ends, and then the generation grows too.
+        """
+        labels = tuple(sorted(server.labels.items()))
+        if labels not in self._decided:
+            decided = ((one, self.access(one, server, now)) for one in self.people)
+            self._decided[labels] = tuple((one, access) for one, access in decided if access.login)
+        return self._decided[labels]
+
+    @cached_property
+    def trusted_hosts(self) -> tuple[str, ...]:
+        """The authorities that sign the project's host certificates."""
+        return authorities.trusted(self.authorities, authorities.HOST)
+
+
+class Views:
+    """The latest view of each project. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._views: dict[str, View] = {}
+        self._lock = threading.Lock()
+
+    def of(self, connection: Connection, project: Project) -> View:
+        """The view of a project that was read just now."""
+        known = self._views.get(project.id)
+        if known is not None and known.project.generation == project.generation:
+            return known
+        with self._lock:
+            known = self._views.get(project.id)
+            if known is None or known.project.generation < project.generation:
+                known = self._views[project.id] = _read(connection, project)
+            return known
+
+
+def _read(connection: Connection, project: Project) -> View:
+    """The generation was read before: what changes meanwhile is newer than it says, and read again with the next."""
+    held = rules.of_project(connection, project.id)
+    subjects = {rule.subject for rule in held}
+    behind: dict[str, tuple[Server, ...]] = {}
+    for server in inventory.every(connection, project.id):
+        if server.bastion and server.state == inventory.ACTIVE:
+            behind[server.bastion] = (*behind.get(server.bastion, ()), server)
+    return View(
+        project,
+        held,
+        authorities.of_project(connection, project.id),
+        tuple(one for one in people.every(connection) if one.active and _named(one, subjects)),
+        local_users.of_project(connection, project.id),
+        behind,
+    )
+
+
+def _named(person: Person, subjects: set[str]) -> bool:
+    own = {person.login, f"user:{person.login}", *(f"group:{name}" for name in person.groups)}
+    return not subjects.isdisjoint(own)

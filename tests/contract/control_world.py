@@ -1,0 +1,285 @@
+"""A control plane as it is served, and the others: an issuer of ID tokens, people, administrators, hosts.
+
+Nothing here is of the product but the control plane itself: the issuer signs real tokens with its own keys, a host signs
+with its own SSH key, and everybody speaks HTTP.
+"""
+
+import hashlib
+import http.client
+import json
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwk, jwt
+
+from ostiary.doors.servers.control import app, sshsig
+from ostiary.doors.servers.control import serve as control
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.wire.host import (
+    Challenge,
+    Enroll,
+    Enrolled,
+    HostReport,
+    HostState,
+)
+from ostiary.doors.servers.wire.message import decode, encode
+from ostiary.doors.servers.wire.person import (
+    CertificateRequest,
+    Issued,
+    Refusal,
+    Session,
+    SignIn,
+)
+from ostiary.pki import ssh_key
+from ostiary.pki.signer import LocalSigner
+from ostiary.plan.wrap import LocalKeyWrap
+
+CLIENT_ID = "0oaservers"
+ADMINS = "ostiary-admins"
+
+
+class Issuer:
+    """Publishes a key over HTTP and signs ID tokens with it, as the Okta org does."""
+
+    def __init__(self):
+        self.key = jwk.RSAKey.generate_key(2048, {"kid": "k1", "alg": "RS256", "use": "sig"})
+        world = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                keys = {"keys": [world.key.as_dict(private=False)]}
+                found = {
+                    "/.well-known/openid-configuration": {
+                        "issuer": world.url,
+                        "jwks_uri": f"{world.url}/keys",
+                    },
+                    "/keys": keys,
+                }[self.path]
+                body = json.dumps(found).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def token(self, login, groups=(), **claims):
+        """An ID token; ``claims`` change or add, None takes away."""
+        now = int(time.time())
+        said = {
+            "iss": self.url,
+            "aud": CLIENT_ID,
+            "sub": f"00u{hashlib.sha256(login.encode()).hexdigest()[:17]}",
+            "preferred_username": login,
+            "iat": now,
+            "exp": now + 3600,
+            "auth_time": now,
+            "amr": ["pwd", "mfa"],
+            "jti": f"ID.{time.monotonic_ns()}",
+            "groups": list(groups),
+            **claims,
+        }
+        said = {name: value for name, value in said.items() if value is not None}
+        return jwt.encode({"alg": "RS256", "kid": "k1"}, said, self.key)
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@dataclass
+class Refused(Exception):
+    """What the control plane said no with."""
+
+    status: int
+    refusal: Refusal
+
+    @property
+    def code(self):
+        return self.refusal.code
+
+
+class Client:
+    """One keep-alive connection of somebody; ``token`` of a session, or none."""
+
+    def __init__(self, url, token=""):
+        parts = urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
+        self.token = token
+        self.session = None
+        self.device = None
+
+    def raw(self, method, path, body=b"", headers=None):
+        """Status, headers, body."""
+        self._connection.request(method, path, body, headers or {})
+        answer = self._connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+    def call(self, method, path, message=None, kind=None, headers=None):
+        body = encode(message) if message is not None else b""
+        sent = dict(headers or {})
+        if self.token:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if self.device is not None and path == "/v1/certificates":
+            sent.setdefault("Ostiary-Device", self.proof(method, path, body))
+        status, _, answer = self.raw(method, path, body, sent)
+        if status in (204, 304):
+            return None
+        if status != 200:
+            raise Refused(status, decode(Refusal, answer))
+        return decode(kind, answer) if kind else answer
+
+    def proof(self, method, path, body, when=None):
+        import base64  # noqa: PLC0415
+
+        when = when or str(int(time.time()))
+        digest = hashlib.sha256(body).hexdigest()
+        text = f"ostiary-device@v1\n{method}\n{path}\n{when}\n{digest}"
+        return f"{when} {base64.b64encode(self.device.sign(text.encode())).decode()}"
+
+    def certificate(self, server, purpose="login", forward_to="", project="", key=None):
+        key = key or Ed25519PrivateKey.generate()
+        public = ssh_key.of(key.public_key()).text()
+        asked = CertificateRequest(server, public, purpose, forward_to, project)
+        return self.call("POST", "/v1/certificates", asked, Issued)
+
+    def close(self):
+        self._connection.close()
+
+
+class Host:
+    """A server, by its host key."""
+
+    def __init__(self, url, key=None):
+        self.key = key or Ed25519PrivateKey.generate()
+        self.signer = LocalSigner(self.key)
+        self.public = self.signer.public_key.text()
+        self.client = Client(url)
+        self.id = "-"
+
+    def challenge(self):
+        return self.client.call("POST", "/v1/hosts/challenge", kind=Challenge).challenge
+
+    def header(self, method, path, body=b"", challenge=None, server_id=None):
+        challenge = challenge or self.challenge()
+        digest = hashlib.sha256(body).hexdigest()
+        text = f"{method}\n{path}\n{challenge}\n{digest}".encode()
+        signature = sshsig.sign(self.signer, "ostiary-host@v1", text)
+        return f"{server_id or self.id} {challenge} {signature}"
+
+    def call(self, method, path, message=None, kind=None, **proof):
+        body = encode(message) if message is not None else b""
+        headers = {"Ostiary-Host": self.header(method, path, body, **proof)}
+        return self.client.call(method, path, message, kind, headers)
+
+    def enroll(self, token, name, labels=None, bastion="", address="192.0.2.10", **more):
+        asked = Enroll(
+            token, name, address, 22, self.public, {"os": "debian"}, labels or {}, bastion, **more
+        )
+        enrolled = self.call("POST", "/v1/hosts/enroll", asked, Enrolled)
+        self.id = enrolled.server_id
+        return enrolled
+
+    def state(self, generation=0, wait=0):
+        path = f"/v1/hosts/state?generation={generation}&wait={wait}"
+        return self.call("GET", path, kind=HostState)
+
+    def report(self, generation=0, **more):
+        told = {"trusted": (), "time": time.time(), **more}
+        self.call("POST", "/v1/hosts/report", HostReport(generation=generation, **told))
+
+
+class ControlWorld:
+    """``ostiary serve`` in a thread of this process, on a port of its own."""
+
+    def __init__(self, database, folder, clock=time.time, more=(), **services):
+        self.issuer = Issuer()
+        self.settings = control.ServeSettings(
+            database=database,
+            listen="127.0.0.1:0",
+            url="https://control.example",
+            issuer=self.issuer.url,
+            client_id=CLIENT_ID,
+            admin_group=ADMINS,
+            state_dir=folder,
+        )
+        self._http = httpx2.Client()
+        wrap = LocalKeyWrap(folder / "kek")
+        self.services = control.services(
+            self.settings, wrap, http=self._http, clock=clock, **services
+        )
+        self._server = control.server(self.settings, app.build(self.services, more))
+        self._thread = threading.Thread(target=self._server.run)
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the control plane did not start"
+            time.sleep(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self._clients = []
+
+    def client(self, token=""):
+        client = Client(self.url, token)
+        self._clients.append(client)
+        return client
+
+    def person(self, login, groups=(), *, device=False, **claims):
+        """Somebody who has signed in."""
+        client = self.client()
+        key = Ed25519PrivateKey.generate() if device else None
+        public = ssh_key.of(key.public_key()).text() if device else ""
+        asked = SignIn(self.issuer.token(login, groups, **claims), "laptop", public)
+        client.session = client.call("POST", "/v1/sign-in", asked, Session)
+        client.token = client.session.token
+        client.device = key
+        return client
+
+    def admin(self):
+        return self.person("admin@acme.example", [ADMINS])
+
+    def host(self, key=None):
+        host = Host(self.url, key)
+        self._clients.append(host.client)
+        return host
+
+    def project(self, name="prod", rules=(), settings=None, uid_start=60001, gid_start=63001):
+        """A project with these rules, made by an administrator."""
+        by = self.admin()
+        made = by.call(
+            "POST", "/v1/projects", admin.NewProject(name, uid_start, gid_start), admin.Project
+        )
+        wanted = admin.ProjectWanted(made.generation, settings or admin.Settings(), tuple(rules))
+        return by.call("PUT", f"/v1/projects/{name}", wanted, admin.Project)
+
+    def token(self, project="prod", uses=1, seconds=600.0):
+        """An enrollment token."""
+        path = f"/v1/projects/{project}/tokens"
+        return self.admin().call("POST", path, admin.NewToken(uses, seconds), admin.MadeToken).token
+
+    def server(self, name, project="prod", **more):
+        """A host that is enrolled."""
+        host = self.host()
+        host.enroll(self.token(project), name, **more)
+        return host
+
+    def close(self):
+        self._server.should_exit = True
+        self._thread.join()
+        for client in self._clients:
+            client.close()
+        self.services.writer.close()
+        self.services.database.close()
+        self._http.close()
+        self.issuer.close()
