@@ -182,8 +182,7 @@ class Aws:
         while True:
             page = self.call(service, operation, account=account, **params, **more)
             yield page
-            token = "Marker" if "IsTruncated" in page else "NextToken"
-            following = page.get(token) if page.get("IsTruncated", True) else None
+            token, following = _following(page)
             if not following:
                 return
             if following in seen or len(seen) >= MOST_PAGES:
@@ -258,6 +257,14 @@ class Aws:
             **params,
         )
         return credentials_from(answer["Credentials"])
+
+
+def _following(page: Mapping[str, Any]) -> tuple[str, Any]:
+    """How the next page is asked for: the parameter and its value. IAM has markers, KMS its own, the others tokens."""
+    if "Truncated" in page:
+        return "Marker", page["Truncated"] and page.get("NextMarker")
+    token = "Marker" if "IsTruncated" in page else "NextToken"
+    return token, page.get(token) if page.get("IsTruncated", True) else None
 
 
 def _not_root(identity: CallerIdentity) -> CallerIdentity:

@@ -1,0 +1,227 @@
+"""The key of a project in KMS: made once, its policy kept, nobody but the control plane's role signs, and nobody deletes it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from aws_world import MANAGEMENT, SHARED, small_organization
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from ostiary.aws.credentials import credentials_from
+from ostiary.aws.kms_key import open_key
+from ostiary.aws.project_key import ProjectKeyKind, wanted_key
+from ostiary.aws.session import Aws
+from ostiary.errors import Conflict, Denied, StalePlan, Unreachable
+from ostiary.plan.plan import make_plan
+from ostiary.plan.resource import Owner
+
+REGION = "us-east-1"
+ROLE = f"arn:aws:iam::{MANAGEMENT}:role/OstiaryControl"
+ALIAS = "alias/ostiary/prod"
+RIGHTS = {"Effect": "Allow", "Action": ["kms:*"], "Resource": "*"}
+
+
+@pytest.fixture
+def site(monkeypatch):
+    site = small_organization(monkeypatch)
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{MANAGEMENT}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    asked = {"RoleName": "OstiaryControl", "AssumeRolePolicyDocument": document}
+    site.aws.call("iam", "create_role", repeatable=True, **asked)
+    return site
+
+
+@pytest.fixture
+def kind(site):
+    return ProjectKeyKind("acme", site.aws, REGION)
+
+
+@pytest.fixture
+def wanted():
+    return wanted_key(MANAGEMENT, REGION, "prod", signer=ROLE)
+
+
+@pytest.fixture
+def role(site):
+    """Calls KMS in the control plane's role, whose own policies allow everything of KMS."""
+    document = json.dumps({"Version": "2012-10-17", "Statement": [RIGHTS]})
+    asked = {"RoleName": "OstiaryControl", "PolicyName": "all", "PolicyDocument": document}
+    site.aws.call("iam", "put_role_policy", repeatable=True, **asked)
+    asked = {"RoleArn": ROLE, "RoleSessionName": "serve"}
+    acting = credentials_from(site.aws.call("sts", "assume_role", **asked)["Credentials"])
+    aws = Aws(clients=SHARED)
+
+    class Acting:
+        def call(self, service, operation, /, **params):
+            return aws.call(service, operation, credentials=acting, **params)
+
+    return Acting()
+
+
+def keys(site):
+    return [one["KeyArn"] for one in site.aws.call("kms", "list_keys")["Keys"]]
+
+
+def actions(kind, *desired):
+    plan = make_plan(desired, [kind], {kind.name: [MANAGEMENT]}, estate="acme", workers=1)
+    return [change.action for change in plan.changes]
+
+
+def make(kind, wanted):
+    return kind.create(wanted.key, dict(wanted.wanted))
+
+
+def policy(site, arn):
+    text = site.aws.call("kms", "get_key_policy", KeyId=arn, PolicyName="default")["Policy"]
+    return json.loads(text)["Statement"]
+
+
+def test_it_is_planned_made_and_then_there_is_nothing_to_do(site, kind, wanted):
+    assert actions(kind, wanted) == ["create"]
+    assert keys(site) == []
+    found = make(kind, wanted)
+    assert actions(kind, wanted) == []
+    assert keys(site) == [found.ids["arn"]]
+    assert found.owner is Owner.OURS
+    assert kind.read(MANAGEMENT, {}).found == (found,)
+    assert open_key(site.aws, ALIAS).arn == found.ids["arn"]
+
+
+@pytest.mark.parametrize("spec", ["ECC_NIST_P256", "RSA_2048"])
+def test_only_the_control_planes_role_signs_and_does_nothing_else(site, kind, role, spec):
+    found = make(kind, wanted_key(MANAGEMENT, REGION, "prod", signer=ROLE, spec=spec))
+    arn = found.ids["arn"]
+    sign = {"KeyId": arn, "Message": b"x", "repeatable": True}
+    good = sign | {
+        "SigningAlgorithm": site.aws.call("kms", "get_public_key", KeyId=arn)["SigningAlgorithms"][
+            0
+        ]
+    }
+    if spec == "RSA_2048":
+        good["SigningAlgorithm"] = "RSASSA_PKCS1_V1_5_SHA_256"
+        with pytest.raises(Denied):
+            role.call("kms", "sign", **sign, SigningAlgorithm="RSASSA_PSS_SHA_256")
+    else:
+        signed = open_key(role, arn).sign(b"x", ec.ECDSA(hashes.SHA256()))
+        assert signed
+    role.call("kms", "sign", **good)
+    with pytest.raises(Denied):
+        role.call("kms", "sign", **good | {"MessageType": "DIGEST", "Message": b"x" * 32})
+    with pytest.raises(Denied, match="kms:Sign"):
+        site.aws.call("kms", "sign", **good)  # the administrator of the account
+    for operation, more in (
+        ("disable_key", {}),
+        ("schedule_key_deletion", {"PendingWindowInDays": 7}),
+        ("put_key_policy", {"PolicyName": "default", "Policy": "{}"}),
+        ("delete_alias", {"AliasName": ALIAS}),
+        ("tag_resource", {"Tags": [{"TagKey": "a", "TagValue": "b"}]}),
+    ):
+        named = {} if operation == "delete_alias" else {"KeyId": arn}
+        with pytest.raises(Denied):
+            role.call("kms", operation, **named, **more)
+    assert site.aws.call("kms", "describe_key", KeyId=ALIAS)["KeyMetadata"]["Enabled"]
+
+
+def test_a_changed_policy_is_drift_and_foreign_statements_stay(site, kind, wanted):
+    arn = make(kind, wanted).ids["arn"]
+    foreign = {
+        "Sid": "Auditors",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{MANAGEMENT}:root"},
+        "Action": "kms:ListKeyPolicies",
+        "Resource": "*",
+    }
+    held = [one for one in policy(site, arn) if one["Sid"] != "OstiaryNothingElse"]
+    text = json.dumps({"Version": "2012-10-17", "Statement": [*held, foreign]})
+    site.aws.call("kms", "put_key_policy", KeyId=arn, PolicyName="default", Policy=text)
+    assert actions(kind, wanted) == ["update"]
+    kind.update(kind.look(wanted.key), dict(wanted.wanted))
+    assert actions(kind, wanted) == []
+    assert foreign in policy(site, arn)
+    assert {one["Sid"] for one in policy(site, arn)} == {
+        "Auditors",
+        "OstiaryAdministration",
+        "OstiaryLook",
+        "OstiaryNothingElse",
+        "OstiarySign",
+    }
+
+
+def test_a_disabled_key_is_enabled_again(site, kind, wanted):
+    arn = make(kind, wanted).ids["arn"]
+    site.aws.call("kms", "disable_key", KeyId=arn)
+    found = kind.look(wanted.key)
+    assert kind.differences(found, wanted.wanted) == ("enabled",)
+    site.aws.call("kms", "enable_key", KeyId=arn)
+    with pytest.raises(StalePlan):
+        kind.update(found, dict(wanted.wanted))
+    site.aws.call("kms", "disable_key", KeyId=arn)
+    assert kind.update(kind.look(wanted.key), dict(wanted.wanted)).attributes["enabled"]
+
+
+def test_an_alias_of_somebody_else_is_left_and_no_key_is_made(site, kind, wanted):
+    arn = site.aws.call("kms", "create_key")["KeyMetadata"]["Arn"]
+    site.aws.call("kms", "create_alias", AliasName=ALIAS, TargetKeyId=arn)
+    with pytest.raises(Conflict, match="another mark or none"):
+        make(kind, wanted)
+    assert keys(site) == [arn]
+    assert ProjectKeyKind("other", site.aws, REGION).look(wanted.key) is None
+
+
+def test_a_kill_between_key_and_alias_leaves_no_second_key(site, kind, wanted):
+    kind._new(wanted.key, dict(wanted.wanted))
+    (arn,) = keys(site)
+    assert kind.look(wanted.key) is None
+    assert make(kind, wanted).ids["arn"] == arn
+    assert keys(site) == [arn]
+
+
+def test_a_lost_answer_makes_no_second_key(site, kind, wanted):
+    lost = []
+
+    class Losing(Aws):
+        def call(self, service, operation, /, **params):
+            answer = super().call(service, operation, **params)
+            if operation == "create_key" and not lost:
+                lost.append(answer)
+                raise Unreachable("cannot create key", maybe_done=True)
+            return answer
+
+    found = make(ProjectKeyKind("acme", Losing(clients=SHARED), REGION), wanted)
+    assert lost
+    assert keys(site) == [found.ids["arn"]]
+
+
+def test_many_keys_and_aliases_are_read_page_by_page(site, kind, wanted):
+    for number in range(3):
+        make(kind, wanted_key(MANAGEMENT, REGION, f"p{number}", signer=ROLE))
+    names = {one.key.name for one in kind.read(MANAGEMENT, {}).found}
+    assert names == {f"{REGION}/p{number}" for number in range(3)}
+
+
+def test_it_is_never_deleted_from_here(site, kind, wanted):
+    found = make(kind, wanted)
+    for delete in (lambda: kind.delete(found), lambda: kind.restore(wanted.key, None)):
+        with pytest.raises(Conflict, match="not deleted from here"):
+            delete()
+    assert site.aws.call("kms", "describe_key", KeyId=ALIAS)["KeyMetadata"]["Enabled"]
+    changed = dict(wanted.wanted) | {"spec": "RSA_2048"}
+    with pytest.raises(Conflict, match="not deleted from here"):
+        kind.update(found, changed)
+    kind.release(found)
+    assert kind.look(wanted.key) is None
+    assert keys(site) == [found.ids["arn"]]
+
+
+def test_a_role_that_is_not_there_makes_no_key(site, kind):
+    absent = wanted_key(MANAGEMENT, REGION, "prod", signer=f"{ROLE}2")
+    with pytest.raises(Conflict) as refused:
+        make(kind, absent)
+    assert refused.value.code == "MalformedPolicyDocumentException"
+    assert keys(site) == []
