@@ -12,11 +12,11 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from ostiary.doors.servers.wire import admin, host
+from ostiary.doors.servers.control.rules_wire import to_wire
+from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.words import sentences
 from ostiary.model.estate import Estate
 from ostiary.model.estate_servers import SCOPE
-from ostiary.model.server_access import Rule
 from ostiary.model.servers import MachineSettings, ProjectSettings, ServersSettings
 from ostiary.plan.resource import Json, Key, Resource
 
@@ -67,7 +67,7 @@ def _wanted(
         f"machine:{one.name}" for one in machines
     }
     rules = [
-        on_wire(one.rule)
+        to_wire(one.rule)
         for one in estate.server_assignments
         if project.name in one.projects
         and not one.is_overdue(today)
@@ -111,25 +111,6 @@ def attributes(
         )
     )
     return shown
-
-
-def on_wire(rule: Rule) -> admin.Rule:
-    """A rule of the estate as the control plane takes it."""
-    return admin.Rule(
-        subject=rule.subject,
-        login=rule.login,
-        admin=rule.admin,
-        sudo=tuple(host.SudoRule(**asdict(one)) for one in rule.sudo),
-        forward=rule.forward,
-        sftp_only=rule.sftp_only,
-        agent_forwarding=rule.agent_forwarding,
-        x11=rule.x11,
-        max_session=rule.max_session,
-        servers=_labels(dict(rule.servers)),
-        until=rule.until or 0.0,
-        source_address=rule.source_address,
-        force_command=rule.force_command,
-    )
 
 
 def _labels(texts: Mapping[str, str]) -> tuple[admin.Label, ...]:

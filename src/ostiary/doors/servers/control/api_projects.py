@@ -70,15 +70,17 @@ def get(services: Services, call: Call) -> admin.Project:
 
 
 def put(services: Services, call: Call) -> admin.Project:
-    """Rules, settings and machines, all at once or not at all. Owners may not say who owns."""
+    """Rules, settings, machines and mark, all at once or not at all. Owners may not say who owns, nor which estate."""
     project = permitted.project(services, call.who, call.path["name"])
     wanted: admin.ProjectWanted = call.message
-    if wanted.settings.owners != project.settings.owners:
+    mine = (project.settings.owners, project.estate)
+    if (wanted.settings.owners, wanted.estate) != mine:
         permitted.admin(services, call.who)
 
     def work(connection: Connection, ledger: Ledger) -> admin.Project:
         projects.expect(connection, project, wanted.generation)
         projects.put_settings(connection, ledger, project, wanted.settings)
+        projects.put_estate(connection, ledger, project, wanted.estate)
         rules.put(connection, ledger, project, [from_wire(one) for one in wanted.rules])
         machines_kept.put(connection, ledger, project, wanted.machines)
         return described(connection, projects.by_id(connection, project.id))

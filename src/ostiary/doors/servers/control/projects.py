@@ -80,8 +80,7 @@ def create(
                 fix=f"use {UID_START} for UIDs and {GID_START} for GIDs, or numbers from 65536 on",
                 code="bad-request",
             )
-    if len(estate) > 128 or not estate.isprintable():  # noqa: PLR2004 - as the column is
-        raise UsageError("cannot keep this estate's name", why="it is too long", code="bad-request")
+    _check_estate(estate)
     if connection.scalar(select(projects.c.id).where(projects.c.name == name)):
         raise Conflict(
             f"cannot make project {name}",
@@ -176,6 +175,21 @@ def put_settings(
     connection.execute(update(projects).where(projects.c.id == project.id).values(settings=text))
     changed(connection, project.id)
     ledger.append(project.id, "settings.changed", asdict(wanted))
+
+
+def put_estate(connection: Connection, ledger: Ledger, project: Project, estate: str) -> None:
+    """Give a project the mark of an estate, or take it off with ""."""
+    _check_estate(estate)
+    if estate == project.estate:
+        return
+    connection.execute(update(projects).where(projects.c.id == project.id).values(estate=estate))
+    changed(connection, project.id)
+    ledger.append(project.id, "estate.changed", {"from": project.estate, "to": estate})
+
+
+def _check_estate(estate: str) -> None:
+    if len(estate) > 128 or not estate.isprintable():  # noqa: PLR2004 - as the column is
+        raise UsageError("cannot keep this estate's name", why="it is too long", code="bad-request")
 
 
 def _faults(wanted: Settings) -> list[str]:
