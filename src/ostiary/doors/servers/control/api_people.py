@@ -35,14 +35,14 @@ def sign_in(services: Services, call: Call) -> Session:
     """A session for an ID token, which is good for one."""
     asked: SignIn = call.message
     identity = services.verifier.verify(asked.id_token)
-    person = _person(services, identity)
+    said = _person(services, identity)
     mark = hashlib.sha256(asked.id_token.encode()).hexdigest()
     with translated("cannot sign in"), services.database.reading() as connection:
         project_ids = [one.id for one in projects.every(connection)]
 
     def work(connection: Connection, ledger: Ledger) -> Session:
         _use(connection, ledger, mark)
-        people.keep(connection, ledger, person)
+        person = _kept(connection, ledger, said)
         device = ""
         if asked.device_key:
             device = sessions.register(connection, ledger, person, asked.device, asked.device_key)
@@ -62,15 +62,31 @@ def sign_in(services: Services, call: Call) -> Session:
 
 
 def _person(services: Services, identity: Identity) -> Person:
+    """What the token says of who signs in, or the org where the token has no groups."""
     if identity.login.startswith("machine:") or not identity.login.isprintable():
         why = "machines have names like this, and sign in by another way"
         raise Denied(f"cannot sign in {identity.login[:80]!r}", why=why, code="bad-login")
-    groups = identity.groups
+    groups, read = identity.groups, identity.issued
     if groups is None and services.groups_of is not None:
+        read = services.clock()
         groups = services.groups_of.groups(identity.person_id)
-    return Person(
-        identity.person_id, identity.login, groups or (), active=True, read=services.clock()
-    )
+    return Person(identity.person_id, identity.login, groups or (), active=True, read=read)
+
+
+def _kept(connection: Connection, ledger: Ledger, said: Person) -> Person:
+    """What is true of the person: a token of a while ago does not undo what the org said since."""
+    known = people.get(connection, said.id)
+    if known is None or known.read < said.read:
+        people.keep(connection, ledger, said)
+        return said
+    if not known.active:
+        raise Denied(
+            f"cannot sign in {said.login}",
+            why="the org has put this person out since the ID token was made",
+            fix="ask an administrator of the Okta org",
+            code="inactive",
+        )
+    return known
 
 
 def _use(connection: Connection, ledger: Ledger, mark: str) -> None:

@@ -26,7 +26,7 @@ KEYS_SECONDS = 30  # least time between two readings of the keys: tokens with st
 class Identity:
     """What the token says. ``methods`` is ``amr`` (pwd, otp, mfa, …), ``strength`` is ``acr``.
 
-    ``groups`` is None where the token has no claim of that name; ``expires`` in seconds since the epoch.
+    ``groups`` is None where the token has no claim of that name; it is true as of ``issued``.
     """
 
     person_id: str
@@ -35,7 +35,7 @@ class Identity:
     methods: tuple[str, ...]
     strength: str
     groups: tuple[str, ...] | None = None
-    expires: float = 0.0
+    issued: float = 0.0
 
 
 class TokenVerifier:
@@ -92,7 +92,7 @@ class TokenVerifier:
             tuple(map(str, methods)) if isinstance(methods, list) else (),
             str(claims.get("acr", "")),
             tuple(map(str, groups)) if isinstance(groups, list) else None,
-            float(expires),
+            float(min(issued, now)),
         )
 
     def _key(self, kid: str) -> Any:
