@@ -1,15 +1,26 @@
 """Projects of the control plane under the engine: what every kind must do, and what only they do."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from control_peer import ControlPeer
+from control_world import ControlWorld
 from kind_suite import KindCase, NamedKindSuite
 
+from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.desired import key_of, projects
 from ostiary.doors.servers.project_kind import ProjectKind
-from ostiary.doors.servers.wire.admin import Rule, ServerHeld, Settings
+from ostiary.doors.servers.wire.admin import (
+    NewProject,
+    Project,
+    Projects,
+    ProjectWanted,
+    Rule,
+    ServerHeld,
+    Settings,
+)
 from ostiary.errors import Conflict, GuardTripped, StalePlan
 from ostiary.model.estate_text import parse
 from ostiary.plan.guard import Guard, Overrides
@@ -70,6 +81,85 @@ class TestProjectKind(NamedKindSuite):
             foreign_key=key_of("theirs"),
             make_foreign=lambda: peer.make("theirs"),
         )
+
+
+class Served:
+    """An administrator at ``ostiary serve``."""
+
+    def __init__(self, world):
+        token = world.admin().token
+        self.control = Control(world.url, "", lambda: token)
+
+    def dump(self):
+        """All that a project says, but for what counts: ids, generation, authorities."""
+        listed = self.control.call("GET", "/v1/projects", kind=Projects).projects
+        return {one.name: replace(one, id="", generation=0, authorities=()) for one in listed}
+
+    def make(self, name, estate=""):
+        self.control.call(
+            "POST", "/v1/projects", NewProject(name, 60001, 63001, "", estate), kind=Project
+        )
+
+    def change(self, name, settings):
+        now = self.control.call("GET", f"/v1/projects/{name}", kind=Project)
+        wanted = ProjectWanted(now.generation, settings, now.rules, now.machines, now.estate)
+        self.control.call("PUT", f"/v1/projects/{name}", wanted, kind=Project)
+
+    def clear(self):
+        for name in self.dump():
+            self.control.call("DELETE", f"/v1/projects/{name}")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("control")
+    world = ControlWorld(f"sqlite:///{folder}/control.db", folder)
+    by = Served(world)
+    yield by, world
+    by.control.close()
+    world.close()
+
+
+class TestProjectKindServed(NamedKindSuite):
+    """The same against the control plane itself, over HTTP."""
+
+    @pytest.fixture
+    def case(self, served):
+        by, _ = served
+        by.clear()
+        calls = Cut(by.control)
+
+        @contextmanager
+        def unreadable():
+            calls.down = True
+            yield
+            calls.down = False
+
+        return KindCase(
+            kind=ProjectKind("acme", calls),
+            key=key_of("prod"),
+            wanted=wanted(SRE + ADMINS + CI),
+            wanted2=wanted(ADMINS),
+            tamper=lambda: by.change("prod", Settings(max_age=5)),
+            dump=by.dump,
+            add_foreign=lambda: by.make("byhand", "other"),
+            dump_foreign=lambda: {name: one for name, one in by.dump().items() if name != "prod"},
+            unreadable=unreadable,
+            foreign_key=key_of("theirs"),
+            make_foreign=lambda: by.make("theirs"),
+        )
+
+
+class Cut:
+    """The way to a control plane that can be cut: a port where nobody listens."""
+
+    def __init__(self, control):
+        self.control = control
+        self.down = False
+
+    def call(self, *asked, **more):
+        control = Control("http://127.0.0.1:1") if self.down else self.control
+        return control.call(*asked, **more)
 
 
 @pytest.fixture
