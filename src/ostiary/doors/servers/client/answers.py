@@ -144,13 +144,21 @@ class Answers:
         return issued
 
     def _issued(self, server: ServerEntry, request: CertificateRequest) -> Issued:
-        status, body = self._control.exchange("POST", "/v1/certificates", encode(request))
+        try:
+            status, body = self._control.exchange("POST", "/v1/certificates", encode(request))
+        except Unreachable as away:
+            raise Unreachable(
+                f"cannot enter {server.name}: {away.what}",
+                why=f"{away.why}; sessions that are open go on, new ones need it",
+                fix=f"{away.fix}; in need: ostiary servers breakglass --help",
+                code=away.code,
+            ) from away
         if status < 400:  # noqa: PLR2004 - the first status of refusals
             return _read(body)
         refusal = refusal_in(status, body)
         if refusal.code == STEP_UP:
             self._step_up = refusal
-        raise refused(f"a certificate for {server.name}", status, refusal)
+        raise refused(f"cannot enter {server.name}", status, refusal)
 
 
 def _read(body: bytes) -> Issued:

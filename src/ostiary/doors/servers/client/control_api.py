@@ -82,7 +82,7 @@ class Control:
         """
         status, body = self.exchange(method, path, b"" if message is None else encode(message))
         if status >= http.client.BAD_REQUEST:
-            raise refused(f"{method} {path} at {self.url}", status, refusal_in(status, body))
+            raise refused(f"cannot {method} {path} at {self.url}", status, refusal_in(status, body))
         if kind is None:
             return None
         try:

@@ -32,25 +32,20 @@ class Listed:
 
     def every(self) -> tuple[ServerEntry, ...]:
         """All of them. Raises when there never was a list and it cannot be read."""
-        if time.monotonic() - self._tried > FRESH or not self._servers:
-            self._refresh(must=not self._servers)
+        self._refresh(FRESH if self._servers else 0.0, must=not self._servers)
         return self._servers
 
     def known(self, host: str) -> bool:
         """Whether ``host`` is a server of ours. False, not an error, when nobody can tell."""
         if host in self._by_name:
             return True
-        if time.monotonic() - self._tried > AGAIN:
-            with contextlib.suppress(OstiaryError):
-                self._refresh(must=True)
+        self._refresh(AGAIN)
         return host in self._by_name
 
     def one(self, host: str, project: str = "") -> ServerEntry:
         """The server of this name or id. NotFound, or Conflict ``ambiguous`` where two projects have the name."""
-        self.known(host)
-        if time.monotonic() - self._tried > FRESH:
-            with contextlib.suppress(OstiaryError):
-                self._refresh(must=False)
+        if self.known(host):
+            self._refresh(FRESH)
         found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
         if len(found) > 1:
             ids = " or ".join(f"{one.server_id} ({one.project})" for one in found)
@@ -69,8 +64,11 @@ class Listed:
             )
         return found[0]
 
-    def _refresh(self, *, must: bool) -> None:
+    def _refresh(self, age: float, *, must: bool = False) -> None:
+        """Read again what was read, or tried, longer than ``age`` ago; who comes meanwhile waits for it."""
         with self._lock:
+            if time.monotonic() - self._tried <= age:
+                return
             self._tried = time.monotonic()
             try:
                 servers = tuple(self._read())

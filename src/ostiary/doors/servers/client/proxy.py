@@ -89,7 +89,9 @@ def said(stream: socket.SocketIO) -> dict[str, Any]:
     return dict(answer)
 
 
-def reached(host: str, way: dict[str, Any], to: socket.socket, stream: socket.SocketIO) -> socket.socket:
+def reached(
+    host: str, way: dict[str, Any], to: socket.socket, stream: socket.SocketIO
+) -> socket.socket:
     """A connection to the server, made while the certificate is; a refusal does not wait for it."""
     try:
         found = socket.getaddrinfo(way["address"], way["port"], type=socket.SOCK_STREAM)
@@ -119,6 +121,8 @@ def reached(host: str, way: dict[str, Any], to: socket.socket, stream: socket.So
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return end
         end.close()
+    if waiting:
+        said(stream)  # that the person may not enter says more than that the server is away
     raise _unreachable(host, way, last)
 
 

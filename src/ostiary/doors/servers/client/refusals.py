@@ -28,14 +28,12 @@ KINDS: dict[int, type[OstiaryError]] = {
 }
 
 
-def refused(doing: str, status: int, refusal: Refusal) -> OstiaryError:
-    """The error for a refusal of ``doing`` (``POST /v1/projects at https://…``)."""
+def refused(what: str, status: int, refusal: Refusal) -> OstiaryError:
+    """The error that says ``what`` cannot be done, because of a refusal."""
     kind = KINDS.get(status, OstiaryError)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = Throttled if refusal.code == "busy" else Unreachable
-    return kind(
-        f"refused: {doing}", why=refusal.why, fix=fix_for(status, refusal), code=refusal.code
-    )
+    return kind(what, why=refusal.why, fix=fix_for(status, refusal), code=refusal.code)
 
 
 def fix_for(status: int, refusal: Refusal) -> str:

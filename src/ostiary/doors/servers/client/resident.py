@@ -70,7 +70,7 @@ class Resident:
                 ).start()
             ready()
             while not self._over():
-                self._ended.wait(5)
+                self._ended.wait(min(5.0, max(0.0, self._session.expires - time.time())))
                 self._passes.prune()
 
     def end(self) -> None:

@@ -1,0 +1,152 @@
+"""What ``ssh`` is told: a block of its configuration, kept in a file of ours that its own includes.
+
+Source: ``ssh_config(5)``. The block speaks for hosts that ``resolve.py`` knows; every other host stays as it was. Names
+with a quote or a backslash never come near the shell that ``Match exec`` starts (CVE-2023-51385, CVE-2025-61984).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ostiary.doors.servers.client import place
+from ostiary.errors import Conflict, OstiaryError, UsageError
+
+BEGIN = "# >>> ostiary ssh-config >>>"
+END = "# <<< ostiary ssh-config <<<"
+HERE = Path(__file__).resolve().parent
+UNQUOTED = """"*'*,*\\\\*\""""  # a pattern list: names with a quote or a backslash
+
+
+def block(login: str = "", *, python: str = sys.executable) -> str:
+    """The lines for ``ssh``. ``login`` is the person's name on servers; "" leaves the local one.
+
+    UsageError where a path has letters that do not survive quoting.
+    """
+    folder, names = place.run_folder(), place.config_folder() / "servers"
+    resolve = _exec(python, HERE / "resolve.py", folder, names, "--", "%h")
+    proxy = _exec(python, HERE / "proxy.py", folder, "--", "%h", "%r")
+    lines = [
+        f'Match !host {UNQUOTED} !user {UNQUOTED} exec "{resolve}"',
+        *([f"  User {login}"] if login else []),
+        f"  ProxyCommand {proxy}",
+        "  ProxyUseFdpass yes",
+        f'  IdentityAgent "{_plain(folder / place.AGENT)}"',
+        "  IdentityFile none",
+        "  PreferredAuthentications publickey",
+        f'  UserKnownHostsFile "{_plain(folder / place.KNOWN_HOSTS)}"',
+        "  GlobalKnownHostsFile /dev/null",
+        "  StrictHostKeyChecking yes",
+        "  UpdateHostKeys no",
+        "  ControlMaster no",
+        "  ControlPath none",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def install(home: Path, login: str) -> list[Path]:
+    """Write our file and make ``~/.ssh/config`` include it first; the files that changed. Twice is as once."""
+    ours = place.config_folder() / "ssh_config"
+    changed = []
+    text = "# Written by ostiary ssh-config; what is changed here is lost.\n" + block(login)
+    if not ours.exists() or ours.read_text(encoding="utf-8") != text:
+        place.write_private(ours, text)
+        changed.append(ours)
+    theirs = home / ".ssh" / "config"
+    before = _read(theirs)
+    wanted = f'{BEGIN}\nInclude "{_plain(ours)}"\n{END}\n' + _without(before, theirs)
+    if wanted != before:
+        _replace(theirs, wanted)
+        changed.append(theirs)
+    return changed
+
+
+def remove(home: Path) -> list[Path]:
+    """Take both out again; the files that changed."""
+    ours, theirs = place.config_folder() / "ssh_config", home / ".ssh" / "config"
+    changed = []
+    before = _read(theirs)
+    if (left := _without(before, theirs)) != before:
+        _replace(theirs, left)
+        changed.append(theirs)
+    if ours.exists():
+        ours.unlink()
+        changed.append(ours)
+    return changed
+
+
+def refresh(login: str) -> None:
+    """Write our file anew after a sign-in, where it is in use."""
+    if (place.config_folder() / "ssh_config").exists():
+        install(Path.home(), login)
+
+
+def _exec(*words: object) -> str:
+    """A command for the shell that ``ssh`` starts; ``%h`` and ``%r`` stay tokens of ``ssh``."""
+    program, *more = words
+    return " ".join([f"'{_plain(program)}' -I -S", *(_word(one) for one in more)])
+
+
+def _word(one: object) -> str:
+    return str(one) if one == "--" else f"'{one if one in ('%h', '%r') else _plain(one)}'"
+
+
+def _plain(path: object) -> str:
+    """A path inside quotes, for ``ssh`` and for a shell."""
+    text = str(path)
+    if set(text) & set("'\"\\\n$`"):
+        raise UsageError(
+            f"cannot write {text!r} into the configuration of ssh",
+            why="a quote, backslash, dollar or line end in a path does not survive it",
+            fix="set XDG_CONFIG_HOME and XDG_RUNTIME_DIR to plain paths",
+        )
+    return text.replace("%", "%%")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise _failed(file, error) from error
+
+
+def _without(text: str, file: Path) -> str:
+    """``text`` without our lines. Conflict where only one of the two marks is there."""
+    lines = text.splitlines(keepends=True)
+    marks = [number for number, line in enumerate(lines) if line.rstrip() in (BEGIN, END)]
+    if not marks:
+        return text
+    found = [lines[number].rstrip() for number in marks]
+    if found != [BEGIN, END]:
+        raise Conflict(
+            f"cannot change {file}",
+            why="the marks around the lines of ostiary are not a pair",
+            fix=f"remove what stands from '{BEGIN}' to '{END}' there",
+        )
+    return "".join(lines[: marks[0]] + lines[marks[1] + 1 :])
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file of the person's whole or not at all; through a link, with the mode that it has."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = file.resolve()
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        beside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8", errors="surrogateescape")
+            beside.chmod(mode)
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise _failed(file, error) from error
+
+
+def _failed(file: Path, error: OSError) -> OstiaryError:
+    return OstiaryError(
+        f"cannot change {file}", why=str(error.strerror).lower(), fix="run: ostiary ssh-config"
+    )

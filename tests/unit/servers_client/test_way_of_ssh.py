@@ -1,0 +1,294 @@
+"""The whole way: ssh, its configuration, entry files, resident agent, a control plane that speaks the wire, real sshds."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from client_world import LOGIN, TOKEN
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ostiary.doors.servers.wire.message import encode
+from ostiary.doors.servers.wire.person import Refusal, ServerEntry
+from ostiary.pki import ssh_key
+
+
+@pytest.fixture
+def web1(peer, host, person):
+    """A server that the person, who is signed in, may enter."""
+    one = host("web1", "srv_1")
+    peer.servers = [one.entry("web1")]
+    person.sign_in(peer)
+    return one
+
+
+def test_ssh_enters_with_a_certificate_made_for_it(peer, person, web1):
+    done = person.ssh("web1", "echo in")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", ""), web1.log
+    ((request, headers),) = peer.asked
+    assert (request.server, request.purpose, request.project) == ("srv_1", "login", "prod")
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_the_device_proves_itself_and_its_key_stays(peer, person, web1):
+    person.ssh("web1")
+    person.ssh("srv_1")
+    key = person.home / ".config/ostiary/device.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    public = ssh_key.loaded(ssh_key.parse(_public(key)))
+    for request, headers in peer.asked:
+        at, _, signature = headers["ostiary-device"].partition(" ")
+        digest = hashlib.sha256(encode(request)).hexdigest()
+        signed = f"ostiary-device@v1\nPOST\n/v1/certificates\n{at}\n{digest}"
+        public.verify(base64.b64decode(signature), signed.encode())
+        assert abs(int(at) - time.time()) < 60
+
+
+def _public(key):
+    done = subprocess.run(
+        ["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_each_connection_has_a_certificate_of_its_own(peer, person, web1):
+    running = [
+        subprocess.Popen(
+            person.command("web1", "sleep 0.2; echo in"),
+            env=person.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    assert [one.communicate(timeout=30)[0] for one in running] == ["in\n"] * 4, web1.log
+    keys = {request.public_key for request, _ in peer.asked}
+    assert len(keys) == len(peer.asked) == 4
+    assert peer.connections <= 6
+
+
+def test_nothing_is_left_in_the_agent_and_nobody_else_sees_a_pass(peer, person, web1):
+    seen = person.ssh("web1", f"SSH_AUTH_SOCK={person.folder}/agent.sock ssh-add -L")
+    assert "no identities" in seen.stdout
+    assert person.python(ASK_WHO).stdout.strip() == "0"
+
+
+ASK_WHO = (
+    "from ostiary.doors.servers.client import place, talk;"
+    "print(talk.ask(place.run_folder(), 'who')['passes'])"
+)
+
+
+def test_a_bastion_in_between_is_not_noticed(peer, person, host):
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    done = person.ssh("web1", "echo in")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", ""), bastion.log + web1.log
+    asked = {request.server: request for request, _ in peer.asked}
+    assert (asked["srv_1"].purpose, asked["srv_1"].forward_to) == ("login", "")
+    assert (asked["srv_b"].purpose, asked["srv_b"].forward_to) == ("hop", "srv_1")
+
+
+def test_two_bastions_in_a_row(peer, person, host):
+    names = {"outer": "srv_o", "inner": "srv_i", "web1": "srv_1"}
+    hosts = {name: host(name, server_id) for name, server_id in names.items()}
+    behind = {"outer": "", "inner": "outer", "web1": "inner"}
+    peer.servers = [one.entry(name, bastion=behind[name]) for name, one in hosts.items()]
+    person.sign_in(peer)
+    done = person.ssh("web1", "echo in")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", "")
+    hops = {(r.server, r.forward_to) for r, _ in peer.asked if r.purpose == "hop"}
+    assert hops == {("srv_i", "srv_1"), ("srv_o", "srv_i")}
+
+
+def test_a_refusal_is_said_in_three_lines(peer, person, web1):
+    peer.refuse = (403, Refusal("not-entitled", "no rule of prod lets you in", "ask sre for it"))
+    done = person.ssh("web1", "true")
+    assert done.returncode == 255
+    assert done.stderr.splitlines()[:3] == [
+        "ostiary: error: cannot enter web1",
+        "  why: no rule of prod lets you in",
+        "  fix: ask sre for it",
+    ]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.1"], ids=["silent", "no route"])
+def test_a_refusal_does_not_wait_for_a_server_that_is_away(peer, person, address):
+    with silent() as port:
+        away = ServerEntry("srv_2", "away", "prod", address, port, "", {}, 0.0, ("login",))
+        peer.servers = [away]
+        person.sign_in(peer)
+        peer.slow, peer.refuse = 0.1, (403, Refusal("step-up", "a stronger sign-in is asked for"))
+        began = time.monotonic()
+        done = person.ssh("away")
+    assert time.monotonic() - began < 5
+    assert "fix: run: ostiary login --step-up" in done.stderr
+
+
+@contextlib.contextmanager
+def silent():
+    """A port whose queue is full: who connects hears nothing."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        port = listening.getsockname()[1]
+        for _ in range(3):
+            one = stack.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+
+
+def test_a_server_that_does_not_listen_is_said_to_be_away(peer, person):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    peer.servers = [ServerEntry("srv_2", "away", "prod", "127.0.0.1", port, "", {}, 0.0, ())]
+    person.sign_in(peer)
+    peer.slow = 0.05
+    done = person.ssh("away")
+    assert f"cannot reach away at 127.0.0.1 port {port}" in done.stderr
+    assert "why: connection refused" in done.stderr
+
+
+def vars_of(message):
+    return {name: getattr(message, name) for name in message.__dataclass_fields__}
+
+
+def test_another_login_is_refused_before_a_certificate_is_made(peer, person, web1):
+    done = person.ssh("mallory@web1")
+    assert "cannot enter web1 as mallory" in done.stderr
+    assert f"fix: run: ssh {LOGIN}@web1" in done.stderr
+    assert peer.asked == []
+
+
+def test_who_is_not_signed_in_is_told_so(peer, person, web1):
+    assert person.ssh("web1", "true").returncode == 0
+    person.sign_out()
+    done = person.ssh("web1")
+    assert done.returncode == 255
+    assert "ostiary: error: cannot enter web1: nobody is signed in here" in done.stderr
+    assert "fix: run: ostiary login" in done.stderr
+
+
+def test_a_control_plane_that_is_away_is_said_to_be_so(peer, person, web1):
+    assert person.ssh("web1", "true").returncode == 0
+    peer.stop()
+    peer.close_connections()
+    done = person.ssh("web1")
+    assert "cannot reach the control plane" in done.stderr
+    assert "sessions that are open go on" in done.stderr
+
+
+def test_names_of_two_projects_are_told_apart_by_id(peer, person, host):
+    first, second = host("first", "srv_1"), host("second", "srv_2")
+    peer.servers = [first.entry("web1"), second.entry("web1", project="test")]
+    person.sign_in(peer)
+    done = person.ssh("web1")
+    assert "it is the name of srv_1 (prod) or srv_2 (test)" in done.stderr
+    assert person.ssh("srv_2", "echo in").stdout == "in\n"
+
+
+def test_a_server_that_came_after_the_sign_in_is_found(peer, person, host, monkeypatch):
+    person.sign_in(peer)
+    web1 = host("web1", "srv_1")
+    peer.servers = [web1.entry("web1")]
+    assert person.ssh("web1", "echo in").stdout == "in\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["unknown.invalid", "a'b", "$(touch owned)", "a;touch owned", "-x"]
+)
+def test_other_hosts_go_on_as_they_were(peer, person, web1, name, tmp_path):
+    done = subprocess.run(
+        person.command("-G", "--", name),
+        env=person.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert "identityagent" not in done.stdout.lower()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_user_with_a_quote_never_reaches_the_shell(person, web1, tmp_path):
+    done = subprocess.run(
+        person.command("-G", "-l", "x';touch owned;'", "web1"),
+        env=person.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert "ostiary" not in done.stdout
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_host_that_is_another_gets_no_signature(peer, person, web1, host):
+    """The address leads to another host of the same authority: ssh itself refuses, and so does the agent."""
+    web2 = host("web2", "srv_2")
+    peer.servers = [type(entry := web1.entry("web1"))(**{**vars_of(entry), "port": web2.port})]
+    person.sign_out()
+    person.sign_in(peer)
+    strict = person.ssh("web1", "true")
+    assert strict.returncode == 255
+    assert "Host key verification failed" in strict.stderr
+    careless = person.ssh("-o", "StrictHostKeyChecking=no", "web1", "true")
+    assert careless.returncode == 255
+    assert "Permission denied" in careless.stderr
+    assert person.python(ASK_REFUSALS).stdout.strip().endswith("the host is not web1")
+
+
+ASK_REFUSALS = (
+    "from ostiary.doors.servers.client import place, talk;"
+    "print(talk.ask(place.run_folder(), 'who')['refusals'][-1])"
+)
+
+
+def test_the_authority_of_another_project_does_not_speak_for_a_host(peer, person, web1):
+    other = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
+    peer.change = {"host_authorities": (other,)}
+    done = person.ssh("web1", "true")
+    assert "Host key verification failed" in done.stderr
+    done = person.ssh("-o", "StrictHostKeyChecking=no", "web1", "true")
+    assert "Permission denied" in done.stderr
+    assert "no authority of the project" in person.python(ASK_REFUSALS).stdout
+
+
+def test_sockets_are_for_their_user_only(person, web1):
+    assert person.folder.stat().st_mode & 0o777 == 0o700
+    for name in ("talk.sock", "agent.sock"):
+        assert (person.folder / name).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("how", ["link", "open"])
+def test_a_folder_of_others_is_refused(peer, person, tmp_path, how):
+    if how == "link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        person.folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        person.folder.mkdir()
+        person.folder.chmod(0o755)
+    with pytest.raises(AssertionError, match=r"it is no folder|others may enter it"):
+        person.sign_in(peer)
+
+
+def test_the_resident_agent_leaves_when_the_session_ends(peer, person):
+    person.sign_in(peer, seconds=0.2)
+    assert person.resident.wait(10) == 0
+    assert not (person.folder / "talk.sock").exists()
+
+
+def test_the_memory_of_the_resident_agent_is_closed(person, web1):
+    number = person.resident.pid
+    assert Path(f"/proc/{number}/environ").stat().st_uid == 0
+    limits = Path(f"/proc/{number}/limits").read_text(encoding="ascii").splitlines()
+    (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
+    assert core[4:6] == ["0", "0"]
