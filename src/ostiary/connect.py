@@ -10,6 +10,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -383,21 +384,23 @@ def kms_signers(
     An ARN says its own region. Sends nothing yet.
     """
     environ = os.environ if environ is None else environ
-    where, _ = region_of(region, profile, environ)
     clients = Clients(profile, transports.aws if transports else None, patience=SIGN_PATIENCE)
-    aws = Aws(
-        profile=profile,
-        partition=partition_of(where),
-        region=where,
-        purpose="serve",
-        clients=clients,
-        stopping=stopping,
-    )
+
+    @cache
+    def reached(where: str) -> Aws:
+        return Aws(
+            profile=profile,
+            partition=partition_of(where),
+            region=where,
+            purpose="serve",
+            clients=clients,
+            stopping=stopping,
+        )
 
     def opened(kms_key: str) -> tuple[str, KmsKey]:
         parts = kms_key.split(":")
-        own_region = parts[3] if parts[0] == "arn" else None
-        key = open_key(aws, kms_key, region=own_region, within=SIGN_WITHIN)
+        where = parts[3] if len(parts) > 3 else region_of(region, profile, environ)[0]  # noqa: PLR2004 - the region's place in an ARN
+        key = open_key(reached(where), kms_key, within=SIGN_WITHIN)
         return key.arn, key
 
     return opened

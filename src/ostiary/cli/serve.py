@@ -12,6 +12,9 @@ from ostiary import term
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ostiary.pki.signer import Private
     from ostiary.plan.wrap import Wrap
 
 CREDENTIAL = "ostiary-kek"
@@ -77,9 +80,23 @@ def serve(
         migrate=not no_migrate,
     )
     control.log_to_stderr()
-    built = control.services(settings, _wrap(kek_file, state_dir))
+    built = control.services(settings, _wrap(kek_file, state_dir), open_kms=_opens_kms())
     term.say(f"ostiary: serving {settings.url}")
     control.run(settings, built)
+
+
+def _opens_kms() -> Callable[[str], tuple[str, Private]]:
+    """Reaches AWS, and loads what that takes, with the first authority that is in KMS."""
+    opened: list[Callable[[str], tuple[str, Private]]] = []
+
+    def open_kms(kms_key: str) -> tuple[str, Private]:
+        from ostiary.connect import kms_signers  # noqa: PLC0415
+
+        if not opened:
+            opened.append(kms_signers())
+        return opened[0](kms_key)
+
+    return open_kms
 
 
 def _wrap(kek_file: Path | None, state_dir: Path) -> Wrap:

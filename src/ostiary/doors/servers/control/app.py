@@ -20,7 +20,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ostiary.doors.servers.control import api_hosts, api_people, api_projects, api_status
+from ostiary.doors.servers.control import (
+    api_authorities,
+    api_hosts,
+    api_people,
+    api_projects,
+    api_status,
+)
 from ostiary.doors.servers.control.authenticate import authenticated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Wait
 from ostiary.doors.servers.control.limits import Limits
@@ -130,6 +136,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
         *api_hosts.ENDPOINTS,
         *api_people.ENDPOINTS,
         *api_projects.ENDPOINTS,
+        *api_authorities.ENDPOINTS,
         *api_status.ENDPOINTS,
         *more,
     )

@@ -40,7 +40,7 @@ _LENGTH = 2  # bytes in front of the wrapped key
 class OpensKms(Protocol):
     """Gives the ARN and the key of what KMS holds under an ARN, id or alias; ``connect.py`` has one."""
 
-    def __call__(self, kms_key: str) -> tuple[str, Private]: ...
+    def __call__(self, kms_key: str, /) -> tuple[str, Private]: ...
 
 
 class Told(Protocol):

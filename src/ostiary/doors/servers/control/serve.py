@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ostiary.doors.servers.control import app, keys
-from ostiary.doors.servers.control.authorities import Authorities, OpensKms
+from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties, Duty
 from ostiary.doors.servers.control.endpoint import Endpoint
@@ -76,7 +76,7 @@ def services(
     if settings.migrate:
         METADATA.create_all(database.engine)
     writer = Writer(database, clock)
-    authorities = Authorities(wrap, open_kms)
+    authorities = Authorities(wrap, open_kms, told=into_audit(writer))
     views = Views()
     read_at = freshness or NeverRead()
     return Services(
@@ -106,6 +106,7 @@ def services(
         url=settings.url,
         clock=clock,
         groups_of=groups_of,
+        problems=authorities.problems,
     )
 
 

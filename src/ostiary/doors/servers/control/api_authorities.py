@@ -1,0 +1,31 @@
+"""Rotation over HTTP: ``POST /v1/projects/NAME/authorities``."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from ostiary.doors.servers.control import permitted, projects, rotation
+from ostiary.doors.servers.control.api_projects import described
+from ostiary.doors.servers.control.authorities import BREAK_GLASS
+from ostiary.doors.servers.control.endpoint import Call, Endpoint
+from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.writer import Ledger
+from ostiary.doors.servers.wire.admin import Project, Rotation
+
+
+def rotate(services: Services, call: Call) -> Project:
+    """One step. Owners may; only administrators of everything change what lets in when everything is down."""
+    asked: Rotation = call.message
+    if asked.use == BREAK_GLASS or asked.kms_key:
+        permitted.admin(services, call.who)
+    project = permitted.project(services, call.who, call.path["name"])
+    made = rotation.prepare(services.authorities, asked)
+
+    def work(connection: Connection, ledger: Ledger) -> Project:
+        rotation.step(connection, ledger, project.id, asked, made)
+        return described(connection, projects.by_id(connection, project.id))
+
+    return services.writer.write([project.id], work)
+
+
+ENDPOINTS = (Endpoint("POST", "/v1/projects/{name}/authorities", rotate, takes=Rotation),)
