@@ -10,16 +10,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from ostiary.doors.servers.control.database import Database
-from ostiary.doors.servers.control.lease import Duty, Lease
+from ostiary.doors.servers.control.duties import Duties
+from ostiary.doors.servers.control.lease import Lease, Leased
 from ostiary.doors.servers.control.tables import METADATA, leases
 from ostiary.errors import LeaseHeld, Unreachable
 
 HOLDER = """
 import sys, time
 from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.duties import Duties
 from ostiary.doors.servers.control.lease import Lease
 lease = Lease(Database(sys.argv[1]), "okta-log", seconds=float(sys.argv[2]))
 while True:
@@ -112,33 +114,30 @@ def test_a_stopped_holder_notices_and_cannot_finish_its_work(database, address):
 def test_a_duty_is_done_by_one_of_two_and_goes_on_when_that_one_stops(database):
     done, noted = [], threading.Event()
 
-    def round_of(name):
+    def duties(name):
         def work(lease):
             assert lease.held
             done.append(name)
             noted.set()
             return 0.01
 
-        return work
+        return Duties([Leased(Lease(database, "vanished", seconds=0.6), work).duty()])
 
-    first = Duty(Lease(database, "vanished", seconds=0.6), round_of("first"))
-    second = Duty(Lease(database, "vanished", seconds=0.6), round_of("second"))
-    first.start()
+    first = duties("first")
     assert noted.wait(5)
-    second.start()
+    second = duties("second")
     time.sleep(0.3)
-    first.stop()
+    first.close()
     assert set(done) == {"first"}
     until = time.monotonic() + 5
     while "second" not in done:
         assert time.monotonic() < until
         time.sleep(0.02)
-    second.stop()
-    with database.reading() as connection:
-        assert connection.scalar(select(leases.c.holder)) is None, "who stops lets it go"
+    second.close()
 
 
-def test_a_round_that_fails_is_told_and_done_again(database):
+def test_a_round_that_fails_is_told_and_done_again(database, monkeypatch):
+    monkeypatch.setattr("ostiary.doors.servers.control.lease.PATIENCE", 0.3)
     tries = []
 
     def work(_):
@@ -147,17 +146,16 @@ def test_a_round_that_fails_is_told_and_done_again(database):
             raise Unreachable("cannot read the System Log", why="connection refused")
         return 60.0
 
-    duty = Duty(Lease(database, "okta-log"), work, patience=0.3)
-    duty.start()
+    duties = Duties([Leased(Lease(database, "okta-log"), work).duty()])
     until = time.monotonic() + 5
-    while not duty.problem:
+    while not duties.problems():
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert duty.problem == "cannot read the System Log: connection refused"
-    while duty.problem:
+    assert duties.problems() == ("okta-log: cannot read the System Log: connection refused",)
+    while duties.problems():
         assert time.monotonic() < until
         time.sleep(0.01)
-    duty.stop()
+    duties.close()
     assert len(tries) == 2
 
 

@@ -10,8 +10,9 @@ from sqlalchemy import insert, select, update
 
 from ostiary.doors.servers.control import okta_log, people
 from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.duties import Duties
 from ostiary.doors.servers.control.freshness import LATE, STALE, OrgFreshness, OrgState, problems
-from ostiary.doors.servers.control.lease import Duty, Lease
+from ostiary.doors.servers.control.lease import Lease, Leased
 from ostiary.doors.servers.control.okta_log import OrgLog, interval
 from ostiary.doors.servers.control.tables import METADATA, cursors, sessions
 from ostiary.doors.servers.control.writer import Writer
@@ -356,8 +357,7 @@ def test_the_running_duty_puts_somebody_out_within_five_seconds(tmp_path):
     org.world.clock._frozen = None
     org.world.okta.scale = 2.0
     org.known("ann")
-    duty = Duty(Lease(database, okta_log.DUTY), org.log)
-    duty.start()
+    duties = Duties([Leased(Lease(database, okta_log.DUTY), org.log).duty()])
     try:
         freshness = OrgFreshness(database, org.log.org)
         while not freshness.read_at():
@@ -365,10 +365,10 @@ def test_the_running_duty_puts_somebody_out_within_five_seconds(tmp_path):
         org.lifecycle("ann", "deactivate")
         began = time.monotonic()
         while org.person("ann").active:
-            assert time.monotonic() - began < 5, duty.problem
+            assert time.monotonic() - began < 5, duties.problems()
             time.sleep(0.05)
     finally:
-        duty.stop()
+        duties.close()
         org.log.close()
         writer.close()
         database.close()

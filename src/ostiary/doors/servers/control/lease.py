@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -19,11 +18,12 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control.database import Database, translated
+from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.tables import leases
-from ostiary.errors import LeaseHeld, OstiaryError
+from ostiary.errors import LeaseHeld
 
 SECONDS = 15.0  # after which another process takes over from one that died
-LONGEST_WAIT = 600.0
+PATIENCE = 5.0  # after a round that failed
 
 
 class Lease:
@@ -114,54 +114,32 @@ class Lease:
 
 
 class Round(Protocol):
-    """One round of a duty: does what is due and says how many seconds to wait. ``held`` lease guaranteed at its start."""
+    """One round of a duty: does what is due and says how many seconds to wait. The lease is held at its start."""
 
     def __call__(self, lease: Lease) -> float: ...
 
 
-class Duty:
-    """A thread that does rounds of a duty while this process holds it, and waits to take over while it does not.
+class Leased:
+    """The work of a duty (``duties.Duty``) that only one process does at a time; the others wait to take over."""
 
-    A round that raises an OstiaryError is done again after ``patience`` seconds; ``problem`` is what it said last, ""
-    after a round that went well. Whatever else it raises is a fault of ours: the thread says so and goes on.
-    """
-
-    def __init__(self, lease: Lease, round_: Round, *, patience: float = 5.0) -> None:
-        self.problem = ""
+    def __init__(self, lease: Lease, round_: Round) -> None:
         self._lease = lease
         self._round = round_
-        self._patience = patience
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=lease.duty, daemon=True)
+        self._due = 0.0
 
-    def start(self) -> None:
-        self._thread.start()
+    def work(self) -> None:
+        """Hold the duty, and do a round when one is due. Raises what the round raises."""
+        if not self._lease.hold():
+            self._due = 0.0
+        elif time.monotonic() >= self._due:
+            self._due = time.monotonic() + PATIENCE
+            self._due = time.monotonic() + self._round(self._lease)
 
-    def stop(self) -> None:
-        """End after the round under way, and let another process have the duty."""
-        self._stopping.set()
-        self._thread.join(timeout=self._lease.seconds)
+    def seconds(self) -> float:
+        """Until ``work`` is called again: often enough to keep the duty, and to take over from one that died."""
+        if not self._lease.held:
+            return self._lease.seconds / 3
+        return min(self._lease.seconds / 3, max(0.0, self._due - time.monotonic()))
 
-    def _run(self) -> None:
-        due = 0.0
-        while not self._stopping.is_set():
-            wait = self._lease.seconds / 3
-            try:
-                if self._lease.hold():
-                    if time.monotonic() >= due:
-                        due = time.monotonic() + min(self._round(self._lease), LONGEST_WAIT)
-                        self.problem = ""
-                    wait = min(wait, max(0.0, due - time.monotonic()))
-            except Exception as error:  # noqa: BLE001 - a duty that ends in silence is worse than one that fails again
-                self.problem = _said(error)
-                wait = min(wait, self._patience)
-            self._stopping.wait(wait)
-        if self._lease.held:
-            try:
-                self._lease.release()
-            except OstiaryError as error:
-                self.problem = _said(error)  # it runs out by itself
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, OstiaryError) else f"{type(error).__name__}: a fault"
+    def duty(self) -> Duty:
+        return Duty(self._lease.duty, self.seconds, self.work)
