@@ -1,0 +1,243 @@
+"""Authorities through the control plane as it is served: KMS that signs, refuses or is away; rotation while people enter."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from aws_world import join, small_organization
+from control_world import ControlWorld, Refused
+from sqlalchemy import select
+
+from ostiary import connect
+from ostiary.doors.servers.control import rotation
+from ostiary.doors.servers.control.tables import audit, certificates
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.wire.host import HOST_MARK
+from ostiary.pki import ssh_certificate, ssh_key
+
+RULES = [admin.Rule("group:sre", login=True)]
+
+
+@pytest.fixture
+def site(monkeypatch):
+    return small_organization(monkeypatch)
+
+
+@pytest.fixture
+def clock():
+    class Clock:
+        ahead = 0.0
+
+        def __call__(self):
+            return time.time() + self.ahead
+
+    return Clock()
+
+
+@pytest.fixture
+def world(tmp_path, clock):
+    opened = connect.kms_signers(region="us-east-1", transports=connect.Transports(aws=join))
+    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path, clock=clock, open_kms=opened)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def kms_arn(site):
+    asked = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+    return site.aws.call("kms", "create_key", repeatable=True, **asked)["KeyMetadata"]["Arn"]
+
+
+def project_in_kms(world, kms_arn):
+    by = world.admin()
+    asked = admin.NewProject("prod", 60001, 63001, kms_arn)
+    made = by.call("POST", "/v1/projects", asked, admin.Project)
+    wanted = admin.ProjectWanted(made.generation, admin.Settings(), tuple(RULES))
+    return by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
+
+
+def authority_of(issued):
+    certificate = ssh_certificate.parse(issued.certificate)
+    ssh_certificate.verify(certificate)
+    return certificate.authority.text()
+
+
+def of(project, use):
+    return [one for one in project.authorities if one.use == use]
+
+
+def rows(world, table):
+    with world.services.database.reading() as connection:
+        return connection.execute(select(table)).all()
+
+
+def test_certificates_of_a_project_in_kms_are_signed_there(world, kms_arn):
+    made = project_in_kms(world, kms_arn)
+    (user,) = of(made, "user")
+    assert user.kms_key == kms_arn
+    assert user.public_key.startswith("ecdsa-sha2-nistp256 ")
+    web = world.server("web1")
+    issued = world.person("ada@acme.example", ["sre"]).certificate("web1")
+    assert authority_of(issued) == user.public_key == web.state().authorities[0]
+
+
+def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
+    world, site, kms_arn, monkeypatch
+):
+    monkeypatch.setattr(connect, "SIGN_WITHIN", 0.5)
+    project_in_kms(world, kms_arn)
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    ada.certificate("web1")
+    site.aws.call("kms", "disable_key", KeyId=kms_arn)
+    took = []
+    for _ in range(40):
+        started = time.monotonic()
+        with pytest.raises(Refused) as refused:
+            ada.certificate("web1")
+        took.append(time.monotonic() - started)
+        assert (refused.value.status, refused.value.code) == (503, "signing-unavailable")
+        assert "DisabledException" in refused.value.refusal.why
+    assert sorted(took)[38] < 0.2
+    assert len(rows(world, certificates)) == 1, "the refused left nothing behind"
+    status = ada.call("GET", "/v1/status", kind=admin.Status)
+    assert "DisabledException" in status.problems[0]
+    headers = ada.raw("POST", "/v1/certificates", *request(ada))[1]
+    assert int(headers["retry-after"]) > 0
+
+    site.aws.call("kms", "enable_key", KeyId=kms_arn)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            ada.certificate("web1")
+            break
+        except Refused:
+            time.sleep(0.3)
+    assert ada.call("GET", "/v1/status", kind=admin.Status).problems == ()
+    told = [row.event for row in rows(world, audit) if "vailable" in row.event]
+    assert told == ["authority.unavailable", "authority.available"]
+
+
+def request(client):
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PrivateKey,
+    )
+
+    from ostiary.doors.servers.wire.message import encode  # noqa: PLC0415
+    from ostiary.doors.servers.wire.person import CertificateRequest  # noqa: PLC0415
+
+    key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
+    headers = {"Authorization": f"Bearer {client.token}"}
+    return encode(CertificateRequest("web1", key, "login")), headers
+
+
+def rotate(by, step, use="user", **more):
+    asked = admin.Rotation(use, step, **more)
+    return by.call("POST", "/v1/projects/prod/authorities", asked, admin.Project)
+
+
+def report(host, *, shown=True):
+    """As the agent reports: what it trusts of its last state, and who signed the certificate that it shows."""
+    state = host.state()
+    trusted = [ssh_key.parse(one).fingerprint for one in state.authorities]
+    if shown:
+        signed_by = ssh_certificate.parse(state.host_certificate).authority
+        trusted.append(f"{HOST_MARK}{signed_by.fingerprint}")
+    host.report(state.generation, trusted=tuple(trusted))
+    return state
+
+
+def test_an_authority_is_rotated_under_load_and_no_login_fails(world, clock, kms_arn):
+    """Every certificate issued meanwhile is by an authority that the host trusts at that time, and until it expires."""
+    world.project("prod", RULES)
+    web = world.server("web1")
+    report(web)
+    by, ada = world.admin(), world.person("ada@acme.example", ["sre"])
+    done, issued = threading.Event(), []
+
+    def load():
+        while not done.is_set():
+            issued.append(authority_of(ada.certificate("web1")))
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    try:
+        begun = rotate(by, "begin", kms_key=kms_arn)
+        old, new = (one.public_key for one in of(begun, "user"))
+        with pytest.raises(Refused) as early:
+            rotate(by, "sign")
+        assert early.value.status == 409
+        assert "web1" in early.value.refusal.why
+        assert set(issued) <= {old}
+        state = report(web)
+        assert set(state.authorities) == {old, new}
+        rotate(by, "sign")
+        seen = len(issued)
+        while len(issued) < seen + 5:
+            time.sleep(0.01)
+        assert issued[-1] == new
+        with pytest.raises(Refused) as early:
+            rotate(by, "finish")
+        assert "may be good for" in early.value.refusal.why
+        assert set(web.state().authorities) == {old, new}
+        clock.ahead = rotation.DRAIN + 1
+        report(web)
+        rotate(by, "finish")
+        assert web.state().authorities == (new,)
+    finally:
+        done.set()
+        loading.join()
+    after = issued.index(new)
+    assert set(issued[:after]) == {old}
+    assert set(issued[after:]) == {new}, "the old one never signed again"
+    events = [row.event for row in rows(world, audit) if row.event.startswith("authority.")]
+    assert events[-4:] == [
+        "authority.created",
+        "authority.signing",
+        "authority.trusted",
+        "authority.retired",
+    ]
+
+
+def test_a_host_authority_is_rotated_and_clients_are_told_both_keys_meanwhile(world):
+    world.project("prod", RULES)
+    web = world.server("web1")
+    report(web)
+    by, ada = world.admin(), world.person("ada@acme.example", ["sre"])
+    rotate(by, "begin", "host")
+    old, new = (one.public_key for one in of(rotate(by, "sign", "host"), "host"))
+    assert set(ada.certificate("web1").host_authorities) == {old, new}
+    with pytest.raises(Refused) as early:
+        rotate(by, "finish", "host")
+    assert "web1" in early.value.refusal.why
+    report(web)  # its certificate is renewed with the next report
+    state = report(web)
+    assert ssh_certificate.parse(state.host_certificate).authority.text() == new
+    rotate(by, "finish", "host")
+    assert ada.certificate("web1").host_authorities == (new,)
+
+
+def test_who_may_rotate(world):
+    world.project("prod", RULES, admin.Settings(owners=("owners",)))
+    ada, owner = (
+        world.person("ada@acme.example", ["sre"]),
+        world.person("o@acme.example", ["owners"]),
+    )
+    for who, status in ((ada, 404), (world.client(), 401)):
+        with pytest.raises(Refused) as refused:
+            rotate(who, "begin")
+        assert refused.value.status == status
+    rotate(owner, "begin")
+    public = of(rotate_view(owner), "user")[0].public_key
+    for more in ({"use": "break-glass", "public_key": public}, {"kms_key": "alias/x"}):
+        with pytest.raises(Refused) as refused:
+            rotate(owner, "begin", **more)
+        assert refused.value.code == "not-permitted"
+    assert json.loads(rows(world, audit)[-1].body)["use"] == "user"
+
+
+def rotate_view(by):
+    return by.call("GET", "/v1/projects/prod", kind=admin.Project)
