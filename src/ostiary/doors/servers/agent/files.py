@@ -31,13 +31,26 @@ class Paths:
         return self.ssh / "ssh_host_ed25519_key"
 
     @property
+    def sshd_config(self) -> Path:
+        return self.ssh / "sshd_config"
+
+    @property
     def drop_in(self) -> Path:
         return self.ssh / "sshd_config.d" / "00-ostiary.conf"
 
     @property
     def authorities(self) -> Path:
-        """What sshd trusts to sign user certificates, the break-glass authority included."""
+        """Whom sshd trusts to sign certificates of managed users: the project's user authorities and break-glass."""
         return self.etc / "trusted-authorities"
+
+    @property
+    def one_time(self) -> Path:
+        """Those of them whose certificates the session hook lets in once: the user authorities."""
+        return self.etc / "one-time-authorities"
+
+    @property
+    def break_glass(self) -> Path:
+        return self.etc / "break-glass-authorities"
 
     @property
     def principals(self) -> Path:
@@ -48,8 +61,14 @@ class Paths:
         return self.etc / "host-certificate.pub"
 
     @property
-    def hook(self) -> Path:
+    def guard(self) -> Path:
+        """What PAM runs."""
         return self.etc / "session"
+
+    @property
+    def hook(self) -> Path:
+        """What that runs for a certificate of ours."""
+        return self.etc / "session-hook.py"
 
     @property
     def identity(self) -> Path:

@@ -1,0 +1,101 @@
+"""Enrolling: by a token that is used up, or by the identity that the cloud vouches for. Fails closed: nothing is kept then."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ostiary.doors.servers.agent import facts, identity
+from ostiary.doors.servers.agent.control import Control
+from ostiary.doors.servers.agent.files import HostError, Paths, folder
+from ostiary.doors.servers.agent.identity import Identity
+from ostiary.doors.servers.agent.run import run
+from ostiary.doors.servers.wire.host import CloudIdentity, Enroll, Enrolled
+from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+
+FARTHEST_CLOCK = 60.0  # seconds: farther off, good certificates would be refused or old ones taken
+HTTPS = 443
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the administrator said. ``token`` is "" where ``cloud`` proves the host."""
+
+    url: str
+    token: str = field(default="", repr=False)
+    name: str = ""
+    address: str = ""
+    port: int = 22
+    bastion: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ca_file: str = ""
+    break_glass_account: str = ""
+    cloud: CloudIdentity = field(default_factory=CloudIdentity)
+    instance: str = ""
+
+
+def enroll(wanted: Wanted, paths: Paths) -> Identity:
+    """HostError if this host is enrolled already, its clock is off, or the control plane refuses."""
+    if paths.identity.exists():
+        there = identity.read(paths)
+        raise HostError(
+            f"this host is enrolled already, as {there.name} ({there.server_id}) in {there.project};"
+            " leave with: ostiary agent remove"
+        )
+    if not paths.host_key.exists():
+        run("ssh-keygen", "-A")
+    control = Control(wanted.url, paths, wanted.ca_file)
+    asked = _asked(wanted, paths)
+    check_clock(control)
+    answer = control.call("POST", "/v1/hosts/enroll", encode(asked))
+    try:
+        enrolled = decode(Enrolled, answer.body)
+    except InvalidMessage as error:
+        raise HostError(f"the control plane's answer cannot be read: {error}") from error
+    made = Identity(
+        enrolled.server_id,
+        enrolled.project,
+        wanted.url,
+        asked.name,
+        _keep_authority(wanted.ca_file, paths),
+        wanted.break_glass_account,
+    )
+    identity.keep(paths, made)
+    return made
+
+
+def check_clock(control: Control) -> None:
+    offset = control.offset()
+    if abs(offset) > FARTHEST_CLOCK:
+        raise HostError(
+            f"this host's clock is {offset:+.0f} s off the control plane's, more than {FARTHEST_CLOCK:.0f} s:"
+            " set it, for example with: timedatectl set-ntp true"
+        )
+
+
+def _asked(wanted: Wanted, paths: Paths) -> Enroll:
+    url = urlsplit(wanted.url)
+    return Enroll(
+        token=wanted.token,
+        name=wanted.name or facts.name(),
+        address=wanted.address or facts.address(url.hostname or "", url.port or HTTPS),
+        port=wanted.port,
+        host_key=identity.host_key(paths),
+        facts=facts.facts(),
+        labels=dict(wanted.labels),
+        bastion=wanted.bastion,
+        machine=facts.machine(wanted.instance),
+        cloud=wanted.cloud,
+    )
+
+
+def _keep_authority(ca_file: str, paths: Paths) -> str:
+    folder(paths.var, 0o700)
+    if not ca_file:
+        return ""
+    kept = identity.authority(paths)
+    shutil.copyfile(Path(ca_file), kept)
+    return str(kept)

@@ -1,0 +1,82 @@
+"""The shell script that PAM runs, and the lines of PAM that run it.
+
+It must refuse ours when anything is broken and let everybody else pass when everything is. pam_exec knows only success
+and failure, so the distinction is made before an interpreter, a ledger or a further file is needed: in the shell's own
+``case``, on the base64 of the certificate, which holds the public key of the authority that signed it. Base64 shifts by
+where the key begins, so each authority has three patterns; the characters at both ends, which depend on the neighbours,
+are left out. What matches goes to ``hook.py``: no interpreter, no hook, no ledger means a failure, and only for ours.
+
+Two lines of PAM, at the very top: below, pam_env could have put variables of the user's own choice (LD_PRELOAD) into the
+environment of what is run as root. The first jumps over the second for everybody who is not a managed user, for whom
+sshd does not trust our authority at all. Source: pam.conf(5), pam_exec(8), pam_succeed_if(8); Linux-PAM 1.5.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from ostiary.doors.servers.agent.files import MANAGED
+
+MARK = "# ostiary: session hook; taken away by: ostiary agent remove"
+
+SCRIPT = """\
+#!/bin/sh
+# made by ostiary; changes here are undone
+case "$SSH_AUTH_INFO_0" in
+{patterns}
+  *) exit 0 ;;
+esac
+case "$PAM_TYPE" in open_session|close_session) ;; *) exit 0 ;; esac
+exec {interpreter} -I -S {hook} {folder} {authorities}
+"""
+
+
+def script(keys: Sequence[str], interpreter: str, hook: Path, folder: Path, trusted: Path) -> str:
+    """The guard for these authorities (public keys in authorized_keys form); without any it lets everybody pass."""
+    lines = [
+        f"  {'|'.join(f'*{one}*' for one in patterns(key))}) ;;"
+        for key in sorted({key.split()[1] for key in keys})
+    ]
+    return SCRIPT.format(
+        patterns="\n".join(lines) or "  '') exit 0 ;;",
+        interpreter=interpreter,
+        hook=hook,
+        folder=folder,
+        authorities=trusted,
+    )
+
+
+def patterns(blob: str) -> tuple[str, str, str]:
+    """What base64 of anything that holds these bytes holds, for each of the three places where they can begin."""
+    key = base64.b64decode(blob, validate=True)
+    found = []
+    for shift in range(3):
+        text = base64.b64encode(bytes(shift) + key).decode().rstrip("=")
+        found.append(text[-(-shift * 8 // 6) : (shift + len(key)) * 8 // 6])
+    return found[0], found[1], found[2]
+
+
+def pam_lines(guard: Path) -> str:
+    """The marked lines, for the top of a PAM service."""
+    return (
+        f"{MARK}\n"
+        "session [success=ignore module_unknown=ignore default=1] "
+        f"pam_succeed_if.so quiet user ingroup {MANAGED}\n"
+        f"session [success=ok default=die] pam_exec.so quiet {guard}\n"
+    )
+
+
+def with_hook(pam: str, guard: Path) -> str:
+    """The text of a PAM service with the hook at its top, once."""
+    return pam_lines(guard) + without_hook(pam)
+
+
+def without_hook(pam: str) -> str:
+    """The text as it was before."""
+    lines = pam.splitlines(keepends=True)
+    while MARK + "\n" in lines:
+        at = lines.index(MARK + "\n")
+        del lines[at : at + 3]
+    return "".join(lines)

@@ -1,0 +1,188 @@
+"""The PAM session hook: a certificate of our authority opens one connection, once.
+
+sshd runs it as root through pam_exec, after the signature was proven and before any channel is opened, with the
+certificate in ``SSH_AUTH_INFO_0`` (OpenSSH, auth-pam.c; the account stage does not have it yet). A file per serial, made
+with O_EXCL, is the ledger: of any number of connections with one certificate exactly one makes the file. It is synced, so
+it survives a reboot; ``ledger.py`` drops it a day after the certificate has expired. Where PAM does not open its session,
+sshd takes every right from the connection and lets it run nothing (auth_restrict_session).
+
+The shell script in front (``guard.py``) lets everything pass that is not ours, so that this file judges ours only and
+refuses whenever in doubt. It runs as ``python3 -I -S hook.py FOLDER AUTHORITIES`` and imports only what starts in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import binascii
+import fcntl
+import os
+import signal
+import sys
+import time
+
+LIMIT = 1  # seconds; a login must not hang on a slow disk
+MOST_SPOOLED = 4 * 1024 * 1024  # bytes, in case nobody ships the events
+CERTIFICATE = b"-cert-v01@openssh.com"
+_KEY_FIELDS = {  # how many strings the public key has, between the nonce and the serial (PROTOCOL.certkeys)
+    b"ssh-ed25519": 1,
+    b"ssh-rsa": 2,
+    b"ecdsa-sha2-nistp256": 2,
+    b"ecdsa-sha2-nistp384": 2,
+    b"ecdsa-sha2-nistp521": 2,
+    b"sk-ssh-ed25519": 2,
+    b"sk-ecdsa-sha2-nistp256": 3,
+}
+
+
+class Reader:
+    """Fields of a certificate, front to back. IndexError past the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.at = 0
+
+    def taken(self, size: int) -> bytes:
+        end = self.at + size
+        if end > len(self.data):
+            raise IndexError
+        value = self.data[self.at : end]
+        self.at = end
+        return value
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.taken(size), "big")
+
+    def string(self) -> bytes:
+        return self.taken(self.number(4))
+
+
+def certificate(blob: bytes) -> tuple[int, int, bytes]:
+    """(serial, valid before, signature key) of a certificate. ValueError when it is none."""
+    try:
+        reader = Reader(blob)
+        kind = reader.string()
+        if not kind.endswith(CERTIFICATE) or kind[: -len(CERTIFICATE)] not in _KEY_FIELDS:
+            raise ValueError("no certificate of a kind that is known")
+        for _ in range(_KEY_FIELDS[kind[: -len(CERTIFICATE)]] + 1):  # the nonce is the first
+            reader.string()
+        serial = reader.number(8)
+        reader.number(4)  # user or host
+        reader.string()  # key id
+        reader.string()  # principals
+        reader.number(8)  # valid after
+        before = reader.number(8)
+        for _ in range(3):  # critical options, extensions, reserved
+            reader.string()
+        return serial, before, reader.string()
+    except IndexError:
+        raise ValueError("a certificate that is cut") from None
+
+
+def certificates(text: str) -> list[tuple[int, int, bytes]]:
+    """The certificates by which sshd says this connection was let in."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 2 and words[0] == "publickey" and "-cert-v" in words[1]:  # noqa: PLR2004 - method, type, blob
+            found.append(certificate(binascii.a2b_base64(words[2])))
+    return found
+
+
+def authorities(path: str) -> set[bytes]:
+    """The public keys of our authorities, as blobs."""
+    with open(path, encoding="ascii") as lines:  # noqa: PTH123 - pathlib would cost half of the start
+        split = [line.split() for line in lines]
+    return {binascii.a2b_base64(words[1]) for words in split if len(words) > 1 and words[0] != "#"}
+
+
+def take(folder: str, serial: int, before: int) -> None:
+    """Write the serial into the ledger. FileExistsError if it is there already."""
+    ledger = os.path.join(folder, "ledger")  # noqa: PTH118 - as above
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    file = os.open(os.path.join(ledger, f"{serial:d}"), flags, 0o600)  # noqa: PTH118
+    try:
+        os.write(file, b"%d\n" % min(before, 2**62))
+        os.fsync(file)
+    finally:
+        os.close(file)
+    entry = os.open(ledger, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(entry)
+    finally:
+        os.close(entry)
+
+
+def tell(folder: str, serial: int, outcome: str) -> None:
+    """Leave the event for the agent to ship; no login fails for want of this."""
+    user, source = os.environ.get("PAM_USER", ""), os.environ.get("PAM_RHOST", "")
+    line = f"{serial:d}\t{user}\t{time.time():.3f}\t{source}\t{outcome}\n"
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        path = os.path.join(folder, "spool")  # noqa: PTH118
+        for _ in range(3):  # the agent may move the file away in between
+            file = os.open(path, flags, 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH)
+                now = os.fstat(file)
+                if now.st_nlink:
+                    if now.st_size < MOST_SPOOLED:
+                        os.write(file, line.encode("utf-8", "replace"))
+                    return
+            finally:
+                os.close(file)
+    except OSError:
+        return
+
+
+def judge(folder: str, trusted: str, stage: str, text: str) -> int:
+    """0 lets in, 1 refuses. More than one of our certificates, or none, cannot be: then nobody is let in."""
+    ours = authorities(trusted)
+    mine = [one for one in certificates(text) if one[2] in ours]
+    if len(mine) != 1:
+        raise ValueError("not one certificate of ours")
+    serial, before, _ = mine[0]
+    if stage == "close_session":
+        tell(folder, serial, "closed")
+        return 0
+    try:
+        take(folder, serial, before)
+    except FileExistsError:
+        tell(folder, serial, "replayed")
+        return 1
+    except OSError:
+        tell(folder, serial, "refused")
+        raise
+    tell(folder, serial, "accepted")
+    return 0
+
+
+def judged(arguments: list[str]) -> int:
+    """``judge``, with whatever goes wrong as a refusal."""
+    try:
+        environment = os.environ
+        stage, text = environment.get("PAM_TYPE", ""), environment.get("SSH_AUTH_INFO_0", "")
+        return judge(arguments[0], arguments[1], stage, text)
+    except Exception as error:  # noqa: BLE001 - as the docstring says
+        sys.stderr.write(f"ostiary: refused: {type(error).__name__}: {error}\n")
+        return 1
+
+
+def main(arguments: list[str]) -> int:
+    """Judge in a child: one that hangs in the disk cannot be killed, but it can be left behind."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(LIMIT + 1)
+        os._exit(judged(arguments))
+
+    def late(*_: object) -> None:
+        os.kill(child, signal.SIGKILL)
+        os._exit(1)
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(LIMIT)
+    status = os.waitpid(child, 0)[1]
+    return 0 if status == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

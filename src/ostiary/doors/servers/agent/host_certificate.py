@@ -1,0 +1,48 @@
+"""The host's certificate: taken only when it is for this host's key, and dropped when there is none any more."""
+
+from __future__ import annotations
+
+import base64
+import time
+
+from ostiary.doors.servers.agent import identity
+from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
+from ostiary.doors.servers.agent.hook import Reader
+from ostiary.doors.servers.wire.host import HostState
+
+KIND = "ssh-ed25519-cert-v01@openssh.com"
+HOST = 2
+
+
+def bring_in_line(state: HostState, paths: Paths) -> bool:
+    """Whether the file changed. Source: OpenSSH PROTOCOL.certkeys."""
+    text = state.host_certificate.strip()
+    if not text:
+        there = paths.host_certificate.exists()
+        paths.host_certificate.unlink(missing_ok=True)
+        return there
+    _check(text, identity.host_key(paths), state.server_id)
+    folder(paths.etc)
+    return write(paths.host_certificate, text + "\n")
+
+
+def _check(text: str, host_key: str, server_id: str) -> None:
+    words = text.split()
+    if words[0] != KIND or len(words) < 2:  # noqa: PLR2004 - type and blob
+        raise HostError("what came as the host's certificate is none for an Ed25519 key")
+    try:
+        reader = Reader(base64.b64decode(words[1], validate=True))
+        reader.string(), reader.string()  # type, nonce
+        key = reader.string()
+        reader.number(8)  # serial
+        kind, _, principals = reader.number(4), reader.string(), Reader(reader.string())
+        _, before = reader.number(8), reader.number(8)
+        first = principals.string().decode("utf-8", "replace")
+    except (ValueError, IndexError) as error:
+        raise HostError("the host's certificate cannot be read") from error
+    own = Reader(base64.b64decode(host_key.split()[1]))
+    own.string()
+    if key != own.string() or kind != HOST:
+        raise HostError("the certificate that came is not for this host's key")
+    if first != server_id or before <= time.time():
+        raise HostError("the certificate that came names another server, or has expired")

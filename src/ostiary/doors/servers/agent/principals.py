@@ -1,0 +1,85 @@
+"""The principals files: per LocalUser one file, with a line per way in and what that way permits.
+
+Source: sshd(8) AUTHORIZED_KEYS FILE FORMAT, whose options may stand before a principal (sshd_config(5),
+AuthorizedPrincipalsFile). sshd joins them with the options of the certificate: what one of both forbids is forbidden, and
+two commands that differ refuse the login.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ostiary.doors.servers.agent.files import HostError, Paths, folder, swept, write
+from ostiary.doors.servers.wire.host import Entry, HostUser
+
+LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_PRINCIPAL = re.compile(r"[a-z_][a-z0-9_-]{0,31}@[A-Za-z0-9_-]{1,64}(\.hop)?")
+_TARGET = re.compile(r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(\*|[0-9]{1,5})")
+_PASSES = "echo This way leads through this server, not into it. >&2; exit 1"
+SFTP = "internal-sftp"
+
+
+def line(entry: Entry) -> str:
+    """HostError for what could be read as something else."""
+    if not _PRINCIPAL.fullmatch(entry.principal) or entry.hop != entry.principal.endswith(".hop"):
+        raise HostError(f"{entry.principal[:80]!r} is no principal of ours")
+    for target in entry.forward:
+        if not _TARGET.fullmatch(target):
+            raise HostError(f"{target[:80]!r} is no target to forward to")
+    options = ["restrict"]
+    if entry.hop:
+        options.append(f'command="{_PASSES}"')
+    elif entry.sftp_only:
+        options.append(f'command="{SFTP}"')
+    else:
+        options.append("pty")
+        options += ["agent-forwarding"] * entry.agent_forwarding + ["X11-forwarding"] * entry.x11
+    if entry.forward:
+        options.append("port-forwarding")
+        options += [f'permitopen="{target}"' for target in entry.forward]
+    return f"{','.join(options)} {entry.principal}"
+
+
+def close(paths: Paths, named: Collection[str]) -> None:
+    """Nobody else than ``named`` enters from now on."""
+    if paths.principals.is_dir():
+        for one in paths.principals.iterdir():
+            if one.name not in named:
+                _remove(one)
+
+
+def bring_in_line(
+    users: Sequence[HostUser], paths: Paths, others: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Write the files of ``users`` and remove everybody else's; the problems.
+
+    ``others`` are accounts that are not ours with the one principal that enters there (break-glass).
+    """
+    folder(paths.principals)
+    swept(paths.principals)
+    problems, wanted = [], {}
+    for user in users:
+        try:
+            wanted[_login(user)] = "".join(f"{line(entry)}\n" for entry in user.entries)
+        except HostError as error:
+            problems.append(f"ways in of {user.login[:40]!r}: {error}")
+    wanted |= {login: f"{principal}\n" for login, principal in others.items()}
+    close(paths, wanted)
+    for login, text in wanted.items():
+        write(paths.principals / login, text)
+    return tuple(problems)
+
+
+def _login(user: HostUser) -> str:
+    if not LOGIN.fullmatch(user.login):
+        raise HostError("that is no name of a LocalUser")
+    return user.login
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise HostError(f"cannot remove {path}: {error.strerror}") from error

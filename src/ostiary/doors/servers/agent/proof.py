@@ -1,0 +1,132 @@
+"""A login proven before it counts: a private sshd with the configuration and the PAM stack that are to come.
+
+It talks over a pipe (``sshd -i``), so that no port is opened, and trusts two authorities that live as long as the proof: one
+in the place of the project's, whose certificate must enter once and be refused the second time, one in the place of
+break-glass, whose certificate must enter twice. sshd calls its PAM service by the name that it was started with
+(OpenSSH 9.7 and before; auth-pam.c): a link of another name gives the candidate stack a service of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.doors.servers.agent import guard, sshd, sshd_candidate
+from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
+from ostiary.doors.servers.agent.run import attempt, run
+from ostiary.doors.servers.agent.sshd_text import Trust
+
+SERVICE = "ostiary-proof"
+PRINCIPAL = "ostiary-proof"
+REFUSED = 254  # what sshd ends with where PAM opened no session (session.c)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """``interpreter`` runs ``hook``; ``pam`` is the text of sshd's PAM service without the hook."""
+
+    hook: Path
+    interpreter: str
+    pam: str
+
+
+def prove(user: str, paths: Paths, parts: Parts) -> None:
+    """HostError with the log's last words unless ``user`` enters as he should, and not as he should not."""
+    service = paths.pam.with_name(SERVICE)
+    with sshd_candidate.apart(paths) as where:
+        trust, files = _trust(where, user)
+        try:
+            write(service, guard.with_hook(parts.pam, _guard(where, parts)))
+            config = sshd_candidate.build(where, paths, trust)
+            (where / SERVICE).symlink_to(sshd.program())
+            for step, (name, serial, wanted) in enumerate(_STEPS):
+                key = _certified(where, f"{name}{serial}", files[name], serial)
+                code = _enter(where, config, user, key)
+                if code != wanted:
+                    raise HostError(f"{_MEANING[step]} (ssh ended with {code}): {_log(where)}")
+        finally:
+            service.unlink(missing_ok=True)
+
+
+# Which authority, which serial, how ssh must end.
+_STEPS = (
+    ("one-time", 1, 0),
+    ("one-time", 1, REFUSED),
+    ("break-glass", 2, 0),
+    ("break-glass", 2, 0),
+)
+_MEANING = (
+    "a managed user could not enter",
+    "a certificate could be used twice",
+    "break-glass could not enter",
+    "break-glass could enter only once",
+)
+
+
+def _trust(where: Path, user: str) -> tuple[Trust, dict[str, Path]]:
+    files = {}
+    for name in ("one-time", "break-glass"):
+        files[name] = where / f"{name}-key"
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "proof", "-f", str(files[name]))
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "proof", "-f", str(where / "key"))
+    public = {name: file.with_name(f"{file.name}.pub").read_text() for name, file in files.items()}
+    write(where / "one-time", public["one-time"])
+    write(where / "trusted", public["one-time"] + public["break-glass"])
+    folder(where / "principals")
+    write(where / "principals" / user, f"restrict {PRINCIPAL}\n")
+    folder(where / "var", 0o700)
+    folder(where / "var" / "ledger", 0o700)
+    trust = Trust(
+        authorities=str(where / "trusted"),
+        break_glass=str(where / "trusted"),
+        principals=str(where / "principals" / "%u"),
+    )
+    return trust, files
+
+
+def _guard(where: Path, parts: Parts) -> Path:
+    path, trusted = where / "session", where / "one-time"
+    keys = [trusted.read_text()]
+    script = guard.script(keys, parts.interpreter, parts.hook, where / "var", trusted)
+    write(path, script, 0o755)
+    return path
+
+
+def _certified(where: Path, name: str, authority: Path, serial: int) -> Path:
+    """The certificate of ``key`` under a name of its own; made once."""
+    key = where / name
+    if not key.exists():
+        for ending in ("", ".pub"):
+            text = (where / f"key{ending}").read_text()
+            write(where / f"{name}{ending}", text, 0o600)
+        options = ["-I", "proof", "-n", PRINCIPAL, "-z", str(serial), "-V", "-5m:+5m"]
+        run("ssh-keygen", "-q", "-s", str(authority), *options, str(where / f"{name}.pub"))
+    return key
+
+
+def _enter(where: Path, config: Path, user: str, key: Path) -> int:
+    server = f"{where / SERVICE} -i -f {config} -E {where / 'log'}"
+    settings = (
+        f"ProxyCommand={server}",
+        "BatchMode=yes",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "GlobalKnownHostsFile=/dev/null",
+        "PreferredAuthentications=publickey",
+        "ControlPath=none",
+    )
+    options = [part for one in settings for part in ("-o", one)]
+    command = ("ssh", "-F", "none", "-n", "-T", "-i", str(key), *options, f"{user}@proof", "exit 0")
+    return attempt(*command)[0]
+
+
+def _log(where: Path) -> str:
+    time.sleep(0.1)  # sshd may still write
+    try:
+        lines = (where / "log").read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "sshd wrote no log"
+    return "; ".join(line for line in lines[-4:])

@@ -1,0 +1,80 @@
+"""From a state to a host: in which order things are closed, made and opened.
+
+First nobody enters who should not; then accounts and sudo rules; then whom sshd trusts and what it does; last, who enters.
+Each step is whole or not at all, so a run that is killed between two of them is made good by the next, and a step that
+fails opens nothing that stands on it. What failed is told, not raised.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import resources
+from typing import TypeVar
+
+from ostiary.doors.servers.agent import accounts, principals, sshd_install, sudoers, trust
+from ostiary.doors.servers.agent import host_certificate as certificate
+from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.agent.identity import Identity
+from ostiary.doors.servers.wire.host import HostState, HostUser
+
+T = TypeVar("T")
+Problems = list[str]
+
+
+def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]:
+    """Bring this host in line; the problems, one line each."""
+    problems: Problems = []
+    named = {user.login for user in state.users} | {identity.break_glass_account} - {""}
+    _step(problems, "principals", lambda: principals.close(paths, named))
+    made = _step(
+        problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned)
+    )
+    entering: tuple[HostUser, ...] | None = None
+    if made is not None:
+        problems += made.problems
+        entering = made.entering
+        problems += (
+            _step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
+        )
+    trusted = _step(problems, "authorities", lambda: _trust(state, paths))
+    _step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
+    managed = [user.login for user in entering or ()]
+    ready = _step(
+        problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, sys.executable)
+    )
+    if ready is None:
+        ready = sshd_install.in_force(paths)
+    if entering is not None and trusted:
+        others = _break_glass(state, identity)
+        entitled = entering if ready else ()
+        wanted = lambda: principals.bring_in_line(entitled, paths, others)  # noqa: E731
+        problems += _step(problems, "principals", wanted) or ()
+    return tuple(problems)
+
+
+def _trust(state: HostState, paths: Paths) -> bool:
+    trust.bring_in_line(state, paths, sys.executable, hook_text())
+    return True
+
+
+def hook_text() -> str:
+    """The text of ``hook.py``, also out of a zipapp."""
+    package = resources.files("ostiary.doors.servers.agent")
+    return (package / "hook.py").read_text(encoding="utf-8")
+
+
+def _break_glass(state: HostState, identity: Identity) -> dict[str, str]:
+    account = identity.break_glass_account
+    return {account: f"{account}@{state.server_id}"} if account and state.break_glass else {}
+
+
+def _step(problems: Problems, name: str, work: Callable[[], T]) -> T | None:
+    """What ``work`` gives; None, and a problem, where the host does not let it."""
+    try:
+        return work()
+    except HostError as error:
+        problems.append(f"{name}: {error}")
+    except OSError as error:
+        problems.append(f"{name}: {error.filename or ''}: {error.strerror or error}")
+    return None

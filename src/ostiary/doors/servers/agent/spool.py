@@ -1,0 +1,83 @@
+"""Login events that the session hook left, on their way to the control plane; and the ledger's old entries.
+
+The hook appends to ``spool`` under a shared lock; here the file is moved aside, read under an exclusive one, and removed
+when it was shipped and nobody has added to it. What was sent twice (an answer was lost) is the same event to the byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ostiary.doors.servers.agent.files import Paths
+from ostiary.doors.servers.wire.host import Login
+
+MOST = 2000  # events in one report
+KEPT = 86_400  # seconds that a serial stays in the ledger after its certificate expired: the clock may be set back
+_FIELDS = 5
+
+
+class Spool:
+    """Remembers how far the file that is being shipped was shipped."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._new, self._sending = paths.spool, paths.spool.with_name("spool.sending")
+        self._offset = 0
+
+    def take(self) -> tuple[tuple[Login, ...], int]:
+        """The next events, and what to give to ``shipped`` once they are."""
+        if not self._sending.exists():
+            try:
+                self._new.rename(self._sending)
+            except FileNotFoundError:
+                return (), 0
+            self._offset = 0
+        with _locked(self._sending) as file:
+            file_end = os.fstat(file).st_size
+            os.lseek(file, self._offset, os.SEEK_SET)
+            text = os.read(file, min(file_end - self._offset, MOST * 200))
+        lines = text.split(b"\n")[:-1][:MOST]
+        length = sum(len(line) + 1 for line in lines)
+        if lines == [] and text:
+            length = len(text)  # a line that was never ended
+        return tuple(filter(None, map(_event, lines))), self._offset + length
+
+    def shipped(self, offset: int) -> None:
+        with contextlib.suppress(FileNotFoundError), _locked(self._sending) as file:
+            self._offset = offset
+            if os.fstat(file).st_size <= offset:
+                self._sending.unlink()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _event(line: bytes) -> Login | None:
+    words = line.decode("utf-8", "replace").split("\t")
+    if len(words) != _FIELDS or not words[0].isdigit():
+        return None
+    with contextlib.suppress(ValueError):
+        return Login(words[0], words[1][:64], float(words[2]), words[3][:255], words[4][:16])
+    return None
+
+
+def prune(ledger: Path, now: float) -> int:
+    """Drop serials whose certificates expired long ago; how many. One that cannot be read stays."""
+    dropped = 0
+    with contextlib.suppress(FileNotFoundError):
+        for one in ledger.iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                if one.name.isdigit() and int(one.read_bytes() or b"x") + KEPT < now:
+                    one.unlink()
+                    dropped += 1
+    return dropped

@@ -1,0 +1,117 @@
+"""The sshd of this host: what it makes of a configuration, and how it is told to read it again.
+
+Source: sshd(8): ``-t`` checks, ``-T -C`` prints what holds for a user, SIGHUP makes the listening process start anew with
+its own arguments. Established sessions go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ostiary.doors.servers.agent.files import HostError
+from ostiary.doors.servers.agent.run import PATH, attempt, run
+
+ANSWER_SECONDS = 5
+UNITS = ("ssh.service", "sshd.service")  # Debian and Ubuntu; Red Hat and Amazon Linux
+
+
+def program() -> str:
+    found = shutil.which("sshd", path=PATH)
+    if found is None:
+        raise HostError("no sshd is installed here")
+    return found
+
+
+def fault(config: Path) -> str:
+    """What sshd has against this main file, or ""."""
+    code, _, complaint = attempt(program(), "-t", "-f", str(config))
+    return complaint or f"sshd -t ended with {code}" if code else ""
+
+
+def effective(config: Path, user: str) -> Mapping[str, Sequence[str]]:
+    """What holds for ``user``: keyword in small letters -> its values, one for each line. HostError if sshd refuses."""
+    where = f"user={user},host=localhost,addr=127.0.0.1"
+    found: dict[str, list[str]] = {}
+    for line in run(program(), "-T", "-f", str(config), "-C", where).decode().splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+def listening(settings: Mapping[str, Sequence[str]]) -> int | None:
+    """The process that listens, or None if there is none: from its PidFile, else from /proc."""
+    for name in settings.get("pidfile", ()):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(Path(name).read_text())
+            if _is_sshd(pid):
+                return pid
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _is_sshd(int(entry.name)):
+            return int(entry.name)
+    return None
+
+
+def _is_sshd(pid: int) -> bool:
+    """The one that listens has its program's path as its first argument; those of sessions call themselves ``sshd: …``."""
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
+    except OSError:
+        return False
+    titled = bool(argv) and argv[0] == b"sshd:"
+    return bool(argv) and (
+        argv[0].endswith(b"/sshd")
+        or (titled and b"[listener]" in argv and argv[1] != b"[accepted]")
+    )
+
+
+def answers(settings: Mapping[str, Sequence[str]], seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether a greeting comes on one of its addresses within that time."""
+    end = time.monotonic() + seconds
+    while True:
+        if any(_greets(address) for address in settings.get("listenaddress", ())):
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+
+
+def _greets(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104 - nothing is bound
+    try:
+        with socket.create_connection((host, int(port)), timeout=2) as connection:
+            return connection.recv(8).startswith(b"SSH-2.0")
+    except (OSError, ValueError):
+        return False
+
+
+def reload(settings: Mapping[str, Sequence[str]]) -> bool:
+    """Have it read its files again; false if it did not answer afterwards. Nothing where none runs."""
+    pid = listening(settings)
+    if pid is None:
+        return True
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGHUP)
+    time.sleep(0.1)  # the old sockets are closed by then
+    return answers(settings)
+
+
+def start_again(settings: Mapping[str, Sequence[str]]) -> bool:
+    """Bring back one that has died: by systemd where it runs, else as sshd starts by itself."""
+    if listening(settings) is not None and answers(settings, 0):
+        return True
+    if Path("/run/systemd/system").is_dir():
+        for unit in UNITS:
+            if attempt("systemctl", "restart", unit)[0] == 0:
+                break
+    else:
+        subprocess.Popen([program()], env={"PATH": PATH}, start_new_session=True).wait()  # noqa: S603 - our own list
+    return answers(settings)

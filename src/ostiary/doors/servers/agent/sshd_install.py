@@ -1,0 +1,162 @@
+"""Making sshd and its PAM stack do as they should: judged by sshd, compared with before, proven by a login, then swapped.
+
+What fails at any of these leaves everything as it was and is reported. What fails afterwards (sshd does not answer) is
+put back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import pwd
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ostiary.doors.servers.agent import guard, proof, sshd, sshd_candidate, sshd_text
+from ostiary.doors.servers.agent.files import MANAGED, HostError, Paths, folder, write
+from ostiary.doors.servers.agent.run import run
+from ostiary.doors.servers.agent.sshd_text import Trust
+
+COMPARED = 3  # people of this host, beside root, for whom nothing may change
+
+
+def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> bool:
+    """Whether sshd and PAM are as they should be; HostError with the reason if they could not be made so.
+
+    ``managed`` are LocalUsers who exist. Before there is one, no login can be proven and PAM is left alone: then false.
+    """
+    _group()
+    before = sshd.effective(paths.sshd_config, "root")
+    if before.get("usepam") != ["yes"]:
+        raise HostError("UsePAM is no here, and without PAM nobody counts certificates")
+    trust = wanted(paths, before)
+    complete = _complete(paths, trust)
+    if complete and _hooked(paths):
+        return True
+    if not complete:
+        _judge(paths, trust, managed)
+    if managed:
+        parts = proof.Parts(paths.hook, interpreter, guard.without_hook(_pam(paths)))
+        proof.prove(managed[0], paths, parts)
+    if not complete:
+        _swap(paths, trust, before)
+    if managed:
+        write(paths.pam, guard.with_hook(_pam(paths), paths.guard), _mode(paths.pam))
+    return bool(managed)
+
+
+def wanted(paths: Paths, before: Mapping[str, Sequence[str]]) -> Trust:
+    """Where another authority is trusted already, for everybody, it stays so: ours is for managed users only."""
+    theirs = set(before.get("trustedusercakeys", [])) - {"none", str(paths.break_glass)}
+    return sshd_text.trust(paths, certificate=paths.host_certificate.exists(), everybody=not theirs)
+
+
+def in_force(paths: Paths) -> bool:
+    """Whether managed users enter by our rules and are counted, be it those of an older agent."""
+    try:
+        main = sshd_candidate.main_text(paths)
+        block = paths.drop_in.read_text() if paths.drop_in.exists() else main
+        return _hooked(paths) and f"Match Group {MANAGED}\n" in block
+    except (HostError, OSError):
+        return False
+
+
+def take_away(paths: Paths) -> None:
+    """PAM and sshd as they were before us."""
+    with contextlib.suppress(FileNotFoundError):
+        write(paths.pam, guard.without_hook(_pam(paths)), _mode(paths.pam))
+    settings = sshd.effective(paths.sshd_config, "root")
+    paths.drop_in.unlink(missing_ok=True)
+    main = sshd_candidate.main_text(paths)
+    if sshd_text.without_blocks(main) != main:
+        write(paths.sshd_config, sshd_text.without_blocks(main), _mode(paths.sshd_config))
+    if not sshd.reload(settings):
+        sshd.start_again(settings)
+    shutil.rmtree(paths.etc, ignore_errors=True)
+
+
+def _complete(paths: Paths, trust: Trust) -> bool:
+    main = sshd_candidate.main_text(paths)
+    if sshd_text.includes_drop_ins(main):
+        with contextlib.suppress(OSError):
+            return paths.drop_in.read_text() == sshd_text.drop_in(trust)
+        return False
+    return main == sshd_text.with_blocks(main, trust)
+
+
+def _hooked(paths: Paths) -> bool:
+    text = _pam(paths)
+    return text == guard.with_hook(text, paths.guard)
+
+
+def _pam(paths: Paths) -> str:
+    try:
+        return paths.pam.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostError(f"cannot read {paths.pam}: {error}") from error
+
+
+def _judge(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
+    if fault := sshd.fault(paths.sshd_config):
+        raise HostError(f"sshd refuses its own configuration, before any change of ours: {fault}")
+    with sshd_candidate.apart(paths) as where:
+        config = sshd_candidate.build(where, paths, trust)
+        if fault := sshd.fault(config):
+            raise HostError(f"sshd refuses what we would add: {fault}")
+        problems = []
+        for user in _others(managed):
+            problems += sshd_candidate.changed_for(user, paths.sshd_config, config)
+        for user in managed[:1]:
+            problems += sshd_candidate.missing_for(user, config, trust)
+        if problems:
+            raise HostError(f"sshd would do something else than meant: {'; '.join(problems[:5])}")
+
+
+def _others(managed: Sequence[str]) -> list[str]:
+    ours = set(managed)
+    people = [one.pw_name for one in pwd.getpwall() if one.pw_uid >= 1000 and one.pw_uid != 65534]  # noqa: PLR2004 - UID_MIN, nobody
+    return ["root", *[name for name in people if name not in ours][:COMPARED]]
+
+
+def _swap(paths: Paths, trust: Trust, before: Mapping[str, Sequence[str]]) -> None:
+    """Put the files in place and have sshd read them; as it was before if it does not answer then."""
+    main = sshd_candidate.main_text(paths)
+    if sshd_text.includes_drop_ins(main):
+        path, text = paths.drop_in, sshd_text.drop_in(trust)
+    else:
+        path, text = paths.sshd_config, sshd_text.with_blocks(main, trust)
+    old, mode = _old(path)
+    folder(path.parent)
+    write(path, text, mode)
+    fault = sshd.fault(paths.sshd_config)
+    if not fault and sshd.reload(before):
+        return
+    if old is None:
+        path.unlink()
+    else:
+        write(path, old, mode)
+    back = fault or sshd.start_again(before)
+    raise HostError(
+        f"sshd {'refused' if fault else 'did not answer after'} the change, so it was undone"
+        + ("" if back else "; it does not answer now either")
+    )
+
+
+def _old(path: Path) -> tuple[str | None, int]:
+    try:
+        return path.read_text(), _mode(path)
+    except FileNotFoundError:
+        return None, 0o644
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def _group() -> None:
+    """The group that sshd's Match block goes by; accounts.py puts people into it."""
+    try:
+        grp.getgrnam(MANAGED)
+    except KeyError:
+        run("groupadd", "--system", "--", MANAGED)

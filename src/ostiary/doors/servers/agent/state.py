@@ -1,0 +1,97 @@
+"""The last good state: what the control plane said last that could be believed.
+
+It survives anything: what is no message, older, or takes away too many at once changes nothing here, and what cannot be
+trusted on the disk is put aside. G1, G2, G5 of the promises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ostiary.doors.servers.agent.files import HostError, write
+from ostiary.doors.servers.wire.host import HostState
+from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+
+MANY, MANY_SHARE = 10, 0.2  # users that may go at once: the greater of both
+SECOND_READING = 60.0  # seconds until more may go, if it is said again
+FUTURE = 86_400.0  # seconds that a file may be ahead of the clock
+
+
+def read(path: Path) -> HostState | None:
+    """The state that was kept, None if there is none; one that cannot be trusted is put aside and counts as none."""
+    try:
+        return _trusted(path)
+    except FileNotFoundError:
+        return None
+    except InvalidMessage:
+        with contextlib.suppress(OSError):
+            path.replace(path.with_name(f"{path.name}.bad-{int(time.time())}"))
+        return None
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _trusted(path: Path) -> HostState:
+    there = path.lstat()
+    if there.st_uid != os.geteuid() or there.st_mode & 0o022:
+        raise InvalidMessage("others may write it")
+    if there.st_mtime > time.time() + FUTURE:
+        raise InvalidMessage("it is from the future")
+    digest, _, body = path.read_bytes().partition(b"\n")
+    if digest.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
+        raise InvalidMessage("it is not what was written")
+    return decode(HostState, body)
+
+
+def keep(path: Path, state: HostState) -> None:
+    body = encode(state).decode()
+    write(path, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}", 0o600)
+    path.with_name("pending.json").unlink(missing_ok=True)
+
+
+def believe(path: Path, server_id: str, body: bytes, owned: Iterable[str], now: float) -> HostState:
+    """The state in ``body``, if it may be applied. ``owned`` are the users that we made and did not close.
+
+    HostError says why not; then everything stays as it is, and the same is asked for again.
+    """
+    try:
+        state = decode(HostState, body)
+    except InvalidMessage as error:
+        raise HostError(f"what the control plane sent is no state: {error}") from error
+    if state.server_id != server_id:
+        raise HostError(f"the control plane sent the state of {state.server_id[:40]!r}")
+    last = read(path)
+    if last is not None and state.generation < last.generation:
+        raise HostError(
+            f"the control plane sent generation {state.generation}, older than {last.generation}"
+        )
+    users = set(owned) | {user.login for user in (last.users if last else ())}
+    going = sorted(users - {user.login for user in state.users})
+    most = max(MANY, int(len(users) * MANY_SHARE))
+    if len(going) > most:
+        _wait_for_second(path.with_name("pending.json"), going, len(users), now)
+    return state
+
+
+def _wait_for_second(pending: Path, going: list[str], of: int, now: float) -> None:
+    """HostError unless the same was said a minute ago."""
+    digest = hashlib.sha256("\n".join(going).encode()).hexdigest()
+    try:
+        said = json.loads(pending.read_bytes())
+        if said["digest"] == digest and SECOND_READING <= now - said["since"] <= FUTURE:
+            return
+        fresh = said["digest"] != digest or now < said["since"]
+    except (OSError, ValueError, KeyError, TypeError):
+        fresh = True
+    if fresh:
+        write(pending, json.dumps({"digest": digest, "since": now}), 0o600)
+    raise HostError(
+        f"{len(going)} of {of} users would go at once; done only if the control plane says so again after"
+        f" {SECOND_READING:.0f} s"
+    )
