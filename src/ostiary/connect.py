@@ -406,6 +406,56 @@ def kms_signers(
     return opened
 
 
+CONTROL_SCOPES = ("okta.logs.read", "okta.users.read", "okta.groups.read")
+
+
+def control_org(
+    issuer: str,
+    *,
+    client_id: str = "",
+    key_file: Path | None = None,
+    transports: Transports | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> OktaClient | None:
+    """The API of the org whose authorization server ``issuer`` is; None without credentials for it.
+
+    They are those of a service app, else the API token in OKTA_CLIENT_TOKEN. Sends nothing yet.
+    """
+    environ = os.environ if environ is None else environ
+    token = environ.get("OKTA_CLIENT_TOKEN", "").strip()
+    parts = urlsplit(issuer)
+    if not client_id and not token:
+        return None
+    if parts.scheme != "https" or not parts.hostname or "@" in parts.netloc:
+        raise UsageError(
+            f"cannot ask the API of {issuer}",
+            why="credentials go nowhere but by https",
+            fix="correct --issuer",
+        )
+    auth: httpx2.Auth = Ssws(Secret(token))
+    if client_id:
+        auth = ServiceApp(client_id, Secret(_key_of(key_file)), CONTROL_SCOPES)
+    transport = transports.okta if transports else None
+    return OktaClient(f"https://{parts.netloc}", auth, transport=transport, timeout=10.0)
+
+
+def _key_of(key_file: Path | None) -> str:
+    if key_file is None:
+        raise UsageError(
+            "cannot use this service app",
+            why="it proves itself by its private key",
+            fix="add --okta-key-file",
+        )
+    try:
+        return key_file.read_text()
+    except OSError as error:
+        raise UsageError(
+            "cannot read the private key of the service app",
+            why=f"{key_file}: {str(error.strerror).lower()}",
+            fix="correct --okta-key-file",
+        ) from error
+
+
 def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:
     """Where the estate keeps its runs, and what encrypts their before-images.
 

@@ -14,6 +14,7 @@ from ostiary.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ostiary.okta.client import OktaClient
     from ostiary.pki.signer import Private
     from ostiary.plan.wrap import Wrap
 
@@ -46,6 +47,19 @@ CREDENTIAL = "ostiary-kek"
     type=click.Path(path_type=Path),
     help="Key-encryption key [the systemd credential ostiary-kek, else STATE-DIR/kek].",
 )
+@click.option(
+    "--okta-client-id",
+    envvar="OSTIARY_OKTA_CLIENT_ID",
+    default="",
+    metavar="ID",
+    help="Service app that reads the org's System Log, users and groups [API token OKTA_CLIENT_TOKEN].",
+)
+@click.option(
+    "--okta-key-file",
+    envvar="OSTIARY_OKTA_KEY_FILE",
+    type=click.Path(path_type=Path),
+    help="Its private key, PEM or JWK.",
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
 def serve(
     *,
@@ -59,6 +73,8 @@ def serve(
     admin_group: str,
     state_dir: Path,
     kek_file: Path | None,
+    okta_client_id: str,
+    okta_key_file: Path | None,
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
@@ -80,9 +96,23 @@ def serve(
         migrate=not no_migrate,
     )
     control.log_to_stderr()
-    built = control.services(settings, _wrap(kek_file, state_dir), open_kms=_opens_kms())
+    okta = _okta(settings.issuer, okta_client_id, okta_key_file)
+    wrap = _wrap(kek_file, state_dir)
+    built = control.services(settings, wrap, open_kms=_opens_kms(), okta=okta)
     term.say(f"ostiary: serving {settings.url}")
     control.run(settings, built)
+
+
+def _okta(issuer: str, client_id: str, key_file: Path | None) -> OktaClient | None:
+    from ostiary.connect import control_org  # noqa: PLC0415
+
+    okta = control_org(issuer, client_id=client_id, key_file=key_file)
+    if okta is None:
+        term.say(
+            "ostiary: no access to the org's API: who is still active is asked by refresh tokens,"
+            " and groups are those of ID tokens"
+        )
+    return okta
 
 
 def _opens_kms() -> Callable[[str], tuple[str, Private]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select
 
@@ -28,7 +29,7 @@ from ostiary.model.server_access import login_for
 
 
 def settings(services: Services, _: Call) -> SignInSettings:
-    return services.sign_in
+    return replace(services.sign_in, scopes=services.scopes())
 
 
 def sign_in(services: Services, call: Call) -> Session:
@@ -43,6 +44,8 @@ def sign_in(services: Services, call: Call) -> Session:
     def work(connection: Connection, ledger: Ledger) -> Session:
         _use(connection, ledger, mark)
         person = _kept(connection, ledger, said)
+        if services.refresh is not None and asked.refresh_token:
+            services.refresh.keep(connection, person.id, asked.refresh_token)
         device = ""
         if asked.device_key:
             device = sessions.register(connection, ledger, person, asked.device, asked.device_key)

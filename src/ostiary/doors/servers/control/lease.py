@@ -116,7 +116,7 @@ class Lease:
 class Round(Protocol):
     """One round of a duty: does what is due and says how many seconds to wait. The lease is held at its start."""
 
-    def __call__(self, lease: Lease) -> float: ...
+    def __call__(self, lease: Lease, /) -> float: ...
 
 
 class Leased:

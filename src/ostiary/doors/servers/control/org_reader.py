@@ -12,6 +12,7 @@ from ostiary.doors.servers.control import people
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import sessions
 from ostiary.doors.servers.control.writer import Ledger
+from ostiary.errors import Denied
 from ostiary.okta.client import OktaClient
 from ostiary.okta.person_now import read_person
 
@@ -40,8 +41,16 @@ class OrgReader:
         return Person(now.id, now.login, tuple(sorted(now.groups)), now.active, asked)
 
     def groups(self, person_id: str) -> tuple[str, ...]:
-        """The names of the groups of somebody active, () of anybody else."""
-        return self.person(person_id).groups
+        """The names of the groups of somebody active. Denied for anybody else."""
+        person = self.person(person_id)
+        if not person.active:
+            raise Denied(
+                f"cannot let in {person.login or person_id}",
+                why="the org has put this person out",
+                fix="ask an administrator of the Okta org",
+                code="inactive",
+            )
+        return person.groups
 
 
 def keep_read(connection: Connection, ledger: Ledger, person: Person) -> None:

@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
-from ostiary.doors.servers.control import app, keys
+from ostiary.doors.servers.control import app, keys, org_side
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties, Duty
@@ -23,16 +24,17 @@ from ostiary.doors.servers.control.endpoint import Endpoint
 from ostiary.doors.servers.control.host_proof import Challenges
 from ostiary.doors.servers.control.host_state import HostStates
 from ostiary.doors.servers.control.identity import TokenVerifier
-from ostiary.doors.servers.control.issue import Freshness, Issuer
-from ostiary.doors.servers.control.services import ReadsPeople, Services
+from ostiary.doors.servers.control.issue import Issuer
+from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import METADATA
+from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Unreachable, UsageError
+from ostiary.okta.client import OktaClient
 from ostiary.plan.wrap import Wrap
 
-SCOPES = ("openid", "profile", "email", "groups", "offline_access")
 KEYS_SECONDS = 10.0  # longest wait for the org's published keys
 GRACE_SECONDS = 10  # for what is under way when the process is told to end
 
@@ -50,15 +52,7 @@ class ServeSettings:
     state_dir: Path
     tls_cert: Path | None = None
     tls_key: Path | None = None
-    scopes: tuple[str, ...] = SCOPES
     migrate: bool = True
-
-
-class NeverRead:
-    """The freshness of an org whose news nobody reads: only what a sign-in said counts."""
-
-    def read_at(self) -> float:
-        return 0.0
 
 
 def services(
@@ -67,18 +61,28 @@ def services(
     *,
     open_kms: OpensKms | None = None,
     http: httpx2.Client | None = None,
+    okta: OktaClient | None = None,
     clock: Callable[[], float] = time.time,
-    freshness: Freshness | None = None,
-    groups_of: ReadsPeople | None = None,
 ) -> Services:
-    """Open the database and build what the answers need. ``http`` reaches the org's issuer."""
+    """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API."""
     database = Database(settings.database)
     if settings.migrate:
         METADATA.create_all(database.engine)
     writer = Writer(database, clock)
     authorities = Authorities(wrap, open_kms, told=into_audit(writer))
     views = Views()
-    read_at = freshness or NeverRead()
+    http = http or httpx2.Client(timeout=KEYS_SECONDS)
+    verifier = TokenVerifier(
+        settings.issuer, settings.client_id, partial(read_keys, http, settings.issuer), clock
+    )
+    endpoint = TokenEndpoint(http, settings.issuer, settings.client_id)
+    org = (
+        org_side.with_log(database, writer, okta, endpoint, clock)
+        if okta
+        else org_side.without_log(
+            database, writer, wrap, endpoint=endpoint, verifier=verifier, clock=clock
+        )
+    )
     return Services(
         database=database,
         writer=writer,
@@ -90,22 +94,20 @@ def services(
             authorities=authorities,
             views=views,
             clock=clock,
-            freshness=read_at,
+            freshness=org.freshness,
         ),
         states=HostStates(database, writer, views, clock),
         challenges=Challenges(keys.shared(database, wrap, "challenges")),
-        verifier=TokenVerifier(
-            settings.issuer,
-            settings.client_id,
-            lambda: read_keys(http or httpx2.Client(timeout=KEYS_SECONDS), settings.issuer),
-            clock,
-        ),
-        sign_in=SignInSettings(settings.issuer, settings.client_id, settings.scopes),
-        freshness=read_at,
+        verifier=verifier,
+        sign_in=SignInSettings(settings.issuer, settings.client_id, org_side.SCOPES),
+        freshness=org.freshness,
         admin_group=settings.admin_group,
         url=settings.url,
         clock=clock,
-        groups_of=groups_of,
+        scopes=org.scopes,
+        groups_of=org.groups_of,
+        refresh=org.refresh,
+        duties=(org.duty,),
         problems=authorities.problems,
     )
 
@@ -135,7 +137,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish what is under way and close."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
-    running = Duties(duties)
+    running = Duties((*built.duties, *duties))
     try:
         server(settings, app.build(built, more)).run()
     finally:
