@@ -13,12 +13,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.doors.servers.agent import accounts_home, accounts_local, cutting, extrausers
+from ostiary.doors.servers.agent import (
+    accounts_home,
+    accounts_local,
+    accounts_repair,
+    cutting,
+    extrausers,
+    names,
+)
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned
 from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
 from ostiary.doors.servers.agent.files import MANAGED, HostError
-from ostiary.doors.servers.agent.run import attempt
+from ostiary.doors.servers.agent.run import attempt, run
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
 HOMES = Path("/home")
@@ -64,10 +71,12 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
         _intend(work, owned)
         _close(work, owned)
         _open(work)
+        _repair(work)
         if new := sorted(set(_complaints()) - set(before)):
             work.problems["files of accounts"] = "; ".join(new[:5])
         entering = _entering(work)
-    return Applied(entering, tuple(f"{name}: {why}" for name, why in sorted(work.problems.items())))
+    lines = (names.shown(f"{name}: {why}") for name, why in sorted(work.problems.items()))
+    return Applied(entering, tuple(lines))
 
 
 @contextlib.contextmanager
@@ -164,6 +173,17 @@ def _open(work: _Work) -> None:
             work.failed(one.name, error)
     if fresh and Path("/sys/fs/selinux/enforce").exists():
         attempt("restorecon", "-R", *fresh)
+
+
+def _repair(work: _Work) -> None:
+    """Mend what an earlier run left half done, if it was killed."""
+    owned = work.owned
+    groups = [MANAGED, *owned.groups]
+    for command in accounts_repair.repairs(accounts_repair.read(), owned.users, owned.gone, groups):
+        try:
+            run(*command)
+        except HostError as error:
+            work.failed(command[-1], error)
 
 
 def _bring(work: _Work, accounts: Iterable[Account], groups: Iterable[HostGroup]) -> None:

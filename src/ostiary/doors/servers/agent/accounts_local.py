@@ -20,11 +20,14 @@ LOCK = Path("/etc/.pwd.lock")
 PATIENCE = 30.0  # seconds; apt holds the lock while it installs packages that make users
 NO_PASSWORD = "*"  # noqa: S105 - no password is right; "!" would count as locked where sshd runs without PAM
 
+# useradd warns of numbers above UID_MAX (60000), where every project's are.
+_NO_WARNING = ("-K", "UID_MIN=1000", "-K", "UID_MAX=2147483647")
+
 Argv = tuple[str, ...]
 
 
 @contextlib.contextmanager
-def locked(lock: Path = LOCK, patience: float = PATIENCE) -> Iterator[None]:
+def locked(lock: Path, patience: float) -> Iterator[None]:
     """Hold the lock of lckpwdf(3), which useradd and its kind take. HostError when somebody else has it for too long."""
     end = time.monotonic() + patience
     try:
@@ -64,18 +67,29 @@ def account_commands(account: Account, there: User | None, groups: tuple[str, ..
             return []
         return [
             (
-                *("useradd", "-M", "-N", "-u", str(account.uid), "-g", str(account.gid)),
+                *(
+                    "useradd",
+                    "-M",
+                    "-N",
+                    *_NO_WARNING,
+                    "-u",
+                    str(account.uid),
+                    "-g",
+                    str(account.gid),
+                ),
                 *("-G", ",".join(account.groups), "-c", account.comment, "-d", account.home),
                 *("-s", account.shell, "-p", NO_PASSWORD, "--", account.name),
             )
         ]
+    # The shell says that all is done: shadow first, because a kill can fall between it and passwd.
+    first: list[Argv] = []
     options: list[str] = []
     if there.shell != account.shell:
         options += ["-s", account.shell]
         if account.closed:
-            options += ["-L", "-e", "1"]
+            first = [("usermod", "-L", "-e", "1", "--", account.name)]
         elif there.shell in NOLOGIN:
-            options += ["-p", NO_PASSWORD, "-e", ""]
+            first = [("usermod", "-p", NO_PASSWORD, "-e", "", "--", account.name)]
     if there.comment != account.comment:
         options += ["-c", account.comment]
     if there.home != account.home:
@@ -84,7 +98,7 @@ def account_commands(account: Account, there: User | None, groups: tuple[str, ..
         options += ["-g", str(account.gid)]
     if set(groups) != set(account.groups):
         options += ["-G", ",".join(account.groups)]
-    return [("usermod", *options, "--", account.name)] if options else []
+    return [*first, ("usermod", *options, "--", account.name)] if options else []
 
 
 def bring(
@@ -103,8 +117,12 @@ def bring(
         for one in sorted(accounts, key=lambda one: not one.closed)
     ]
     if any(commands for _, commands in work):
-        with locked():
-            pass  # they lock for themselves, one after the other; here only the waiting is bounded for all together
+        try:
+            with locked(LOCK, PATIENCE):
+                pass  # each of them locks for itself; here only the waiting is bounded, once for all together
+        except HostError as error:
+            failed("accounts", error)
+            return
     for name, commands in work:
         try:
             for command in commands:

@@ -12,7 +12,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ostiary.doors.servers.agent.accounts_local import NO_PASSWORD, complaints_of, locked
+from ostiary.doors.servers.agent.accounts_local import (
+    LOCK,
+    NO_PASSWORD,
+    PATIENCE,
+    complaints_of,
+    locked,
+)
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.accounts_wanted import Account
 from ostiary.doors.servers.agent.files import MANAGED, HostError, folder, swept, write
@@ -56,7 +62,7 @@ def bring(
     known = lookup.group(MANAGED)
     managed = HostGroup(MANAGED, known.gid if known else _free(lookup))
     folder(place)
-    with locked():
+    with locked(LOCK, PATIENCE):
         swept(place)
         _rewrite(place / "shadow", lambda _: map(_shadow, accounts))
         _rewrite(place / "group", lambda there: _groups(there, [managed, *groups], accounts))

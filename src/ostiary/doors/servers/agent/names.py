@@ -75,3 +75,8 @@ def is_shell(path: str) -> bool:
 def is_name(text: str) -> bool:
     """Of the right form, whoever has it: root and daemon too."""
     return bool(_NAME.fullmatch(text))
+
+
+def shown(text: str) -> str:
+    """For one line of a report or a log, whatever somebody chose to be called."""
+    return re.sub(r"[^ -~]", "?", text)[:300]
