@@ -2,7 +2,7 @@
 
     python bench/run.py [--quick] [--whole] [--accounts N] [NAME...]
 
-NAME chooses among start, saml, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
+NAME chooses among start, saml, pki, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
 script on all accounts in place of reading its time off a line (some five minutes); ``--accounts`` is the largest fleet
 of ``growth``, whose full form is 1000.
 """
@@ -21,6 +21,7 @@ import client_cpu
 import federate
 import gateway
 import growth
+import pki
 import saml
 import start
 from measure import Bar
@@ -32,6 +33,7 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
     return {
         "start": start.bars,
         "saml": saml.bars,
+        "pki": pki.bars,
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
         "gateway": lambda: gateway.bars(256 if options.quick else 1024),
