@@ -42,14 +42,13 @@ def line(checkpoint: Checkpoint) -> bytes:
 
 
 def read(path: Path) -> Iterator[Checkpoint]:
-    """The checkpoints in a file, one a line. A last line that was cut off is left out: its write was not finished."""
-    data = _bytes(path)
-    for number, text in enumerate(data.splitlines(keepends=True), 1):
+    """The checkpoints in a file, one a line. A line that was cut off is left out: its write was not finished."""
+    for number, text in enumerate(_bytes(path).splitlines(), 1):
         try:
             yield decode(Checkpoint, text)
         except InvalidMessage as wrong:
-            if number > 1 and not text.endswith(b"\n"):
-                return
+            if not text.endswith(b"}"):
+                continue
             raise UsageError(
                 f"cannot read {path} as checkpoints", why=f"line {number}: {wrong}"
             ) from wrong

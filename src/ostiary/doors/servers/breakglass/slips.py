@@ -5,11 +5,11 @@ A file of one message a line (``wire.admin.Slip``), mode 0600. It opens nothing:
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ostiary.doors.servers.audit import line_file
 from ostiary.doors.servers.wire.admin import Slip
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
 from ostiary.errors import NotFound, OstiaryError, UsageError
@@ -25,32 +25,13 @@ def default_file(project: str, environ: Mapping[str, str] | None = None) -> Path
 def append(file: Path, slip: Slip) -> None:
     """Durable when it returns. OstiaryError when it is not: then nothing may be signed."""
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _write(descriptor, encode(slip) + b"\n")
-        finally:
-            os.close(descriptor)
+        line_file.append(file, encode(slip) + b"\n")
     except OSError as error:
         raise OstiaryError(
             f"cannot write the slip to {file}",
             why=str(error.strerror).lower(),
             fix="name another file with --slips FILE; nothing was signed",
         ) from error
-
-
-def _write(descriptor: int, line: bytes) -> None:
-    """All of it, or as if nothing had been written."""
-    size = os.fstat(descriptor).st_size
-    try:
-        view = memoryview(line)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, size)
-        raise
 
 
 def read(file: Path) -> tuple[Slip, ...]:

@@ -26,6 +26,7 @@ from ostiary.doors.servers.control import (
     api_people,
     api_projects,
     api_status,
+    audit_api,
 )
 from ostiary.doors.servers.control.authenticate import authenticated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Wait
@@ -42,7 +43,7 @@ from ostiary.doors.servers.control.refusal import (
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import Refusal
-from ostiary.errors import OstiaryError, Throttled, UsageError
+from ostiary.errors import NotFound, OstiaryError, Throttled, UsageError
 
 LOG = logging.getLogger("ostiary.control")
 THREADS = 32
@@ -96,6 +97,8 @@ class Api:
             headers=request.headers,
             body=await _body(request),
         )
+        if not all(one.isprintable() for one in call.path.values()):
+            raise NotFound("there is nothing at this path", code="no-endpoint")
         call, found = await self._in_thread(self._work, endpoint, call)
         if isinstance(found, Wait):
             found = await self._held(endpoint, call, found)
@@ -138,6 +141,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
         *api_projects.ENDPOINTS,
         *api_authorities.ENDPOINTS,
         *api_status.ENDPOINTS,
+        *audit_api.ENDPOINTS,
         *more,
     )
     return Starlette(
