@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "contract")]
 
 from acme_small import acme_small
+from control_world import ControlWorld
 
 from ostiary.sandbox.daemon import environment, write_aws_files
 from ostiary.sandbox.serve import Listeners
@@ -47,3 +48,17 @@ def acme(served, tmp_path, monkeypatch):
     monkeypatch.setenv("OSTIARY_WORKERS", "4")  # few connections: each costs a handshake
     monkeypatch.chdir(tmp_path)
     return listeners
+
+
+@pytest.fixture
+def control(acme, tmp_path, monkeypatch):
+    """A control plane beside that world; who works at the command line is signed in to it as administrator."""
+    folder = tmp_path / "control"
+    folder.mkdir()
+    world = ControlWorld(f"sqlite:///{folder}/control.db", folder)
+    token = folder / "token"
+    token.write_text(world.admin().token)
+    monkeypatch.setenv("OSTIARY_CONTROL", world.url)
+    monkeypatch.setenv("OSTIARY_CONTROL_TOKEN_FILE", str(token))
+    yield world
+    world.close()

@@ -23,12 +23,14 @@ WRITE = os.environ.get("OSTIARY_SCRIPTS") == "write"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_transcript(script, acme, tmp_path, monkeypatch):
+def test_transcript(script, acme, tmp_path, monkeypatch, request):
     transcript = parse(script.read_text())
     (tmp_path / "estate.yaml").write_text((HERE / "estate.yaml").read_text())
     for name, text in transcript.files.items():
         (tmp_path / name).write_text(text)
     session = Session(acme, monkeypatch)
+    if script.stem.startswith("servers"):
+        session.names["control"] = request.getfixturevalue("control")
     came = [(step, session.perform(step)) for step in transcript.steps]
     wrong = [(step, text) for step, text in came if text]
     if wrong and WRITE:

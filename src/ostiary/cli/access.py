@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from ostiary import term
 from ostiary.cli.options import estate_option, json_option
 from ostiary.cli.work import open_work
+from ostiary.errors import UsageError
+
+if TYPE_CHECKING:
+    from ostiary.doors.federation.work import Work
+    from ostiary.doors.servers.questions import Questions
+    from ostiary.doors.servers.reached import ServerReach
 
 
 @click.group()
@@ -19,11 +27,13 @@ def access() -> None:
 @estate_option
 @json_option
 def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
-    """Everything that USER can enter now, worked out from what Okta and AWS hold."""
+    """Everything that USER can enter now, worked out from what Okta, AWS and the control plane hold."""
     work = open_work(estate_file, "plan")
     reached = work.reach_of(login)
+    servers = _questions(work).why(login) if work.estate.servers else None
     if as_json:
-        term.result_json(reached.as_json())
+        more = {"servers": servers.as_json()["servers"]} if servers else {}
+        term.result_json({**reached.as_json(), **more})
         return
     rows = [
         (
@@ -37,10 +47,77 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     ]
     if rows:
         term.result(term.table(("account", "name", "role", "because", ""), rows))
-    else:
+    elif not servers or not any(one.may for one in servers.servers):
         inactive = "" if reached.status == "ACTIVE" else f": the user is {reached.status}"
         term.say(f"{login} can enter nothing{inactive}")
     if reached.missing:
         term.say("not open now, though the estate says so; run: ostiary plan")
         for arn in reached.missing:
             term.say(f"  {arn}")
+    if servers and servers.status == "ACTIVE":
+        entered = [_row(one) for one in servers.servers if one.may]
+        if entered:
+            term.result(term.table(("project", "server", "may", "because"), entered))
+
+
+@access.command()
+@click.argument("login", metavar="USER")
+@click.argument("target", metavar="SERVER")
+@estate_option
+@json_option
+def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> None:
+    """Why USER may enter SERVER or may not: every rule, and what it wants.
+
+    SERVER is a name, an id, a project, or PROJECT/NAME; USER a login, or machine:NAME.
+    """
+    answer = _questions(open_work(estate_file, "plan")).why(login, target)
+    if as_json:
+        term.result_json(answer.as_json())
+        return
+    if answer.status != "ACTIVE":
+        term.say(f"{answer.login} is {answer.status}: nothing is open")
+    for one in answer.servers:
+        name = f"{one.project}/{one.server}" if one.server else f"project {one.project}"
+        held = any(rule.holds for rule in one.rules)
+        nothing = "nothing is open" if held else "no rule lets in"
+        term.result(f"{name}: {', '.join(one.rights) or nothing}")
+        for rule in one.rules:
+            mark = term.paint("✓", "green") if rule.holds else term.paint("·", "dim")
+            term.result(f"  {mark} {rule.rule}   {rule.because}")
+
+
+@access.command()
+@click.argument("target", metavar="SERVER")
+@estate_option
+@json_option
+def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
+    """Everybody who may enter SERVER (a name, an id, a project, or PROJECT/NAME), with what and why."""
+    answers = _questions(open_work(estate_file, "plan")).who(target)
+    if as_json:
+        term.result_json({"target": target, "people": [one.as_json() for one in answers]})
+        return
+    rows = [(answer.login, *_row(one)) for answer in answers for one in answer.servers]
+    if rows:
+        term.result(term.table(("person", "project", "server", "may", "because"), rows))
+    else:
+        term.say(f"nobody may enter {target}")
+
+
+def _questions(work: Work) -> Questions:
+    """Answers from what the control plane and Okta hold now."""
+    from ostiary.doors.servers.kinds import ServersPart  # noqa: PLC0415 - only for servers
+    from ostiary.doors.servers.questions import Questions as Asked  # noqa: PLC0415
+
+    for part in work.connected.parts:
+        if isinstance(part, ServersPart):
+            return Asked(part.control, work.connected.people.values())
+    raise UsageError(
+        "cannot ask about servers",
+        why=f"estate {work.estate.name} has none",
+        fix="see what somebody can enter in accounts with: ostiary access what USER",
+    )
+
+
+def _row(one: ServerReach) -> tuple[str, str, str, str]:
+    server = one.server or "(none yet)"
+    return one.project, server, ", ".join(one.rights), ", ".join(one.because)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.client.control_api import Control
     from ostiary.doors.servers.wire.admin import ServerHeld
 
+NOW = 10.0  # seconds within which nobody minds
+
 
 def open_control() -> Control:
     """The control plane that was signed in to; closed with the command."""
@@ -63,11 +65,11 @@ def moment(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """How long a moment is past: ``12s``, ``5m``, ``3h``, ``9d``; ``never`` for one that never was."""
+    """How long a moment is past: ``now``, ``12s``, ``5m``, ``3h``, ``9d``; ``never`` for one that never was."""
     if not seconds:
         return "never"
     past = max(0.0, datetime.now(UTC).timestamp() - seconds)
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "m")):
         if past >= 2 * size:
             return f"{past / size:.0f}{unit}"
-    return f"{past:.0f}s"
+    return f"{past:.0f}s" if past >= NOW else "now"

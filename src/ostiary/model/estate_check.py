@@ -39,7 +39,25 @@ def check_against(
             if not any(other.selector.covers(account) for account in known):
                 message = f"{other.place}: '{other.selector}' under by: of role {role.name!r} matches no account"
                 found.append((other.place.line, message))
+    found += _server_problems(estate, groups, today)
     return tuple(dict.fromkeys(message for _, message in sorted(found)))
+
+
+def _server_problems(
+    estate: Estate, groups: Mapping[str, Collection[str]], today: date | None
+) -> Iterator[tuple[int, str]]:
+    """Groups of servers that no org has. Which org a control plane is of is not the estate's to say."""
+    known = {name for names in groups.values() for name in names}
+    named = [
+        (one.place, one.principal.removeprefix("group "))
+        for one in estate.server_assignments
+        if one.principal.startswith("group ") and not (today and one.is_overdue(today))
+    ]
+    projects = estate.servers.projects.values() if estate.servers else ()
+    named += [(one.place, owner) for one in projects for owner in one.owners]
+    for place, name in named:
+        if name not in known:
+            yield place.line, f"{place}: no Okta org has group {name!r}{suggest(name, list(known))}"
 
 
 def _is_meant(estate: Estate, rule: AssignmentRule, account: Account) -> bool:

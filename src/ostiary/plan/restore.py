@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,6 +55,7 @@ def plan_restore(
     if not recorded.begin:
         why = "its journal has no beginning: it was killed before it did anything"
         raise Conflict(f"cannot restore run {run_id}", why=why)
+    _check_kinds(recorded, {kind.name for kind in kinds})
     key = wrap.unwrap(base64.b64decode(recorded.begin["key"]))
     images = {step.key: recorded.before(step, key) for step in recorded.steps}
     by_name = {kind.name: kind for kind in kinds}
@@ -112,6 +113,16 @@ def restore(
             pace=Pace(workers=workers, stop=stop, on_event=on_event),
             facts={"restores": restoration.run_id, **overridden(guard.overrides, verdicts)},
             instead=write_back,
+        )
+
+
+def _check_kinds(recorded: Recorded, known: Collection[str]) -> None:
+    strange = sorted({step.key.kind for step in recorded.steps} - set(known))
+    if strange:
+        raise Conflict(
+            f"cannot restore run {recorded.begin['run']}",
+            why=f"it wrote objects of kind {', '.join(strange)}, of which this estate says nothing",
+            fix="name the estate that it was applied from with --estate",
         )
 
 

@@ -13,8 +13,9 @@ from ostiary.doors.federation.role_groups import settings_of
 from ostiary.doors.federation.work import Work
 from ostiary.errors import OstiaryError
 from ostiary.model.account import Account
-from ostiary.model.estate import Console
+from ostiary.model.estate import AssignmentRule, Console
 from ostiary.model.partition import PARTITIONS
+from ostiary.model.servers import ServerAssignment
 from ostiary.okta.app import AppKind
 from ostiary.okta.doctor import okta_probes
 
@@ -56,7 +57,11 @@ def _guarded(where: str, check: object) -> list[Checked]:
 
 def _estate(work: Work) -> Iterator[Checked]:
     today = datetime.now(UTC).date()
-    for rule in work.estate.assignments:
+    rules: tuple[AssignmentRule | ServerAssignment, ...] = (
+        *work.estate.assignments,
+        *work.estate.server_assignments,
+    )
+    for rule in rules:
         if rule.is_overdue(today):
             yield Checked(
                 "estate",

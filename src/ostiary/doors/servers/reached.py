@@ -1,0 +1,139 @@
+"""Who can enter which server, and why: answered from the rules that the control plane has and the groups of Okta. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from ostiary.doors.servers.control.rules_wire import from_wire
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.words import day, duration, sentences
+from ostiary.model.server_access import ServerAccess, decide
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One rule for one person and server. ``because`` says why it holds, or why it does not."""
+
+    rule: str
+    holds: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReach:
+    """What a person may do on one server of a project. ``server`` is "" where it has none yet.
+
+    ``because`` are the groups and names whose rules gave it, ``rules`` all of the project's.
+    """
+
+    project: str
+    server: str
+    server_id: str
+    may: bool
+    rights: tuple[str, ...]
+    because: tuple[str, ...]
+    rules: tuple[Judged, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "project": self.project,
+            "server": self.server,
+            "server_id": self.server_id,
+            "may": self.may,
+            "rights": list(self.rights),
+            "because": list(self.because),
+            "rules": [
+                {"rule": one.rule, "holds": one.holds, "because": one.because} for one in self.rules
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSeen:
+    """A project with its servers, as the control plane gives them."""
+
+    project: admin.Project
+    servers: tuple[admin.ServerHeld, ...]
+
+
+def reach(
+    seen: ProjectSeen, person: str, groups: Collection[str], now: float
+) -> Iterator[ServerReach]:
+    """One answer for each server of a project that is not retired; one for the project where it has none."""
+    project = seen.project
+    present = [one for one in seen.servers if one.state != "retired"]
+    if not present:
+        yield _answer(project, None, person, groups, now)
+    for server in sorted(present, key=lambda one: one.name):
+        yield _answer(project, server, person, groups, now)
+
+
+def _answer(
+    project: admin.Project,
+    server: admin.ServerHeld | None,
+    person: str,
+    groups: Collection[str],
+    now: float,
+) -> ServerReach:
+    labels = {one.key: one.value for one in server.labels} if server else {}
+    access = decide((from_wire(one) for one in project.rules), person, groups, labels, now)
+    quarantined = server is not None and server.state != "active"
+    rules = [
+        Judged(line, *_judge(rule, person, groups, labels, now))
+        for rule in project.rules
+        for line in sentences(rule)
+    ]
+    return ServerReach(
+        project=project.name,
+        server=server.name if server else "",
+        server_id=server.id if server else "",
+        may=access.login and not quarantined,
+        rights=(f"nothing: it is {server.state}",) if server and quarantined else said(access),
+        because=tuple(one.replace(":", " ", 1) for one in access.because),
+        rules=tuple(rules),
+    )
+
+
+def _judge(
+    rule: admin.Rule, person: str, groups: Collection[str], labels: dict[str, str], now: float
+) -> tuple[bool, str]:
+    """As ``decide`` does, with the first thing that is missing."""
+    kind, _, name = rule.subject.partition(":")
+    if kind == "group" and name not in groups:
+        return False, f"not in group {name}"
+    if kind != "group" and person != (name if kind == "user" else rule.subject):
+        return False, f"it is of {kind} {name}"
+    if rule.until and now >= rule.until:
+        return False, f"it ended with {day(rule.until)}"
+    for one in rule.servers:
+        if labels.get(one.key) != one.value:
+            there = f"{one.key}={labels[one.key]}" if one.key in labels else f"no {one.key}"
+            return False, f"the server has {there}"
+    return True, f"in group {name}" if kind == "group" else f"it is of this {kind}"
+
+
+def said(access: ServerAccess) -> tuple[str, ...]:
+    """The rights of a decision, for people."""
+    if not access.login:
+        return ()
+    lines = ["sftp only" if access.sftp_only else "login"]
+    lines += ["admin"] if access.admin else []
+    lines += [f"sudo {rule.name}" for rule in access.sudo]
+    lines += [f"forwarding to {target}" for target in access.forward]
+    lines += ["agent forwarding"] if access.agent_forwarding else []
+    lines += ["X11 forwarding"] if access.x11 else []
+    lines += [f"sessions of {duration(access.max_session)} at most"] if access.max_session else []
+    lines += [f"from {' '.join(access.source_address)}"] if access.source_address else []
+    lines += [f"only the command {access.force_command!r}"] if access.force_command else []
+    return tuple(lines)
+
+
+def subjects(seen: Iterable[ProjectSeen]) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the groups, and logins or names of the others, that any rule speaks of."""
+    all_ = {rule.subject for one in seen for rule in one.project.rules}
+    groups = {one.partition(":")[2] for one in all_ if one.startswith("group:")}
+    others = {
+        one.removeprefix("user:") for one in all_ if not one.startswith("group:")
+    }  # a machine keeps its prefix, as in decide
+    return frozenset(groups), frozenset(others)
