@@ -60,6 +60,17 @@ CREDENTIAL = "ostiary-kek"
     type=click.Path(path_type=Path),
     help="Its private key, PEM or JWK.",
 )
+@click.option(
+    "--vanished-days",
+    default=30.0,
+    type=click.FloatRange(0.01),
+    help="Retire servers that were not seen for so long [30].",
+)
+@click.option(
+    "--accept-older-database",
+    is_flag=True,
+    help="Go on with a restored backup; numbers that it has lost are not given again.",
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
 def serve(
     *,
@@ -75,6 +86,8 @@ def serve(
     kek_file: Path | None,
     okta_client_id: str,
     okta_key_file: Path | None,
+    vanished_days: float,
+    accept_older_database: bool,
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
@@ -94,6 +107,8 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         migrate=not no_migrate,
+        accept_older=accept_older_database,
+        vanished_days=vanished_days,
     )
     control.log_to_stderr()
     okta = _okta(settings.issuer, okta_client_id, okta_key_file)

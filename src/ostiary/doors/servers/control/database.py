@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.tables import chains
@@ -111,6 +111,11 @@ def translated(what: str) -> Iterator[None]:
     """Turn whatever the database says into our error; nothing else leaves this package."""
     try:
         yield
+    except DataError as error:
+        why = str(error.orig).splitlines()[0]
+        raise UsageError(
+            what, why=f"the database cannot hold it: {why}", code="bad-request"
+        ) from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise Unreachable(

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from ostiary.doors.servers.control import certificate_made, inventory, local_users, projects
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
 from ostiary.doors.servers.control.certificate_made import Made, Wanted
+from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
+from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
@@ -32,14 +34,6 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Denied, NotFound, UsageError
 from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_key
-
-STALE = 300.0  # seconds after which what Okta said of somebody is no longer taken for true
-
-
-class Freshness(Protocol):
-    """``read_at`` is when the org's news were last read to their end, 0 for never."""
-
-    def read_at(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +59,7 @@ class Issuer:
         clock: Callable[[], float],
         freshness: Freshness,
     ) -> None:
+        self._guard = ClockGuard(database, clock)
         self._database = database
         self._writer = writer
         self._authorities = authorities
@@ -78,6 +73,7 @@ class Issuer:
         Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for.
         """
         now = self._clock()
+        self._guard.check()
         self._is_fresh(caller.person, now)
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = find_way(connection, self._views, caller.person, asked, now)
@@ -108,7 +104,7 @@ class Issuer:
         )
 
     def _is_fresh(self, person: Person, now: float) -> None:
-        age = now - max(person.read, self._freshness.read_at())
+        age = now - known_until(self._freshness, person)
         if age > STALE:
             raise Denied(
                 "cannot issue a certificate",

@@ -40,6 +40,7 @@ def of(connection: Connection, ledger: Ledger, project_id: str, person_id: str) 
         .returning(projects.c.uid_next, projects.c.gid_next)
     ).one()
     okta_login = connection.scalar(select(people.c.login).where(people.c.id == person_id))
+    ledger.numbers[project_id] = (counted.uid_next, counted.gid_next)
     made = Local(
         _free_login(connection, project_id, login_for(str(okta_login))),
         counted.uid_next - 1,

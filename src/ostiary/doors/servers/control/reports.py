@@ -23,7 +23,7 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     """Write down a report. A host that is on two machines, or on two at once, is quarantined."""
     row = connection.execute(select(servers).where(servers.c.id == server_id)).one()
     server = inventory.of_row(row)
-    offset = report.time - ledger.now
+    offset = _bounded(report.time - ledger.now)
     known = json.loads(row.boots)
     boots = known if report.boot in known else [*known, report.boot[:64]][-MOST_BOOTS:]
     told: dict[str, list[str]] = {
@@ -34,7 +34,7 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     values = {
         "last_seen": ledger.now,
         "clock_offset": offset,
-        "applied": report.generation,
+        "applied": max(0, min(report.generation, 2**62)),
         "machine": row.machine or report.machine[:64],
         "boots": json.dumps(boots),
         "report": json.dumps(told),
@@ -48,6 +48,11 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     _new_lines(ledger, server, json.loads(row.report), told)
     for login in report.logins[:MOST_LOGINS]:
         _login(connection, ledger, server, login)
+
+
+def _bounded(seconds: float) -> float:
+    """What a clock can say: not infinite, not no number."""
+    return max(-1e11, min(seconds, 1e11)) if seconds == seconds else 0.0  # noqa: PLR0124 - NaN alone is not
 
 
 def _twice(machine: str, boots: list[str], report: HostReport) -> str:
@@ -85,7 +90,7 @@ def _login(connection: Connection, ledger: Ledger, server: Server, login: Login)
         "server": server.id,
         "serial": login.serial[:20],
         "login": login.login[:64],
-        "time": login.time,
+        "time": _bounded(login.time),
         "source": login.source[:253],
         "outcome": login.outcome[:16],
     }

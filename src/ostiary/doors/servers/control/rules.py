@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -28,7 +29,13 @@ def of_project(connection: Connection, project_id: str) -> tuple[Rule, ...]:
 
 def put(connection: Connection, ledger: Ledger, project: Project, wanted: Sequence[Rule]) -> None:
     """Make the rules of a project exactly ``wanted``. UsageError with everything that is wrong with them."""
-    if problems := [fault for rule in wanted for fault in faults(rule)]:
+    problems = [fault for rule in wanted for fault in faults(rule)]
+    problems += [
+        f"until of {rule.subject!r} is no time"
+        for rule in wanted
+        if rule.until is not None and not math.isfinite(rule.until)
+    ]
+    if problems:
         raise UsageError(
             f"cannot set the rules of project {project.name}",
             why="\n".join(problems),
@@ -47,6 +54,7 @@ def put(connection: Connection, ledger: Ledger, project: Project, wanted: Sequen
                 subject=rule.subject,
                 rule=_text(rule),
                 until=rule.until,
+                ended=rule.until is not None and rule.until <= ledger.now,
                 created=ledger.now,
             )
         )

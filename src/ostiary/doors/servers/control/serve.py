@@ -6,7 +6,7 @@ import logging
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,13 +16,15 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
-from ostiary.doors.servers.control import app, keys, org_side
+from ostiary.doors.servers.control import app, high_water, keys, org_side
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties, Duty
 from ostiary.doors.servers.control.endpoint import Endpoint
+from ostiary.doors.servers.control.high_water import HighWater
 from ostiary.doors.servers.control.host_proof import Challenges
 from ostiary.doors.servers.control.host_state import HostStates
+from ostiary.doors.servers.control.housekeeping import VANISHED_DAYS, Housekeeping
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.services import Services
@@ -53,6 +55,8 @@ class ServeSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     migrate: bool = True
+    accept_older: bool = False
+    vanished_days: float = VANISHED_DAYS
 
 
 def services(
@@ -64,11 +68,19 @@ def services(
     okta: OktaClient | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Services:
-    """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API."""
+    """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API.
+
+    Conflict when the database is older than what this process saw of it.
+    """
     database = Database(settings.database)
     if settings.migrate:
         METADATA.create_all(database.engine)
-    writer = Writer(database, clock)
+    mark = HighWater(settings.state_dir)
+    if not settings.accept_older:
+        high_water.verify(database, mark)
+    writer = Writer(database, clock, mark)
+    if settings.accept_older:
+        high_water.accept(database, writer, mark)
     authorities = Authorities(wrap, open_kms, told=into_audit(writer))
     views = Views()
     http = http or httpx2.Client(timeout=KEYS_SECONDS)
@@ -83,6 +95,7 @@ def services(
             database, writer, wrap, endpoint=endpoint, verifier=verifier, clock=clock
         )
     )
+    house = Housekeeping(database, writer, clock, settings.vanished_days * 86400)
     return Services(
         database=database,
         writer=writer,
@@ -107,7 +120,7 @@ def services(
         scopes=org.scopes,
         groups_of=org.groups_of,
         refresh=org.refresh,
-        duties=(org.duty,),
+        duties=(org.duty, house.duty()),
         problems=authorities.problems,
     )
 
@@ -138,6 +151,8 @@ def run(
     """Serve until SIGTERM or Ctrl-C; then finish what is under way and close."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
     running = Duties((*built.duties, *duties))
+    before = built.problems
+    built = replace(built, problems=lambda: (*before(), *running.problems()))
     try:
         server(settings, app.build(built, more)).run()
     finally:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ostiary.doors.servers.control.authorities import Authorities
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duty
+from ostiary.doors.servers.control.freshness import Freshness
 from ostiary.doors.servers.control.host_proof import Challenges
 from ostiary.doors.servers.control.host_state import HostStates
 from ostiary.doors.servers.control.identity import TokenVerifier
-from ostiary.doors.servers.control.issue import Freshness, Issuer
+from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.org_reader import ReadsPeople
 from ostiary.doors.servers.control.refresh import RefreshTokens
 from ostiary.doors.servers.control.view import Views

@@ -164,6 +164,7 @@ entitlements = Table(
     Column("subject", String(320), nullable=False),
     Column("rule", Text, nullable=False),
     Column("until", Float),
+    Column("ended", Boolean, nullable=False, server_default="0"),  # hosts were told that it has
     Column("created", Float, nullable=False),
     Index(None, "project_id"),
 )

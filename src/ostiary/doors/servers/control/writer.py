@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, insert, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,6 +36,7 @@ class Ledger:
     now: float
     rows: list[Row] = field(default_factory=list)
     beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
+    numbers: dict[str, tuple[int, int]] = field(default_factory=dict)  # next UID and GID, if moved
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
@@ -53,6 +54,14 @@ class Ledger:
 Work = Callable[[Connection, Ledger], T]
 
 
+class Watermark(Protocol):
+    """What remembers, outside the database, how far it came. ``check`` raises OstiaryError when it went back."""
+
+    def check(self, found: Mapping[str, Head]) -> None: ...
+
+    def keep(self, found: Mapping[str, Head], numbers: Mapping[str, tuple[int, int]]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Queued(Generic[T]):
     project_ids: Sequence[str]
@@ -63,8 +72,14 @@ class _Queued(Generic[T]):
 class Writer:
     """Writes for all threads of this process. ``clock`` gives the time of audit rows."""
 
-    def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        mark: Watermark | None = None,
+    ) -> None:
         self._database = database
+        self._mark = mark
         self._clock = clock
         self._queue: queue.Queue[_Queued[Any] | None] = queue.Queue(MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -135,6 +150,8 @@ class Writer:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
+            if self._mark is not None:
+                self._mark.check(known)
             try:
                 results = [one.work(connection, ledger) for one in batch]
                 _store(connection, ledger, known)
@@ -142,7 +159,9 @@ class Writer:
                 if alone or len(batch) == 1:
                     raise
                 raise _Alone from error
-            return results
+        if self._mark is not None and ledger.rows:
+            self._mark.keep(ledger.heads, ledger.numbers)
+        return results
 
 
 class _Alone(Exception):

@@ -85,9 +85,18 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict) or len(value) > MOST_ITEMS:
             raise InvalidMessage(f"{where} is no object of at most {MOST_ITEMS}")
+        if not all(_is_text(name) for name in value):
+            raise InvalidMessage(f"{where} has a name that is no text")
         return {name: _value(inner[1], one, f"{where}.{name}") for name, one in value.items()}
     if kind is float and type(value) is int:
         value = float(value)
-    if type(value) is not kind or (kind is str and len(value) > MOST_TEXT):
+    if type(value) is not kind or (kind is str and not _is_text(value)):
         raise InvalidMessage(f"{where} is no {kind.__name__}")
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Neither too long nor with what no database, file or hash of ours can hold: NUL, half of a surrogate pair."""
+    if len(value) > MOST_TEXT or "\0" in value:
+        return False
+    return value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value)
