@@ -32,8 +32,13 @@ COMMANDS = {
     "access": ("access:access", "Answer who can reach what"),
     "groups": ("groups:groups", "Judge role groups, filters and patterns"),
     "gateway": ("gateway:gateway", "The Access Gateway appliance: inspect, import, deploy"),
+    "login": ("login:login", "Sign in at Okta, to enter servers"),
+    "logout": ("login:logout", "End the sign-in"),
+    "ssh": ("ssh:ssh", "Enter a server by a part of its name"),
+    "ssh-config": ("ssh_config:ssh_config", "Let ssh, scp and the rest find our servers"),
     "audit": ("audit:audit", "The audit of server access: export, verify, reconcile"),
     "serve": ("serve:serve", "The control plane of server access"),
+    "agent": ("agent:agent", "The agent of a host: enroll, run, status, remove"),
     "servers": ("servers:servers", "Servers entered by ssh: projects, tokens, inventory, devices"),
     "sandbox": (
         "sandbox:sandbox",

@@ -7,6 +7,7 @@ import click
 from ostiary.cli import CommandTable
 
 SERVERS = {
+    "list": ("servers_list:list_", "Servers that you may enter"),
     "project": ("servers_project:project", "Projects: make, show, rotate their authorities"),
     "token": ("servers_token:token", "Enrollment tokens of a project"),
     "inventory": ("servers_inventory:inventory", "Every enrolled server as administrators see it"),

@@ -7,23 +7,21 @@ its code. Safe for several threads; a connection serves one of them at a time.
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import select
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TypeVar, overload
-from urllib.parse import urlsplit
 
+from ostiary.doors.servers.client import bounded_http
+from ostiary.doors.servers.client.bounded_http import Place, read_bounded, reason
 from ostiary.doors.servers.client.refusals import refused
-from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import Refusal
-from ostiary.errors import Unreachable, UsageError
+from ostiary.errors import Unreachable
 
 M = TypeVar("M")
-SECONDS = 20.0  # for one call, all of it
-CONNECT_SECONDS = 10.0
 MOST_IDLE = 4  # connections kept for the next call
 READ_ONLY = frozenset({"GET", "HEAD"})
 
@@ -53,8 +51,7 @@ class Control:
         device: Proves | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._secure, self._host, self._port, self._prefix = _parts(self.url)
-        self._tls = _tls(ca_file) if self._secure else None
+        self._place = Place(self.url, ca_file)
         self._bearer = bearer
         self._device = device
         self._idle: list[http.client.HTTPConnection] = []
@@ -105,12 +102,12 @@ class Control:
             headers["Authorization"] = f"Bearer {bearer}"
         if self._device:
             headers |= self._device.proof(method, path, body)
-        ends = time.monotonic() + SECONDS
+        ends = time.monotonic() + bounded_http.SECONDS
         connection = self._take() or self._opened()
         try:
-            connection.request(method, self._prefix + path, body or None, headers)
+            connection.request(method, self._place.path + path, body or None, headers)
             answer = connection.getresponse()
-            read = _bounded(answer, connection, ends)
+            read = read_bounded(answer, connection, ends)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error, maybe_done=method not in READ_ONLY) from error
@@ -139,19 +136,10 @@ class Control:
             connection.close()
 
     def _opened(self) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        if self._tls:
-            connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=CONNECT_SECONDS, context=self._tls
-            )
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
         try:
-            connection.connect()
+            return self._place.open()
         except OSError as error:
-            connection.close()
             raise self._unreachable(error, maybe_done=False) from error
-        return connection
 
     def _give_back(
         self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse
@@ -168,7 +156,7 @@ class Control:
             fix = "name the authority of its certificate: export OSTIARY_CONTROL_CA=FILE"
         return Unreachable(
             f"cannot reach the control plane at {self.url}",
-            why=_reason(error),
+            why=reason(error),
             fix=fix,
             code="control-unreachable",
             maybe_done=maybe_done,
@@ -181,81 +169,3 @@ def refusal_in(status: int, body: bytes) -> Refusal:
         return decode(Refusal, body)
     except InvalidMessage:
         return Refusal("no-refusal", f"HTTP status {status}, and no words of ostiary serve")
-
-
-def _bounded(
-    answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, ends: float
-) -> bytes:
-    """The body. TimeoutError when it is not there in time, OSError when it is longer than any message."""
-    parts, size = [], 0
-    while True:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock:
-            connection.sock.settimeout(min(left, CONNECT_SECONDS))
-        part = answer.read1(65_536)
-        if not part:
-            break
-        parts.append(part)
-        size += len(part)
-        if size > MOST_BYTES:
-            raise OSError(f"the answer is longer than {MOST_BYTES} bytes")
-    if answer.length:
-        raise OSError("the answer was cut off")
-    answer.close()
-    if connection.sock:
-        connection.sock.settimeout(CONNECT_SECONDS)
-    return b"".join(parts)
-
-
-def _parts(url: str) -> tuple[bool, str, int, str]:
-    """Whether TLS, host, port and path of a URL. UsageError for what is none, or would go in the clear."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in ("https", "http") or parts.query or parts.username:
-        raise UsageError(
-            f"cannot use {url!r} as control plane",
-            why="it is no URL of the form https://HOST[:PORT]",
-            fix="run: ostiary login --control https://HOST",
-        )
-    secure = parts.scheme == "https"
-    if not secure and not loopback(host):
-        raise UsageError(
-            f"cannot use {url} as control plane",
-            why="tokens would go over the network in the clear",
-            fix=f"run: ostiary login --control https://{parts.netloc}",
-        )
-    return secure, host, port or (443 if secure else 80), parts.path
-
-
-def loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine, without asking anybody."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _tls(ca_file: str) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=ca_file or None)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(
-            f"cannot use {ca_file} as certificates of the control plane's authority",
-            why=_reason(error),
-            fix="export OSTIARY_CONTROL_CA=FILE with certificates in PEM",
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, TimeoutError):
-        return "no whole answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__

@@ -7,7 +7,10 @@ with a quote or a backslash never come near the shell that ``Match exec`` starts
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from ostiary.doors.servers.client import place
@@ -15,6 +18,7 @@ from ostiary.errors import Conflict, OstiaryError, UsageError
 
 BEGIN = "# >>> ostiary ssh-config >>>"
 END = "# <<< ostiary ssh-config <<<"
+OLDEST = (8, 9)
 HERE = Path(__file__).resolve().parent
 UNQUOTED = """"*'*,*\\\\*\""""  # a pattern list: names with a quote or a backslash
 
@@ -26,28 +30,57 @@ def block(login: str = "", *, python: str = sys.executable) -> str:
     """
     folder, names = place.run_folder(), place.config_folder() / "servers"
     resolve = _exec(python, HERE / "resolve.py", folder, names, "--", "%h")
-    proxy = _exec(python, HERE / "proxy.py", folder, "--", "%h", "%r")
-    lines = [
-        f'Match !host {UNQUOTED} !user {UNQUOTED} exec "{resolve}"',
-        *([f"  User {login}"] if login else []),
-        f"  ProxyCommand {proxy}",
-        "  ProxyUseFdpass yes",
-        f'  IdentityAgent "{_plain(folder / place.AGENT)}"',
-        "  IdentityFile none",
-        "  PreferredAuthentications publickey",
-        f'  UserKnownHostsFile "{_plain(folder / place.KNOWN_HOSTS)}"',
-        "  GlobalKnownHostsFile /dev/null",
-        "  StrictHostKeyChecking yes",
-        "  UpdateHostKeys no",
-        "  ControlMaster no",
-        "  ControlPath none",
-    ]
+    lines = [f'Match !host {UNQUOTED} !user {UNQUOTED} exec "{resolve}"']
+    lines += [f"  {name} {value}" for name, value in settings(login, python=python).items()]
     return "\n".join(lines) + "\n"
+
+
+def settings(login: str = "", *, python: str = sys.executable) -> Mapping[str, str]:
+    """What holds for a server of ours. ``ControlMaster`` stays off: a certificate opens one connection, once."""
+    folder = place.run_folder()
+    return {
+        **({"User": login} if login else {}),
+        "ProxyCommand": _exec(python, HERE / "proxy.py", folder, "--", "%h", "%r"),
+        "ProxyUseFdpass": "yes",
+        "IdentityAgent": f'"{_plain(folder / place.AGENT)}"',
+        "IdentityFile": "none",
+        "PreferredAuthentications": "publickey",
+        "UserKnownHostsFile": f'"{_plain(folder / place.KNOWN_HOSTS)}"',
+        "GlobalKnownHostsFile": "/dev/null",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "ControlMaster": "no",
+        "ControlPath": "none",
+    }
+
+
+def check_ssh() -> None:
+    """UsageError unless ``ssh`` is of OpenSSH 8.9 or later, which tells the agent where it is (session-bind)."""
+    try:
+        said = subprocess.run(["ssh", "-V"], capture_output=True, text=True, check=False).stderr  # noqa: S607 - the ssh that the person types
+    except OSError as error:
+        raise UsageError("cannot find ssh", fix="install the OpenSSH client") from error
+    found = re.match(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)", said)
+    if found is None or tuple(map(int, found.groups())) < OLDEST:
+        raise UsageError(
+            "cannot use this ssh",
+            why=f"it is {said.strip()[:60]!r}; OpenSSH 8.9 or later tells the agent which host it speaks with",
+            fix="install OpenSSH 8.9 or later",
+        )
+
+
+def installed() -> bool:
+    """Whether our file is in use."""
+    return _file().exists()
+
+
+def _file() -> Path:
+    return place.config_folder() / "ssh_config"
 
 
 def install(home: Path, login: str) -> list[Path]:
     """Write our file and make ``~/.ssh/config`` include it first; the files that changed. Twice is as once."""
-    ours = place.config_folder() / "ssh_config"
+    ours = _file()
     changed = []
     text = "# Written by ostiary ssh-config; what is changed here is lost.\n" + block(login)
     if not ours.exists() or ours.read_text(encoding="utf-8") != text:
@@ -64,7 +97,7 @@ def install(home: Path, login: str) -> list[Path]:
 
 def remove(home: Path) -> list[Path]:
     """Take both out again; the files that changed."""
-    ours, theirs = place.config_folder() / "ssh_config", home / ".ssh" / "config"
+    ours, theirs = _file(), home / ".ssh" / "config"
     changed = []
     before = _read(theirs)
     if (left := _without(before, theirs)) != before:
@@ -78,7 +111,7 @@ def remove(home: Path) -> list[Path]:
 
 def refresh(login: str) -> None:
     """Write our file anew after a sign-in, where it is in use."""
-    if (place.config_folder() / "ssh_config").exists():
+    if installed():
         install(Path.home(), login)
 
 

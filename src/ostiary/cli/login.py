@@ -1,0 +1,191 @@
+"""``ostiary login`` and ``logout``: who somebody is at the Okta org, held by the resident agent of this machine."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostiary import term
+from ostiary.cli.options import json_option
+from ostiary.errors import Denied, OstiaryError, UsageError
+
+if TYPE_CHECKING:
+    from ostiary.doors.servers.client.control_api import Control
+    from ostiary.doors.servers.client.issuer import Issuer, Tokens
+    from ostiary.doors.servers.client.place import Profile
+    from ostiary.doors.servers.wire.person import Session
+
+MOST_PROOF = 64 * 1024
+KINDS = ("private-key-jwt", "oidc", "aws")
+
+
+@click.command()
+@click.option("--control", metavar="URL", help="The control plane [the last one, OSTIARY_CONTROL].")
+@click.option("--ca", metavar="FILE", help="Authority of its certificate, PEM [the system's].")
+@click.option("--browser", is_flag=True, help="Sign in in a browser on this machine, with no code.")
+@click.option("--step-up", is_flag=True, help="Sign in as strongly as the last refusal asked for.")
+@click.option(
+    "--port", default=0, metavar="PORT", help="Where the browser comes back: 127.0.0.1:PORT [8259]."
+)
+@click.option("--machine", metavar="NAME", help="Sign in as this machine principal.")
+@click.option("--kind", type=click.Choice(KINDS), default="oidc", help="Of its proof [oidc].")
+@click.option("--proof-file", metavar="FILE", help="Its proof, - for stdin.")
+@json_option
+def login(
+    *,
+    control: str | None,
+    ca: str | None,
+    browser: bool,
+    step_up: bool,
+    port: int,
+    machine: str | None,
+    kind: str,
+    proof_file: str | None,
+    as_json: bool,
+) -> None:
+    """Sign in at the Okta org, so that ssh, scp and everything over them enter servers.
+
+    Without --browser, a code is shown that can be entered in a browser anywhere. A small agent holds the
+    sign-in until it ends; no key and no certificate is ever written to disk.
+    """
+    from ostiary.doors.servers.client import begin  # noqa: PLC0415 - as all below
+    from ostiary.doors.servers.client.control_api import Control  # noqa: PLC0415
+
+    if (machine is None) != (proof_file is None):
+        raise UsageError(
+            "cannot sign in as a machine", why="--machine and --proof-file go together"
+        )
+    profile = _profile(control, ca)
+    with Control(profile.control, profile.ca) as reached:
+        if machine and proof_file:
+            session = begin.machine(reached, machine, kind, _proof(proof_file))
+        else:
+            session = _person(reached, browser=browser, step_up=step_up, port=port)
+    begin.hold(begin.profile_of(profile, session), session)
+    _tell(session, profile, as_json=as_json)
+
+
+def _profile(control: str | None, ca: str | None) -> Profile:
+    from ostiary.doors.servers.client import place  # noqa: PLC0415
+
+    known = place.read_profile()
+    if control and control.rstrip("/") != known.control:
+        known = replace(known, control=control.rstrip("/"), ca="")
+    if ca:
+        known = replace(known, ca=str(Path(ca).absolute()))
+    if not known.control:
+        raise UsageError(
+            "cannot tell which control plane",
+            why="nobody signed in here before",
+            fix="run: ostiary login --control URL",
+        )
+    return known
+
+
+def _person(control: Control, *, browser: bool, step_up: bool, port: int) -> Session:
+    from ostiary.doors.servers.client import begin, issuer  # noqa: PLC0415
+    from ostiary.doors.servers.wire.person import SignInSettings  # noqa: PLC0415
+
+    found = issuer.discover(control.call("GET", "/v1/sign-in", kind=SignInSettings))
+    if step_up:
+        acr_values, max_age = _asked_for()
+        tokens = _in_browser(found, port, acr_values, max_age)
+    elif browser:
+        tokens = _in_browser(found, port)
+    else:
+        tokens = issuer.by_device(found, _show)
+    return begin.person(control, tokens)
+
+
+def _show(address: str, code: str, both: str) -> None:
+    term.say(f"sign in at: {both}")
+    term.say(f"or enter the code {code} at: {address}")
+
+
+def _asked_for() -> tuple[str, int | None]:
+    """What the last refusal wants: ``acr_values``, and an age of the sign-in, which a new one always has."""
+    from ostiary.doors.servers.client import begin  # noqa: PLC0415
+
+    who = begin.who()
+    acr_values = str(who["acr_values"]) if who else ""
+    if not who or not (acr_values or who["max_age"]):
+        raise Denied(
+            "cannot tell what a stronger sign-in is",
+            why="no server was refused for want of one since the last sign-in",
+            fix="run: ostiary login",
+            code="no-step-up",
+        )
+    return acr_values, 0 if who["max_age"] else None
+
+
+def _in_browser(
+    found: Issuer, port: int, acr_values: str = "", max_age: int | None = None
+) -> Tokens:
+    from ostiary.doors.servers.client import browser, issuer  # noqa: PLC0415
+
+    with browser.Returning(port or browser.PORT) as returning:
+        code = issuer.begin_code(found, returning.address, acr_values, max_age)
+        browser.show(code.url, term.say)
+        return issuer.redeem(found, code, returning.wait())
+
+
+def _proof(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read(MOST_PROOF).strip()
+        with Path(file).open(encoding="utf-8") as stream:
+            return stream.read(MOST_PROOF).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = str(getattr(error, "strerror", None) or error).lower()
+        raise UsageError(f"cannot read the proof in {file}", why=why) from error
+
+
+def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:
+    if as_json:
+        term.result_json(
+            {
+                "person": session.person,
+                "login": session.login,
+                "expires": session.expires,
+                "control": profile.control,
+                "device": session.device,
+            }
+        )
+        return
+    until = datetime.fromtimestamp(session.expires).astimezone()
+    term.result(f"{session.person} is signed in until {until:%H:%M}; on servers: {session.login}")
+    if not _ssh_knows():
+        term.say("for ssh, scp and the rest to know: ostiary ssh-config --install")
+
+
+def _ssh_knows() -> bool:
+    from ostiary.doors.servers.client import ssh_config  # noqa: PLC0415
+
+    return ssh_config.installed()
+
+
+@click.command()
+def logout() -> None:
+    """End the sign-in, here and at the control plane. Connections that are open stay so."""
+    from ostiary.doors.servers.client import begin  # noqa: PLC0415
+    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
+
+    if begin.who() is None:
+        term.say("nobody is signed in here")
+        return
+    with signed_in() as control:
+        try:
+            begin.sign_out(control)
+        except OstiaryError as error:
+            raise type(error)(
+                "signed out here only",
+                why=f"{error.what}: {error.why}",
+                fix="the session ends by itself within 12 hours; to end it now: ostiary login, ostiary logout",
+                code=error.code,
+            ) from error
+    term.say("signed out")

@@ -1,0 +1,122 @@
+"""HTTP/1.1 by the standard library, bounded: the connecting, the whole answer and its size. TLS but on loopback."""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import ssl
+import time
+from urllib.parse import urlsplit
+
+from ostiary.doors.servers.wire.message import MOST_BYTES
+from ostiary.errors import UsageError
+
+SECONDS = 20.0  # for one call, all of it
+CONNECT_SECONDS = 10.0
+
+
+class Place:
+    """Where a URL leads. UsageError for what is no URL of a service, and for plain http to anywhere but loopback.
+
+    ``ca_file`` holds the authorities to trust, in PEM; "" for the system's.
+    """
+
+    def __init__(self, url: str, ca_file: str = "") -> None:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            host = ""
+        if not host or parts.scheme not in ("https", "http") or parts.username or not plain(url):
+            raise UsageError(
+                f"cannot use {url!r}",
+                why="it is no URL of the form https://HOST[:PORT]",
+                fix="run: ostiary login --control https://HOST",
+            )
+        if parts.scheme == "http" and not loopback(host):
+            raise UsageError(
+                f"cannot use {url}",
+                why="tokens would go over the network in the clear",
+                fix=f"write it as https://{parts.netloc}",
+            )
+        self.host = host
+        self.port = port or (443 if parts.scheme == "https" else 80)
+        self.path = parts.path + (f"?{parts.query}" if parts.query else "")
+        self._tls = tls(ca_file) if parts.scheme == "https" else None
+
+    def open(self) -> http.client.HTTPConnection:
+        """A connection, made. OSError when there is none."""
+        connection: http.client.HTTPConnection
+        if self._tls:
+            connection = http.client.HTTPSConnection(
+                self.host, self.port, timeout=CONNECT_SECONDS, context=self._tls
+            )
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=CONNECT_SECONDS)
+        try:
+            connection.connect()
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+def plain(url: str) -> bool:
+    """Whether a URL has only letters that mean nothing to a shell or a line."""
+    return url.isascii() and url.isprintable() and not set(url) & set(" \"'\\`<>{}|^$;")
+
+
+def loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine, without asking anybody."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def tls(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        raise UsageError(
+            f"cannot use {ca_file} as certificates of the control plane's authority",
+            why=reason(error),
+            fix="export OSTIARY_CONTROL_CA=FILE with certificates in PEM",
+        ) from error
+
+
+def read_bounded(
+    answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, ends: float
+) -> bytes:
+    """The body. TimeoutError when it is not there by ``ends``, OSError when it is cut off, or longer than any message."""
+    parts, size = [], 0
+    while True:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if connection.sock:
+            connection.sock.settimeout(min(left, CONNECT_SECONDS))
+        part = answer.read1(65_536)
+        if not part:
+            break
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BYTES:
+            raise OSError(f"the answer is longer than {MOST_BYTES} bytes")
+    if answer.length:
+        raise OSError("the answer was cut off")
+    answer.close()
+    if connection.sock:
+        connection.sock.settimeout(CONNECT_SECONDS)
+    return b"".join(parts)
+
+
+def reason(error: Exception) -> str:
+    """Why there was no answer, in words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no whole answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

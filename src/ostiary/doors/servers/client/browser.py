@@ -1,0 +1,106 @@
+"""A browser, and the one address on loopback where it is sent back to. No shell is ever between.
+
+The redirect address is fixed, because Okta compares it letter by letter with those of the app.
+"""
+
+from __future__ import annotations
+
+import html
+import socket
+import time
+import webbrowser
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qsl, urlsplit
+
+from ostiary.errors import Conflict, Denied
+
+PORT = 8259
+PATH = "/callback"
+SECONDS = 300.0
+
+
+class Returning:
+    """Waits on loopback for the browser. Conflict when the port is taken."""
+
+    def __init__(self, port: int = PORT) -> None:
+        try:
+            self._server = _Server(port)
+        except OSError as error:
+            raise Conflict(
+                f"cannot wait for the browser on 127.0.0.1 port {port}",
+                why=str(error.strerror).lower(),
+                fix="run: ostiary login",
+            ) from error
+        self.address = f"http://127.0.0.1:{self._server.server_port}{PATH}"
+
+    def __enter__(self) -> Returning:  # noqa: PYI034 - nobody inherits
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.server_close()
+
+    def wait(self, seconds: float = SECONDS) -> Mapping[str, str]:
+        """What the browser brings back: its query. Denied when it does not come."""
+        ends = time.monotonic() + seconds
+        while self._server.answer is None:
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise Denied(
+                    "nobody signed in in the browser",
+                    why=f"it did not come back within {seconds:.0f} s",
+                    fix="run: ostiary login",
+                    code="expired",
+                )
+            self._server.timeout = left
+            self._server.handle_request()
+        return self._server.answer
+
+
+def show(url: str, say: Callable[[str], None]) -> None:
+    """Open ``url`` where there is a browser; say it in any case."""
+    say(f"sign in at: {url}")
+    try:
+        webbrowser.open(url)
+    except webbrowser.Error:
+        say("no browser was found here: open that address in one on this machine")
+
+
+class _Server(HTTPServer):
+    allow_reuse_address = False
+
+    def __init__(self, port: int) -> None:
+        self.answer: Mapping[str, str] | None = None
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        connection.settimeout(5)
+        return connection, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A browser that goes away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path != PATH or not parts.query:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        answer = dict(parse_qsl(parts.query))
+        words = answer.get("error_description") or "Go back to the terminal."
+        body = f"<!doctype html><title>ostiary</title><p>{html.escape(words)}</p>".encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.end_headers()
+        self.wfile.write(body)
+        self.server.answer = answer
+
+    def log_message(self, *_: object) -> None:
+        """The query holds a code: it is not logged."""
