@@ -16,7 +16,7 @@ from ostiary.errors import UsageError
 def ssh_config(*, install: bool, remove: bool) -> None:
     """Print the lines that make ssh enter our servers; every other host stays as it was."""
     from ostiary.doors.servers.client import place  # noqa: PLC0415
-    from ostiary.doors.servers.client import ssh_config as config
+    from ostiary.doors.servers.client import ssh_config as config  # noqa: PLC0415
 
     if install and remove:
         raise UsageError("cannot both install and remove")
