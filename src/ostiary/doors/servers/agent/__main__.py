@@ -31,9 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
         _needs_root()
         code: int = given.work(given, Paths())
     except HostError as error:
-        _say(f"error: {error}")
+        _complain(error)
         return 1
     return code
+
+
+def _complain(error: HostError) -> None:
+    """The three lines of errors.py."""
+    sys.stderr.write(f"ostiary: error: {error.what}\n")
+    for name, text in (("why", error.why), ("fix", error.fix)):
+        if text:
+            sys.stderr.write(f"  {name}: {text}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _needs_root() -> None:
     if os.geteuid() != 0:
-        raise HostError("the agent makes accounts, so it needs root")
+        raise HostError("cannot do this", why="the agent makes accounts, so it needs root")
 
 
 def _enroll(given: argparse.Namespace, paths: Paths) -> int:
@@ -74,7 +82,7 @@ def _enroll(given: argparse.Namespace, paths: Paths) -> int:
     for one in given.label:
         key, equals, value = one.partition("=")
         if not key or not equals:
-            raise HostError(f"{one!r} is no label; write KEY=VALUE")
+            raise HostError(f"{one!r} is no label", fix="write: --label KEY=VALUE")
         labels[key] = value
     made = enroll(
         Wanted(

@@ -33,10 +33,9 @@ class NoAnswer(HostError):
 class Refused(HostError):
     """The control plane said no; ``code`` is its own."""
 
-    def __init__(self, text: str, code: str, status: int) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, *, why: str, fix: str, code: str) -> None:
+        super().__init__(what, why=why, fix=fix)
         self.code = code
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -178,11 +177,7 @@ def _refusal(where: str, status: int, content: bytes) -> HostError:
         code, why, fix = (str(said.get(name, "")) for name in ("code", "why", "fix"))
     except (ValueError, AttributeError):
         code = why = fix = ""
-    text = f"{where} answered {status}"
-    if why:
-        text += f": {why}"
-    if fix:
-        text += f" (fix: {fix})"
+    what = f"{where} answered {status}"
     if status >= 500 or status == 429 or not code:  # noqa: PLR2004 - HTTP's own numbers
-        return NoAnswer(text)
-    return Refused(text, code, status)
+        return NoAnswer(what, why=why, fix=fix)
+    return Refused(what, why=why, fix=fix, code=code)

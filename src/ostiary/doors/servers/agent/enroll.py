@@ -42,8 +42,9 @@ def enroll(wanted: Wanted, paths: Paths) -> Identity:
     if paths.identity.exists():
         there = identity.read(paths)
         raise HostError(
-            f"this host is enrolled already, as {there.name} ({there.server_id}) in {there.project};"
-            " leave with: ostiary agent remove"
+            "cannot enroll this host",
+            why=f"it is enrolled already, as {there.name} ({there.server_id}) in {there.project}",
+            fix="run: ostiary agent remove",
         )
     if not paths.host_key.exists():
         run("ssh-keygen", "-A")
@@ -71,8 +72,9 @@ def check_clock(control: Control) -> None:
     offset = control.offset()
     if abs(offset) > FARTHEST_CLOCK:
         raise HostError(
-            f"this host's clock is {offset:+.0f} s off the control plane's, more than {FARTHEST_CLOCK:.0f} s:"
-            " set it, for example with: timedatectl set-ntp true"
+            "cannot trust this host's clock",
+            why=f"it is {offset:+.0f} s off the control plane's, more than {FARTHEST_CLOCK:.0f} s",
+            fix="run: timedatectl set-ntp true",
         )
 
 

@@ -13,7 +13,14 @@ MANAGED = "ostiary"
 
 
 class HostError(Exception):
-    """Something on this host is not as it must be; the text says what, and nothing was half done."""
+    """Something on this host is not as it must be, and nothing was half done: ``what``, ``why``, and one runnable ``fix``."""
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what, self.why, self.fix = what, why, fix
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}" if self.why else self.what
 
 
 @dataclass(frozen=True)

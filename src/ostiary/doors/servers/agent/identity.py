@@ -31,7 +31,9 @@ def read(paths: Paths) -> Identity:
     try:
         return Identity(**json.loads(paths.identity.read_bytes()))
     except FileNotFoundError as error:
-        raise HostError("this host is not enrolled; run: ostiary agent enroll") from error
+        raise HostError(
+            "this host is not enrolled", fix="run: ostiary agent enroll --help"
+        ) from error
     except (OSError, ValueError, TypeError) as error:
         raise HostError(f"cannot read {paths.identity}: {error}") from error
 
@@ -46,7 +48,7 @@ def host_key(paths: Paths) -> str:
     try:
         kind, blob = path.read_text().split()[:2]
     except (OSError, ValueError) as error:
-        raise HostError(f"cannot read {path}; make one with: ssh-keygen -A") from error
+        raise HostError(f"cannot read {path}", why=str(error), fix="run: ssh-keygen -A") from error
     return f"{kind} {blob}"
 
 
