@@ -110,6 +110,7 @@ def serve(
         accept_older=accept_older_database,
         vanished_days=vanished_days,
     )
+    os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
     okta = _okta(settings.issuer, okta_client_id, okta_key_file)
     wrap = _wrap(kek_file, state_dir)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,6 +150,7 @@ def run(
     duties: Sequence[Duty] = (),
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish what is under way and close."""
+    signal.signal(signal.SIGTERM, _end)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
     running = Duties((*built.duties, *duties))
     before = built.problems
@@ -159,6 +161,10 @@ def run(
         running.close()
         built.writer.close()
         built.database.close()
+
+
+def _end(*_: object) -> None:
+    """uvicorn ends at the signal and then raises it again: to die of it now would leave things open."""
 
 
 def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
