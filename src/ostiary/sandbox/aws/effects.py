@@ -18,6 +18,7 @@ from ostiary.sandbox.aws import (
     kms_life,
     kms_signing,
     s3_buckets,
+    s3_lock,
     s3_objects,
 )
 from ostiary.sandbox.aws.call import Call
@@ -109,6 +110,8 @@ def _of_s3(call: Call, row: Operation) -> Response:
             raise AwsError("NotImplemented", f"s3:{call.operation} is not served", 501)
         call.params = params_of_rest(operation, call.request) | call.params
         return rest_xml_response(operation, row.run(call), call.request_id)
+    if call.operation in s3_lock.OPERATIONS:
+        s3_lock.check(call)
     response = behind.serve(call)
     if call.operation in ("CreateBucket", "DeleteBucket") and response.status < 300:  # noqa: PLR2004 - HTTP's own number
         s3_buckets.settle(call)

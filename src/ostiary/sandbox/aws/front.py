@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from email.utils import formatdate
 
-from ostiary.sandbox.aws import kms_keys, kms_policy, s3_buckets, s3_policy, signin, sts, sts_saml
+from ostiary.sandbox.aws import (
+    kms_keys,
+    kms_policy,
+    s3_buckets,
+    s3_lock,
+    s3_policy,
+    signin,
+    sts,
+    sts_saml,
+)
 from ostiary.sandbox.aws.authorize import authorize, check_denied_switch
 from ostiary.sandbox.aws.call import Call, Principal, principal_of
 from ostiary.sandbox.aws.effects import perform
@@ -145,6 +154,8 @@ def _check_may(call: Call, row: Operation) -> None:
         return
     for resource, target in of_call(call, row):
         authorize(call, row.action, resource, target, policy)
+        for action in s3_lock.also_needed(call) if row.service == "s3" else ():
+            authorize(call, action, resource, target, policy)
     if of_bucket:
         s3_buckets.check_bucket(call)
     if row.service == "ec2":

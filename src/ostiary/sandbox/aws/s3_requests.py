@@ -34,6 +34,8 @@ _BUCKET_QUERIES = {
     ("GET", "ownershipControls"): "GetBucketOwnershipControls",
     ("PUT", "tagging"): "PutBucketTagging",
     ("GET", "tagging"): "GetBucketTagging",
+    ("PUT", "object-lock"): "PutObjectLockConfiguration",
+    ("GET", "object-lock"): "GetObjectLockConfiguration",
     ("GET", "uploads"): "ListMultipartUploads",
     ("PUT", "policy"): "PutBucketPolicy",
     ("GET", "policy"): "GetBucketPolicy",
@@ -46,6 +48,7 @@ _OBJECT_QUERIES = {
     ("DELETE", "uploadId"): "AbortMultipartUpload",
     ("GET", "uploadId"): "ListParts",
     ("GET", "attributes"): "GetObjectAttributes",
+    ("PUT", "retention"): "PutObjectRetention",
 }
 _BUCKET_OPERATIONS = {"PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
 _OBJECT_OPERATIONS = {
