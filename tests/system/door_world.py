@@ -1,0 +1,323 @@
+"""The whole server door: an embedded Okta org, ``ostiary serve``, agents on hosts of ``hosts.py``, people who sign in.
+
+Everything is the product's own commands and OpenSSH's. ``prod`` has a bastion and two servers behind it, ``lab`` one server
+on the outer network. The org and the control plane run in this machine's network and are reached through relays; people are on
+the client's network, each with a home of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import ipaddress
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx2
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from hosts import CONTROL, CONTROL_INNER, Fleet, Host, wait_for
+from person import Person as AtOkta
+
+OSTIARY = Path(sys.executable).parent / "ostiary"
+HOSTS = {"bastion": "prod", "web1": "prod", "web2": "prod", "lab1": "lab"}
+BEHIND = {"web1": "bastion", "web2": "bastion"}
+RETURN = "http://127.0.0.1:8259/callback"  # ostiary login --browser
+ADMINS = "platform-engineering"
+RULES = {
+    "prod": [
+        {"subject": "group:platform-engineering", "login": True, "admin": True},
+        {"subject": "group:sre", "login": True, "servers": [{"key": "role", "value": "web"}]},
+    ],
+    "lab": [{"subject": "group:sre", "login": True, "forward": ["127.0.0.1:22"]}],
+}
+
+
+class Door:
+    """``fleet`` the hosts, ``people`` by first name, ``url`` of the control plane as people and agents reach it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.people: dict[str, Client] = {}
+        self._ending = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as ending:
+            self.fleet = ending.enter_context(Fleet(list(HOSTS), behind=BEHIND))
+            for host in self.fleet:
+                host.start_sshd()
+            self._start_org(ending)
+            self._serve(ending)
+            self._ending = ending.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for person in self.people.values():
+            person.leave()
+        self._ending.close()
+
+    def __getitem__(self, name: str) -> Host:
+        return self.fleet[name]
+
+    def fill(self) -> None:
+        """Projects, rules and enrolled hosts, made by an administrator who signs in."""
+        ada, grace = (Client(self, name) for name in ("ada", "grace"))
+        with ThreadPoolExecutor() as together:
+            list(together.map(Client.sign_in, (ada, grace)))
+            for project, rules in RULES.items():
+                ada.ostiary("servers", "project", "create", project)
+                ada.python(SET_RULES, project, json.dumps(rules))
+            self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
+        for host in self.fleet:
+            self._ending.callback(_end, start_agent(host))
+
+    def _enroll(self, admin: Client, name: str) -> str:
+        """The id of the server as which the agent of this host enrolled."""
+        host, project = self.fleet[name], HOSTS[name]
+        token = admin.ostiary("servers", "token", "create", "--project", project).stdout.split()[-1]
+        host.write("/root/ca.pem", self.ca_file.read_text())
+        role = "bastion" if name == "bastion" else "web"
+        options = ["--name", name, "--address", host.address, "--label", f"role={role}"]
+        if name in BEHIND:
+            options += ["--bastion", BEHIND[name]]
+        argv = ["enroll", "--url", self.agent_url, "--token-file", "-", "--ca-file", "/root/ca.pem"]
+        return host.agent(*argv, *options, stdin=token + "\n").stdout.split()[0]
+
+    def _start_org(self, ending: contextlib.ExitStack) -> None:
+        home = self.folder / "org"
+        home.mkdir()
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "OSTIARY_SANDBOX": str(home / "state"),
+        }
+        argv = [OSTIARY, "sandbox", "up", "--json"]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+        ending.callback(
+            subprocess.run, [OSTIARY, "sandbox", "down"], env=env, capture_output=True, check=True
+        )
+        self.org = json.loads(done.stdout)
+        port = urlsplit(self.org["okta_url"]).port
+        self.fleet.relay(self.fleet.client, port, inward=True)
+        self.trust = ssl.create_default_context(cafile=self.org["ca_file"])
+        self.client_id = self._native_app()
+
+    def _native_app(self) -> str:
+        """The app of the sign-in, for everybody, made as an administrator of the org makes it."""
+        grants = ["urn:ietf:params:oauth:grant-type:device_code", "authorization_code"]
+        client = {
+            "application_type": "native",
+            "grant_types": grants,
+            "response_types": ["code"],
+            "redirect_uris": [RETURN],
+        }
+        app = self.okta(
+            "POST",
+            "/api/v1/apps",
+            name="oidc_client",
+            label="Servers",
+            signOnMode="OPENID_CONNECT",
+            settings={"oauthClient": client},
+            credentials={"oauthClient": {"token_endpoint_auth_method": "none"}},
+        )
+        (everyone,) = self.okta("GET", "/api/v1/groups?q=Everyone")
+        self.okta("PUT", f"/api/v1/apps/{app['id']}/groups/{everyone['id']}")
+        return app["credentials"]["oauthClient"]["client_id"]
+
+    def okta(self, method: str, path: str, **body):
+        """A call of the org's API, as an administrator of the org."""
+        headers = {"authorization": f"SSWS {self.org['env']['OKTA_CLIENT_TOKEN']}"}
+        with httpx2.Client(verify=self.trust, headers=headers) as http:
+            answer = http.request(method, self.org["okta_url"] + path, json=body or None)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+    def _serve(self, ending: contextlib.ExitStack) -> None:
+        self.ca_file, certificate = certificate_for(self.folder, "control", CONTROL, CONTROL_INNER)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url, self.agent_url = f"https://{CONTROL}:{self.port}", f"https://control:{self.port}"
+        self.database = self.folder / "control.db"
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.org["env"]}
+        options = {
+            "--database": f"sqlite:///{self.database}",
+            "--listen": f"127.0.0.1:{self.port}",
+            "--tls-cert": certificate,
+            "--tls-key": certificate,
+            "--url": self.url,
+            "--issuer": self.org["okta_url"],
+            "--client-id": self.client_id,
+            "--admin-group": ADMINS,
+            "--state-dir": self.folder / "serve",
+        }
+        self.log = self.folder / "serve.log"
+        log = ending.enter_context(self.log.open("w"))
+        argv = [OSTIARY, "serve", *(str(part) for option in options.items() for part in option)]
+        serving = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        ending.callback(_end, serving)
+        wait_for(lambda: listens(self.port) or serving.poll() is not None, "ostiary serve", 20)
+        assert serving.poll() is None, self.log.read_text()
+        self.fleet.relay(self.fleet.control, self.port, inward=True, address="0.0.0.0")
+
+
+SET_RULES = """
+import json, sys
+from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.wire.admin import Project, ProjectWanted
+from ostiary.doors.servers.wire.message import decode
+name, rules = sys.argv[1:]
+with signed_in() as control:
+    project = control.call("GET", f"/v1/projects/{name}", kind=Project)
+    wanted = {"v": 1, "generation": project.generation, "settings": {}, "rules": json.loads(rules)}
+    message = decode(ProjectWanted, json.dumps(wanted).encode())
+    control.call("PUT", f"/v1/projects/{name}", message, kind=Project)
+"""
+
+
+class Client:
+    """Somebody at a machine on the client's network, and at a browser."""
+
+    def __init__(self, door: Door, name: str) -> None:
+        self.door, self.name = door, name
+        self.home = door.folder / name
+        run = self.home / "run"
+        run.mkdir(parents=True, mode=0o700)
+        (self.home / ".ssh").mkdir(mode=0o700)
+        self.env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "XDG_RUNTIME_DIR": str(run),
+            "SHELL": "/bin/sh",
+            "SSL_CERT_FILE": door.org["ca_file"],
+        }
+        described = next(
+            one for one in door.org["people"] if one["login"].partition("@")[0] == name
+        )
+        self.at_okta = AtOkta(described, door.trust)
+        door.people[name] = self
+
+    def sign_in(self) -> None:
+        """``ostiary login`` by the device flow: the address that it says is opened in a browser, and the device allowed."""
+        argv = [OSTIARY, "login", "--control", self.door.url, "--ca", self.door.ca_file]
+        started = self.popen(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        line = started.stderr.readline()
+        found = re.fullmatch(r"sign in at: (https://\S+)\n", line)
+        assert found, line + started.stderr.read()
+        with self.at_okta.browser() as browser:
+            self.at_okta.allow_device(browser, found[1])
+        said, talk = started.communicate(timeout=30)
+        assert started.returncode == 0, talk
+        assert f"{self.name}@acme.example is signed in" in said
+        self.ostiary("ssh-config", "--install")
+        with (self.home / ".ssh/config").open("a") as config:
+            config.write("KexAlgorithms curve25519-sha256\n")  # a fifth of the time of the default
+
+    def leave(self) -> None:
+        self.ostiary("logout", check=False)
+
+    def popen(self, *argv: object, **options) -> subprocess.Popen[str]:
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return self.door.fleet.client.popen(argv, env=self.env, cwd=self.home, **options)
+
+    def run(
+        self, *argv: object, check: bool = True, stdin: str = "", env: Mapping[str, str] = {}
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.door.fleet.client.command(argv),
+            env={**self.env, **env},
+            cwd=self.home,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert not check or done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+        return done
+
+    def ostiary(self, *arguments: object, **options) -> subprocess.CompletedProcess[str]:
+        return self.run(OSTIARY, *arguments, **options)
+
+    def python(self, code: str, *arguments: str) -> str:
+        return self.run(sys.executable, "-P", "-c", code, *arguments).stdout
+
+    def ssh(self, *words: object, **options) -> subprocess.CompletedProcess[str]:
+        """``ssh`` as anybody types it: its configuration is in the home."""
+        config = self.home / ".ssh/config"
+        return self.run("ssh", "-F", config, *words, **options)
+
+
+def start_agent(host: Host) -> subprocess.Popen[str]:
+    """``ostiary-agent run`` on a host, as its unit would."""
+    from hosts import PYTHON, TOP  # noqa: PLC0415
+
+    env = {
+        "PYTHONPATH": str(TOP / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": os.environ["PATH"],
+    }
+    argv = [PYTHON, "-m", "ostiary.doors.servers.agent", "run"]
+    with (host.root / "run/agent.log").open("w") as log:
+        return host.popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def certificate_for(folder: Path, *names: str) -> tuple[Path, Path]:
+    """A certificate that signs itself: the file to trust, and the file with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    now = dt.datetime.now(dt.UTC)
+    alternative = [
+        x509.IPAddress(ipaddress.ip_address(one)) if one[0].isdigit() else x509.DNSName(one)
+        for one in names
+    ]
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "control-ca.pem").write_bytes(pem)
+    (folder / "control.pem").touch(mode=0o600)
+    (folder / "control.pem").write_bytes(private + pem)
+    return folder / "control-ca.pem", folder / "control.pem"
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as trying:
+        return trying.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def until(ready, seconds: float = 20.0):
+    """What ``ready`` gives as soon as it is true."""
+    end = time.monotonic() + seconds
+    while not (found := ready()):
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.1)
+    return found
