@@ -41,6 +41,15 @@ class Owned:
             kept = None
         return kept if kept is not None else _rebuilt(lookup)
 
+    @classmethod
+    def look(cls, path: Path) -> frozenset[str]:
+        """The names that are ours, read only: none where there is no list, or a damaged one."""
+        try:
+            kept = _parsed(path)
+        except (OSError, ValueError):
+            return frozenset()
+        return frozenset({**kept.users, **kept.gone, **kept.groups})
+
     def keep(self, path: Path) -> None:
         kept = {"users": self.users, "groups": self.groups, "gone": self.gone, "cut": self.cut}
         write(path, json.dumps(kept, sort_keys=True), 0o600)

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_home import FOLDER
+from ostiary.doors.servers.agent.cutting_processes import (
+    NO_SESSION,
+    Process,
+    below,
+    is_dead,
+    processes,
+)
 from ostiary.doors.servers.agent.files import HostError, folder
 from ostiary.doors.servers.agent.names import LOWEST
 from ostiary.doors.servers.agent.run import attempt
@@ -24,18 +29,6 @@ AT_JOBS = (Path("/var/spool/cron/atjobs"), Path("/var/spool/at"))
 LINGER = Path("/var/lib/systemd/linger")
 KEYS = ("authorized_keys", "authorized_keys2")
 SECONDS = 5.0  # in which everything of a person has ended, or it is a problem
-
-
-@dataclass(frozen=True)
-class Process:
-    """``uids`` are the real, effective and saved one; ``began`` in seconds since the host booted."""
-
-    pid: int
-    parent: int
-    uids: tuple[int, ...]
-    name: str
-    session: int  # of the kernel's audit, 2**32 - 1 for none: it stays through sudo and setsid
-    began: float
 
 
 def cut(login: str, uid: int, home: Path, aside: Path) -> None:
@@ -82,74 +75,19 @@ def end_long_sessions(
         (uid,) = set(one.uids) if len(set(one.uids)) == 1 else (-1,)
         bound = bounds.get(uid, 0)
         if bound and one.name in ("sshd", "sshd-session") and at - one.began > bound:
-            _kill([*_below(everybody, {one.pid}), *_same_session(everybody, one, uid), one])
+            _kill([*below(everybody, {one.pid}), *_same_session(everybody, one, uid), one])
             ended.append(uid)
     return ended
 
 
-def processes() -> dict[int, Process]:
-    """All of this host (of this PID namespace). Source: proc(5), status and stat."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, ValueError, IndexError):
-                one = _process(entry)
-                found[one.pid] = one
-    return found
-
-
-def _process(entry: Path) -> Process:
-    status = dict(
-        line.split(":\t", 1)
-        for line in (entry / "status").read_text().splitlines()
-        if ":\t" in line
-    )
-    after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-    session = 2**32 - 1
-    with contextlib.suppress(OSError):  # a kernel without audit
-        session = int((entry / "sessionid").read_text())
-    return Process(
-        int(entry.name),
-        int(status["PPid"]),
-        tuple(int(one) for one in status["Uid"].split()[:3]),
-        status["Name"],
-        session,
-        int(after_name[19]) / os.sysconf("SC_CLK_TCK"),
-    )
-
-
 def _of(uids: set[int]) -> list[Process]:
-    everybody = {pid: one for pid, one in processes().items() if not _is_dead(pid)}
+    everybody = {pid: one for pid, one in processes().items() if not is_dead(pid)}
     own = [one for one in everybody.values() if uids & set(one.uids)]
-    return [*own, *_below(everybody, {one.pid for one in own})] if own else []
-
-
-def _is_dead(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return True
-
-
-def _below(everybody: Mapping[int, Process], pids: set[int]) -> list[Process]:
-    """Children of ``pids``, theirs, and so on."""
-    found: dict[int, Process] = {}
-    grown = True
-    while grown:
-        grown = False
-        for one in everybody.values():
-            if (
-                one.pid not in found
-                and one.pid not in pids
-                and (one.parent in pids or one.parent in found)
-            ):
-                found[one.pid] = one
-                grown = True
-    return list(found.values())
+    return [*own, *below(everybody, {one.pid for one in own})] if own else []
 
 
 def _same_session(everybody: Mapping[int, Process], one: Process, uid: int) -> list[Process]:
-    if one.session == 2**32 - 1:
+    if one.session == NO_SESSION:
         return []
     return [
         other for other in everybody.values() if other.session == one.session and uid in other.uids
@@ -218,11 +156,3 @@ def _move(source: Path, target: Path) -> None:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def home_of(login: str) -> Path:
-    """Where the account says its home is."""
-    try:
-        return Path(pwd.getpwnam(login).pw_dir)
-    except KeyError as error:
-        raise HostError(f"there is no account {login}") from error

@@ -1,0 +1,93 @@
+"""The commands by which an administrator looks at a host before the agent comes, and at what else leads into it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from ostiary.doors.servers.agent import other_ways_close
+from ostiary.doors.servers.agent.accounts_lookup import Lookup
+from ostiary.doors.servers.agent.discover import FIRST_OF_PEOPLE, Discovery, Planned, discover
+from ostiary.doors.servers.agent.files import Paths
+from ostiary.doors.servers.agent.other_ways import find
+
+
+def add(commands: Any) -> None:
+    """Add ``discover`` and ``ways`` to argparse's subcommands; each sets ``work(given, paths) -> exit code``."""
+    looking = commands.add_parser("discover", help="what is on this host before the agent comes")
+    looking.add_argument("--uid-start", type=int, default=60001, help="of the project [60001]")
+    looking.add_argument("--gid-start", type=int, default=63001, help="of the project [63001]")
+    looking.add_argument(
+        "--login", action="append", default=[], metavar="NAME", help="who would get an account"
+    )
+    looking.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="a group that would be made"
+    )
+    looking.add_argument("--json", action="store_true", dest="as_json")
+    looking.set_defaults(work=_discover)
+    ways = commands.add_parser(
+        "ways", help="other ways into this host, and the plan that closes them"
+    )
+    ways.add_argument("--reopen", action="store_true", help="undo what other_ways: close did")
+    ways.set_defaults(work=_ways)
+
+
+def _discover(given: argparse.Namespace, paths: Paths) -> int:
+    planned = Planned(given.uid_start, given.gid_start, tuple(given.login), tuple(given.group))
+    found = discover(paths, planned)
+    if given.as_json:
+        sys.stdout.write(found.as_json() + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
+    return 0
+
+
+def _ways(given: argparse.Namespace, paths: Paths) -> int:
+    if given.reopen:
+        problems = other_ways_close.reopen(paths)
+        sys.stderr.write("".join(f"ostiary agent: {one}\n" for one in problems))
+        return 1 if problems else 0
+    ways = find(paths, Lookup.now())
+    sys.stdout.write("".join(f"{way.line}\n" for way in ways))
+    plan = other_ways_close.plan(ways)
+    sys.stdout.write("other_ways: close would\n" + "".join(f"  {line}\n" for line in plan.lines))
+    return 0
+
+
+def lines(found: Discovery) -> Iterable[str]:
+    """For people. Accounts of the system without keys, password or rights are only counted."""
+    quiet = 0
+    yield f"accounts of {found.host}"
+    for one in found.accounts:
+        if (
+            one.uid < FIRST_OF_PEOPLE
+            and one.uid != 0
+            and not (one.keys or one.password or one.sudo)
+        ):
+            quiet += 1
+            continue
+        marks = [
+            word
+            for word, so in (
+                ("password", one.password),
+                ("ours", one.ours),
+                ("from NSS", one.source == "nss"),
+            )
+            if so
+        ]
+        yield f"  {one.name}  UID {one.uid}  GID {one.gid}  {one.shell}" + "".join(
+            f"  {mark}" for mark in marks
+        )
+        yield from (f"    group {name}" for name in one.groups)
+        yield from (f"    key {key}" for key in one.keys)
+        yield from (f"    sudo {rule}" for rule in one.sudo)
+    yield f"  and {quiet} of the system without key, password or rights"
+    for title, told in (
+        ("conflicts", found.conflicts),
+        ("warnings", found.warnings),
+        ("other ways in", found.other_ways),
+    ):
+        yield f"{title}: {len(told) or 'none'}"
+        yield from (f"  {line}" for line in told)

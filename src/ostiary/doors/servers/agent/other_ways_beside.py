@@ -1,0 +1,117 @@
+"""Ways into a host that do not pass sshd, or come back with the next instance: Session Manager, cloud-init, serial console.
+
+Source: the documentation of Amazon EC2 and Systems Manager, cloud-init's cloud.cfg, systemd-getty-generator(8).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ostiary.doors.servers.agent.names import shown
+
+_SESSION_MANAGER = (
+    "usr/bin/amazon-ssm-agent",
+    "snap/amazon-ssm-agent",
+    "etc/systemd/system/multi-user.target.wants/amazon-ssm-agent.service",
+)
+_CLOUD_USER = re.compile(
+    r"default_user:\s*\n(?:[ \t]+.*\n)*?[ \t]+name:[ \t]*['\"]?([A-Za-z0-9_-]+)"
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """``account`` is "" where it is not for one. ``closed_by`` says what closes it and can be undone: a file of keys to be
+    put aside (``keys``), a line for sshd (``sshd_config: …``); "" where closing it is not the agent's."""
+
+    kind: str
+    account: str
+    where: str
+    detail: str
+    closed_by: str = ""
+
+    @property
+    def line(self) -> str:
+        parts = (self.kind, self.account or "anybody", self.where, self.detail)
+        return shown("  ".join(part for part in parts if part))
+
+
+def with_password(root: Path = Path("/")) -> tuple[str, ...]:
+    """Accounts whose field in shadow(5) may be the hash of a password, or is empty: then none is needed."""
+    try:
+        lines = (root / "etc/shadow").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ()
+    entries = (line.split(":") for line in lines)
+    return tuple(
+        one[0] for one in entries if len(one) > 1 and (one[1] == "" or one[1][0] not in "!*x")
+    )
+
+
+def beside(root: Path) -> Iterator[Way]:
+    """Those of this host, whose files are below ``root``. None of them is the agent's to close."""
+    for one in _SESSION_MANAGER:
+        if (root / one).exists():
+            yield Way(
+                "session-manager",
+                "ssm-user",
+                f"/{one}",
+                "a shell by ssm:StartSession: IAM decides who",
+            )
+            break
+    for file in _cloud_files(root):
+        with contextlib.suppress(OSError):
+            text = file.read_text("utf-8", "replace")
+            where = f"/{file.relative_to(root)}"
+            for match in _CLOUD_USER.finditer(text):
+                yield Way(
+                    "cloud-init",
+                    match[1],
+                    where,
+                    "default user: gets the instance's key at its first boot",
+                )
+            if re.search(r"^ssh_authorized_keys:", text, re.MULTILINE):
+                yield Way(
+                    "cloud-init",
+                    "",
+                    where,
+                    "ssh_authorized_keys: written at the first boot of an instance",
+                )
+            if re.search(r"^ssh_pwauth:\s*(true|yes|1)\b", text, re.MULTILINE | re.IGNORECASE):
+                yield Way(
+                    "cloud-init",
+                    "",
+                    where,
+                    "ssh_pwauth: turns passwords on at the first boot of an instance",
+                )
+    having = with_password(root)
+    for console in _consoles(root):
+        who = ", ".join(having[:5]) or "nobody has a password"
+        yield Way("serial-console", "", console, f"asks for a password ({who})")
+
+
+def _cloud_files(root: Path) -> list[Path]:
+    main = root / "etc/cloud/cloud.cfg"
+    return [
+        one
+        for one in (main, *sorted((root / "etc/cloud/cloud.cfg.d").glob("*.cfg")))
+        if one.is_file()
+    ]
+
+
+def _consoles(root: Path) -> list[str]:
+    """Serial lines with a getty: enabled by name, or made by systemd because the kernel has its console there."""
+    found = [
+        one.name
+        for one in sorted(root.glob("etc/systemd/system/getty.target.wants/serial-getty@*"))
+    ]
+    with contextlib.suppress(OSError):
+        text = (root / "proc/cmdline").read_text()
+        found += [
+            f"console={name}" for name in re.findall(r"\bconsole=((?:ttyS|ttyAMA|hvc)\d+)", text)
+        ]
+    return found
