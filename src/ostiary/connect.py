@@ -24,6 +24,7 @@ from ostiary.aws.fleet import Fleet
 from ostiary.aws.iam_role import IamRoleKind
 from ostiary.aws.kms_key import KmsKey, open_key
 from ostiary.aws.kms_wrap import KmsWrap
+from ostiary.aws.locked_store import LockedStore
 from ostiary.aws.ownership import RoleRules
 from ostiary.aws.reach import Ways
 from ostiary.aws.region import partition_of, region_of
@@ -404,6 +405,31 @@ def kms_signers(
         return key.arn, key
 
     return opened
+
+
+def locked_store(
+    url: str,
+    *,
+    days: int,
+    profile: str | None = None,
+    region: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    transports: Transports | None = None,
+) -> tuple[LockedStore, Callable[[], None]]:
+    """The store ``s3://BUCKET/PREFIX``, whose objects are locked for ``days``, and what closes it. Sends nothing yet."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise UsageError(f"cannot keep anything at {url}", fix="write it as s3://BUCKET/PREFIX")
+    where, _ = region_of(region, profile, os.environ if environ is None else environ)
+    aws = Aws(
+        profile=profile,
+        partition=partition_of(where),
+        region=where,
+        purpose="audit",
+        on_client=transports.aws if transports else None,
+    )
+    return LockedStore(aws, bucket, prefix, days=days, region=where), aws.close
 
 
 CONTROL_SCOPES = ("okta.logs.read", "okta.users.read", "okta.groups.read")

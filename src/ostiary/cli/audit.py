@@ -7,6 +7,7 @@ import click
 from ostiary.cli import CommandTable
 
 AUDIT = {
+    "export": ("audit_export:export", "Take rows away, into a file or a bucket that locks them"),
     "verify": ("audit_verify:verify", "Prove that exported rows are whole; needs no network"),
 }
 

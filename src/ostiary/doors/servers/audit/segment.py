@@ -91,6 +91,22 @@ class Segment:
                     self.problems.append(f"line {number} of {self.path.name} was cut off")
                 yield row
 
+    def size_until(self, head: Head) -> int | None:
+        """How many bytes of the file end with row ``head``; None where that is not the row of that number."""
+        with _reading(self.path), self.path.open("rb") as file:
+            size = len(file.readline(LONGEST))
+            if head == self.start:
+                return size
+            for text in iter(lambda: file.readline(LONGEST), b""):
+                size += len(text)
+                try:
+                    row = _LINE.decode(text)
+                except ValueError:
+                    return None
+                if row.number == head.number:
+                    return size if row.hash == head.hash else None
+        return None
+
 
 def _begun(line: bytes) -> Beginning | None:
     try:

@@ -1,0 +1,62 @@
+"""A store whose objects nobody removes or overwrites for a time, the account's root included: S3 Object Lock in compliance mode.
+
+Source: Amazon S3 User Guide, "Locking objects with Object Lock": a locked version stays until its date; a later object of
+the same name is another version of it. The bucket must have been made with Object Lock, or versioned and then locked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ostiary.aws.run_store import S3RunStore
+from ostiary.aws.session import Aws
+from ostiary.errors import OstiaryError, UsageError
+
+_MODE = "COMPLIANCE"
+MOST_DAYS = 36500  # S3's own bound of a default retention
+
+
+class LockedStore(S3RunStore):
+    """As ``S3RunStore``; what is put is locked for ``days`` from then on."""
+
+    def __init__(
+        self,
+        aws: Aws,
+        bucket: str,
+        prefix: str,
+        *,
+        days: int,
+        region: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not 1 <= days <= MOST_DAYS:
+            raise UsageError(f"cannot lock for {days} days", why=f"S3 takes 1 to {MOST_DAYS}")
+        super().__init__(aws, bucket, prefix, region=region)
+        self._days = days
+        self._clock = clock
+
+    def check(self) -> None:
+        """UsageError for a bucket that does not lock: what is kept there could be removed again."""
+        try:
+            self._aws.call(
+                "s3", "get_object_lock_configuration", region=self._region, Bucket=self._bucket
+            )
+        except OstiaryError as failed:
+            if failed.code != "ObjectLockConfigurationNotFoundError":
+                raise
+            make = f"aws s3api create-bucket --object-lock-enabled-for-bucket --bucket {self._bucket}-locked"
+            raise UsageError(
+                f"cannot keep an audit in bucket {self._bucket}",
+                why="it has no Object Lock, so what is kept there could be removed",
+                fix=f"name another bucket, made with: {make}",
+                code=failed.code,
+            ) from failed
+
+    def _call(self, operation: str, name: str, **params: Any) -> Any:
+        if operation == "put_object":
+            until = datetime.fromtimestamp(self._clock(), UTC) + timedelta(days=self._days)
+            params |= {"ObjectLockMode": _MODE, "ObjectLockRetainUntilDate": until}
+        return super()._call(operation, name, **params)

@@ -1,0 +1,73 @@
+"""``ostiary audit export``: the rows of a project, judged, into a file or a locked store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ostiary import term
+from ostiary.cli.options import json_option
+
+if TYPE_CHECKING:
+    from ostiary.doors.servers.audit.export import Target
+
+
+@click.command()
+@click.option("--project", required=True, metavar="NAME", help="Whose audit.")
+@click.option(
+    "--to",
+    required=True,
+    metavar="PLACE",
+    help="FILE.jsonl, a folder, or s3://BUCKET/PREFIX with Object Lock.",
+)
+@click.option(
+    "--keep-days", default=365, show_default=True, help="How long S3 lets nobody remove it."
+)
+@click.option("--profile", metavar="NAME", help="Profile of the AWS config [AWS_PROFILE].")
+@click.option("--region", metavar="REGION", help="Of the bucket [AWS_REGION, profile].")
+@json_option
+def export(
+    *,
+    project: str,
+    to: str,
+    keep_days: int,
+    profile: str | None,
+    region: str | None,
+    as_json: bool,
+) -> None:
+    """Take the rows of a project away, up to the newest checkpoint; goes on where the last run ended.
+
+    What is not whole is not exported. In a folder or bucket each segment of a day has its checkpoint beside it.
+    """
+    from ostiary.doors.servers.audit.control_source import ControlSource  # noqa: PLC0415
+    from ostiary.doors.servers.audit.export import export as take_away  # noqa: PLC0415
+    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
+
+    target = _target(to, keep_days, profile, region)
+    source = ControlSource(signed_in(), project)
+    found = take_away(source, target, source.authorities, on_segment=term.say)
+    if as_json:
+        term.result_json(found.as_json())
+    elif found.last:
+        term.result(f"rows {found.first} to {found.last} of {project} are in {to}")
+    else:
+        term.result(f"{to} has every row of {project} that a checkpoint stands for")
+
+
+def _target(to: str, keep_days: int, profile: str | None, region: str | None) -> Target:
+    from ostiary.doors.servers.audit.targets import InFile, InStore  # noqa: PLC0415
+
+    if "://" in to:
+        from ostiary.connect import locked_store  # noqa: PLC0415 - only who exports there needs AWS
+
+        store, close = locked_store(to, days=keep_days, profile=profile, region=region)
+        click.get_current_context().call_on_close(close)
+        store.check()
+        return InStore(store)
+    if to.endswith(".jsonl"):
+        return InFile(Path(to))
+    from ostiary.plan.runs import FolderStore  # noqa: PLC0415
+
+    return InStore(FolderStore(Path(to)))

@@ -1,0 +1,54 @@
+"""The audit of a project as its control plane gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+import msgspec
+
+from ostiary.doors.servers.client.control_api import Control, refusal_in
+from ostiary.doors.servers.client.refusals import refused
+from ostiary.doors.servers.wire.admin import AuditRow, Checkpoint, Checkpoints, Project
+from ostiary.errors import Unreachable
+from ostiary.pki import ssh_key
+from ostiary.pki.ssh_key import PublicKey
+
+
+class _Rows(msgspec.Struct):
+    """``wire.admin.AuditRows``, read without its bound on a text: a row about many rules is a long one."""
+
+    v: int
+    rows: list[AuditRow]
+
+
+class ControlSource:
+    """Satisfies ``export.Source``. ``authorities`` are the keys that sign checkpoints, also retired ones."""
+
+    def __init__(self, control: Control, project: str) -> None:
+        self._control = control
+        self._path = f"/v1/projects/{quote(project, safe='')}"
+        self.project = control.call("GET", self._path, kind=Project)
+        self.project_id = self.project.id
+
+    @property
+    def authorities(self) -> tuple[PublicKey, ...]:
+        known = self.project.authorities
+        return tuple(ssh_key.parse(one.public_key) for one in known if one.use == "host")
+
+    def rows(self, after: int) -> Sequence[AuditRow]:
+        path = f"{self._path}/audit?after={after}"
+        status, body = self._control.exchange("GET", path, b"")
+        if status >= HTTPStatus.BAD_REQUEST:
+            raise refused(f"GET {path} at {self._control.url}", status, refusal_in(status, body))
+        try:
+            return msgspec.json.decode(body, type=_Rows).rows
+        except msgspec.DecodeError as wrong:
+            raise Unreachable(
+                f"cannot read the audit of {self.project.name}", why=str(wrong), code="bad-answer"
+            ) from wrong
+
+    def checkpoints(self, after: int) -> Sequence[Checkpoint]:
+        path = f"{self._path}/checkpoints?after={after}"
+        return self._control.call("GET", path, kind=Checkpoints).checkpoints

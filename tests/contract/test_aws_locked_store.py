@@ -1,0 +1,72 @@
+"""Audits in a bucket with Object Lock: exported, gone on with, verified, and not to be removed by an administrator."""
+
+import pytest
+from aws_world import MANAGEMENT, small_organization
+
+from ostiary.aws.locked_store import LockedStore
+from ostiary.connect import Transports, locked_store
+from ostiary.errors import Denied, NotFound, UsageError
+
+BUCKET = "acme-audit"
+
+
+@pytest.fixture
+def site(monkeypatch):
+    site = small_organization(monkeypatch)
+    site.aws.call("s3", "create_bucket", Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+    return site
+
+
+@pytest.fixture
+def store(site):
+    return LockedStore(site.aws, BUCKET, "ostiary", days=30, clock=site.world.clock.now)
+
+
+def test_what_is_put_is_locked_and_nobody_removes_it(site, store):
+    store.check()
+    assert store.put_new("prj_1/day.jsonl", b"rows")
+    assert not store.put_new("prj_1/day.jsonl", b"other")
+    assert store.get("prj_1/day.jsonl").data == b"rows"
+    assert store.names("prj_1/") == ("prj_1/day.jsonl",)
+    one = {"Bucket": BUCKET, "Key": "ostiary/prj_1/day.jsonl"}
+    told = site.aws.call("s3", "head_object", **one)
+    assert told["ObjectLockMode"] == "COMPLIANCE"
+    days = (told["ObjectLockRetainUntilDate"].timestamp() - site.world.clock.now()) / 86400
+    assert days == pytest.approx(30, abs=0.01)
+    with pytest.raises(Denied, match="object protected by object lock"):
+        site.aws.call("s3", "delete_object", **one, VersionId=told["VersionId"])
+    sooner = {"Mode": "COMPLIANCE", "RetainUntilDate": told["LastModified"].replace(year=2999)}
+    site.aws.call("s3", "put_object_retention", **one, Retention=sooner)
+    with pytest.raises(Denied):
+        site.aws.call("s3", "put_object_retention", **one, Retention={})
+
+
+def test_a_lost_answer_is_resolved_by_looking(site, store):
+    site.world.switches.lost_answer_share = 0.5
+    for number in range(6):
+        assert store.put_new(f"prj_1/{number}", b"mine")
+
+
+def test_a_bucket_that_does_not_lock_is_refused_with_what_to_do(site):
+    site.aws.call("s3", "create_bucket", Bucket="plain")
+    with pytest.raises(UsageError, match="has no Object Lock") as refused:
+        LockedStore(site.aws, "plain", "", days=1).check()
+    assert "--object-lock-enabled-for-bucket" in refused.value.fix
+    assert refused.value.code == "ObjectLockConfigurationNotFoundError"
+    with pytest.raises(NotFound):
+        LockedStore(site.aws, "absent-altogether", "", days=1).check()
+    with pytest.raises(UsageError):
+        LockedStore(site.aws, "plain", "", days=0)
+
+
+def test_who_may_put_but_not_lock_puts_nothing(site, store):
+    site.world.switches.denied.add((MANAGEMENT, "s3:PutObjectRetention"))
+    with pytest.raises(Denied):
+        store.put_new("prj_1/day.jsonl", b"rows")
+    assert store.names("") == ()
+
+
+def test_an_address_that_is_none_is_refused():
+    for url in ("s3://", "http://x/y", "x"):
+        with pytest.raises(UsageError):
+            locked_store(url, days=1, region="eu-central-1", transports=Transports())
