@@ -1,7 +1,8 @@
 """AWS Signature Version 4 as a service checks it, and the identity that it proves.
 
 Source: IAM User Guide, "Signature Version 4 for API requests"; S3 API Reference, "Authenticating requests";
-IAM User Guide, "Troubleshoot Signature Version 4 signing" for the words.
+IAM User Guide, "Troubleshoot Signature Version 4 signing" for the words. A signature in the query (a presigned URL) is
+taken of STS alone; the words for one whose ``X-Amz-Expires`` is over are a guess.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ _AUTHORIZATION = re.compile(
     r"/(?P<service>[^/,\s]+)/aws4_request\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,"
     r"\s*Signature=(?P<signature>[0-9a-f]{64})"
 )
+_CREDENTIAL = re.compile(
+    r"(?P<key>[^/\s]+)/(?P<date>\d{8})/(?P<region>[^/\s]+)/(?P<service>sts)/aws4_request"
+)
 _UNHASHED = ("UNSIGNED-PAYLOAD", "STREAMING-")
 _STAMP = "%Y%m%dT%H%M%SZ"
 NO_MATCH = (
@@ -43,13 +47,16 @@ class Scope:
     service: str
     signed_headers: tuple[str, ...]
     signature: str
+    stamp: str  # when it was signed
+    token: str  # of a session
+    presigned: int = 0  # seconds that a presigned URL is good for
 
 
 def scope_of(request: Request) -> Scope | None:
-    """The scope in the Authorization header, None for an unsigned request."""
+    """The scope in the Authorization header or the query, None for an unsigned request."""
     text = request.header("authorization")
     if not text:
-        return None
+        return _of_query(request)
     found = _AUTHORIZATION.fullmatch(text.strip())
     if found is None:
         raise AwsError(
@@ -64,13 +71,40 @@ def scope_of(request: Request) -> Scope | None:
         found["service"],
         tuple(found["headers"].split(";")),
         found["signature"],
+        request.header("x-amz-date"),
+        request.header("x-amz-security-token"),
+    )
+
+
+def _of_query(request: Request) -> Scope | None:
+    query = request.query
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
+        return None
+    credential = _CREDENTIAL.fullmatch(query.get("X-Amz-Credential", ""))
+    seconds = query.get("X-Amz-Expires", "")
+    if credential is None or not seconds.isdigit() or not query.get("X-Amz-SignedHeaders"):
+        raise AwsError(
+            "IncompleteSignature",
+            "AWS query-string parameters must include 'X-Amz-Algorithm', 'X-Amz-Credential', 'X-Amz-SignedHeaders', 'X-Amz-Expires' and 'X-Amz-Date'.",
+            403,
+        )
+    return Scope(
+        credential["key"],
+        credential["date"],
+        credential["region"],
+        credential["service"],
+        tuple(query["X-Amz-SignedHeaders"].split(";")),
+        query.get("X-Amz-Signature", ""),
+        query.get("X-Amz-Date", ""),
+        query.get("X-Amz-Security-Token", ""),
+        int(seconds),
     )
 
 
 def verify(cloud: Cloud, request: Request, scope: Scope) -> AccessKey | Session:
     """Whose request this is. Raises AwsError with the query protocol's codes (``front`` turns them)."""
     credential = cloud.keys.get(scope.access_key)
-    token = request.header("x-amz-security-token")
+    token = scope.token
     if (
         credential is None
         or (isinstance(credential, AccessKey) and not credential.active)
@@ -81,7 +115,7 @@ def verify(cloud: Cloud, request: Request, scope: Scope) -> AccessKey | Session:
         )
     _check_signed(request, scope)
     now = cloud.clock.datetime()
-    _check_time(request, scope, now)
+    _check_time(scope, now)
     expected = _signature(credential.secret, request, scope)
     if not hmac.compare_digest(expected, scope.signature):
         raise AwsError("SignatureDoesNotMatch", NO_MATCH, 403)
@@ -103,8 +137,8 @@ def _check_signed(request: Request, scope: Scope) -> None:
         raise AwsError("SignatureDoesNotMatch", text, 403)
 
 
-def _check_time(request: Request, scope: Scope, now: datetime) -> None:
-    stamp = request.header("x-amz-date")
+def _check_time(scope: Scope, now: datetime) -> None:
+    stamp = scope.stamp
     try:
         sent = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
     except ValueError as error:
@@ -120,10 +154,11 @@ def _check_time(request: Request, scope: Scope, now: datetime) -> None:
             f" '{scope.date}' != '{stamp[:8]}', from '{stamp}'.",
             403,
         )
-    if sent < now - MAX_SKEW:
+    life = timedelta(seconds=scope.presigned) if scope.presigned else MAX_SKEW
+    if sent < now - life:
         raise AwsError(
             "SignatureDoesNotMatch",
-            f"Signature expired: {stamp} is now earlier than {now - MAX_SKEW:{_STAMP}} ({now:{_STAMP}} - 15 min.)",
+            f"Signature expired: {stamp} is now earlier than {now - life:{_STAMP}} ({now:{_STAMP}} - {life.total_seconds() / 60:g} min.)",
             403,
         )
     if sent > now + MAX_SKEW:
@@ -148,7 +183,7 @@ def _signature(secret: str, request: Request, scope: Scope) -> str:
     text = "\n".join(
         (
             ALGORITHM,
-            request.header("x-amz-date"),
+            scope.stamp,
             f"{scope.date}/{scope.region}/{scope.service}/aws4_request",
             canonical,
         )
@@ -166,6 +201,7 @@ def _canonical(request: Request, scope: Scope) -> str:
         for name, value in sorted(
             (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
             for name, value in parse_qsl(raw_query, keep_blank_values=True)
+            if name != "X-Amz-Signature" or not scope.presigned
         )
     )
     by_name: dict[str, list[str]] = {}
