@@ -14,11 +14,13 @@ from ostiary.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ostiary.doors.servers.control.checkpoint_places import Keeps
     from ostiary.okta.client import OktaClient
     from ostiary.pki.signer import Private
     from ostiary.plan.wrap import Wrap
 
 CREDENTIAL = "ostiary-kek"
+CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody keeps an audit
 
 
 @click.command()
@@ -71,6 +73,13 @@ CREDENTIAL = "ostiary-kek"
     is_flag=True,
     help="Go on with a restored backup; numbers that it has lost are not given again.",
 )
+@click.option(
+    "--checkpoint-dir",
+    "checkpoint_dirs",
+    multiple=True,
+    metavar="PLACE",
+    help="Keep signed checkpoints of the audits there too: a folder, or s3://BUCKET/PREFIX with Object Lock.",
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
 def serve(
     *,
@@ -88,6 +97,7 @@ def serve(
     okta_key_file: Path | None,
     vanished_days: float,
     accept_older_database: bool,
+    checkpoint_dirs: tuple[str, ...],
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
@@ -114,7 +124,8 @@ def serve(
     control.log_to_stderr()
     okta = _okta(settings.issuer, okta_client_id, okta_key_file)
     wrap = _wrap(kek_file, state_dir)
-    built = control.services(settings, wrap, open_kms=_opens_kms(), okta=okta)
+    places = [_place(one) for one in checkpoint_dirs]
+    built = control.services(settings, wrap, open_kms=_opens_kms(), okta=okta, places=places)
     term.say(f"ostiary: serving {settings.url}")
     control.run(settings, built)
 
@@ -129,6 +140,18 @@ def _okta(issuer: str, client_id: str, key_file: Path | None) -> OktaClient | No
             " and groups are those of ID tokens"
         )
     return okta
+
+
+def _place(named: str) -> Keeps:
+    from ostiary.doors.servers.control.checkpoint_places import InFolder, InStore  # noqa: PLC0415
+
+    if "://" not in named:
+        return InFolder(Path(named))
+    from ostiary.connect import locked_store  # noqa: PLC0415
+
+    store, _ = locked_store(named, days=CHECKPOINT_DAYS)
+    store.check()
+    return InStore(store)
 
 
 def _opens_kms() -> Callable[[str], tuple[str, Private]]:

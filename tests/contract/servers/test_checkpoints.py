@@ -11,7 +11,8 @@ from ostiary.doors.servers.control import authorities as kept
 from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.authorities import HOST, Authorities
 from ostiary.doors.servers.control.chain import Head
-from ostiary.doors.servers.control.checkpoints import Checkpoints, InFolder, duty
+from ostiary.doors.servers.control.checkpoint_places import InFolder, InStore
+from ostiary.doors.servers.control.checkpoints import Checkpoints, duty
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.tables import METADATA, audit, chains
 from ostiary.doors.servers.control.tables import checkpoints as table
@@ -19,6 +20,7 @@ from ostiary.doors.servers.control.writer import Writer
 from ostiary.errors import OstiaryError, ProofFailed
 from ostiary.pki import ssh_key
 from ostiary.pki.signer import LocalSigner
+from ostiary.plan.runs import FolderStore
 from ostiary.plan.wrap import LocalKeyWrap
 
 
@@ -112,6 +114,23 @@ def test_heads_that_grew_are_signed_once_and_kept_elsewhere(audits, place, tmp_p
     assert [signer_of(one) for one in found] == [key, key]
     assert [tuple(vars(one).values()) for one in found] == [tuple(r) for r in audits.signed(prod)]
     assert len(elsewhere(tmp_path, test)) == 1
+
+
+def test_a_store_keeps_each_once_and_tells_the_last(audits, tmp_path):
+    prod, _ = audits.project("prod")
+    store = FolderStore(tmp_path / "store")
+    for _ in range(3):
+        audits.signing(InStore(store)).sign()
+        audits.grow(prod)
+    assert store.names("") == tuple(f"{prod}/checkpoints/{n:012}" for n in (2, 3, 4))
+    assert InStore(store).last(prod).number == 4
+    audits.cut(prod, 3)
+    audits.grow(prod, 3)
+    with pytest.raises(ProofFailed, match="row 4 is not the one that was signed"):
+        audits.signing(InStore(store)).sign()
+    store.put(f"{prod}/checkpoints/{9:012}", b"x")
+    with pytest.raises(ProofFailed, match="it is no checkpoint"):
+        audits.signing(InStore(store)).sign()
 
 
 def test_another_process_keeps_what_one_did_not_and_nothing_twice(audits, place, tmp_path):

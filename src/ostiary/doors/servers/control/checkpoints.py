@@ -11,16 +11,15 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from ostiary.doors.servers.audit import line_file
-from ostiary.doors.servers.audit.checkpoint import line, read, signed, signer_of
+from ostiary.doors.servers.audit.checkpoint import signed, signer_of
 from ostiary.doors.servers.control import authorities
 from ostiary.doors.servers.control.authorities import HOST, Authorities, Authority
 from ostiary.doors.servers.control.chain import START_HEAD, Head, Row, faults
+from ostiary.doors.servers.control.checkpoint_places import Keeps
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.lease import Lease
@@ -33,41 +32,8 @@ from ostiary.pki import ssh_key
 
 DUTY = "checkpoints"
 SECONDS = 60.0
+_LONGER = 15.0  # seconds that the duty stays with a process after its next round is due
 _AT_ONCE = 2000  # rows in memory
-
-
-class Keeps(Protocol):
-    """A second place. Keeping one twice is fine. Raises only OstiaryErrors."""
-
-    def keep(self, checkpoint: Checkpoint) -> None: ...
-
-    def last(self, project_id: str) -> Checkpoint | None: ...
-
-
-class InFolder:
-    """A file for each project, one checkpoint a line."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def keep(self, checkpoint: Checkpoint) -> None:
-        file = self._file(checkpoint.project_id)
-        try:
-            line_file.append(file, line(checkpoint))
-        except OSError as error:
-            raise OstiaryError(
-                f"cannot keep checkpoint {checkpoint.number} in {file}",
-                why=str(error.strerror).lower(),
-                fix="free space, or see --checkpoint-dir",
-            ) from error
-
-    def last(self, project_id: str) -> Checkpoint | None:
-        file = self._file(project_id)
-        found = list(read(file)) if file.exists() else []
-        return max(found, key=lambda one: one.number, default=None)
-
-    def _file(self, project_id: str) -> Path:
-        return self._folder / f"{project_id}.checkpoints"
 
 
 class Checkpoints:
@@ -152,7 +118,7 @@ class Checkpoints:
 
 def duty(checkpoints: Checkpoints, database: Database) -> Duty:
     """For one process of all on a database at a time, also when it ends."""
-    lease = Lease(database, DUTY, seconds=1.5 * SECONDS)
+    lease = Lease(database, DUTY, seconds=SECONDS + _LONGER)
 
     def work() -> None:
         if lease.hold():

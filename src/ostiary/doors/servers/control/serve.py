@@ -19,6 +19,9 @@ from starlette.applications import Starlette
 
 from ostiary.doors.servers.control import app, high_water, keys, org_side
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
+from ostiary.doors.servers.control.checkpoint_places import Keeps
+from ostiary.doors.servers.control.checkpoints import Checkpoints
+from ostiary.doors.servers.control.checkpoints import duty as checkpoints_duty
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties, Duty
 from ostiary.doors.servers.control.endpoint import Endpoint
@@ -68,8 +71,10 @@ def services(
     http: httpx2.Client | None = None,
     okta: OktaClient | None = None,
     clock: Callable[[], float] = time.time,
+    places: Sequence[Keeps] = (),
 ) -> Services:
-    """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API.
+    """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API;
+    ``places`` keep the checkpoints of the audits beside the database.
 
     Conflict when the database is older than what this process saw of it.
     """
@@ -97,6 +102,7 @@ def services(
         )
     )
     house = Housekeeping(database, writer, clock, settings.vanished_days * 86400)
+    checkpoints = Checkpoints(database, writer, authorities, clock, places)
     return Services(
         database=database,
         writer=writer,
@@ -121,7 +127,7 @@ def services(
         scopes=org.scopes,
         groups_of=org.groups_of,
         refresh=org.refresh,
-        duties=(org.duty, house.duty()),
+        duties=(org.duty, house.duty(), checkpoints_duty(checkpoints, database)),
         problems=authorities.problems,
     )
 
