@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ostiary.doors.servers.client import control_api
+from ostiary.doors.servers.client import bounded_http
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Projects
 from ostiary.doors.servers.wire.message import encode
@@ -185,7 +185,7 @@ def test_broken_answers(raw: bytes) -> None:
 
 
 def test_a_dripping_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_api, "SECONDS", 0.3)
+    monkeypatch.setattr(bounded_http, "SECONDS", 0.3)
 
     def script(connection: socket.socket, _number: int) -> None:
         request(connection)
