@@ -30,18 +30,26 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from hosts import CONTROL, CONTROL_INNER, Fleet, Host, wait_for
+from hosts import CONTROL, CONTROL_INNER, PYTHON, TOP, Fleet, Host, wait_for
 from person import Person as AtOkta
 
 OSTIARY = Path(sys.executable).parent / "ostiary"
 HOSTS = {"bastion": "prod", "web1": "prod", "web2": "prod", "lab1": "lab"}
 BEHIND = {"web1": "bastion", "web2": "bastion"}
 RETURN = "http://127.0.0.1:8259/callback"  # ostiary login --browser
+SECONDS = 3  # serve waits for hosts that ask for news, up to 10 s
+AGENT_PID = "/run/agent-of-the-test.pid"
+OTHERS = ("grace", "edgar", "ken", "linus")  # admin, no admin, sre, nobody
 ADMINS = "platform-engineering"
 RULES = {
     "prod": [
         {"subject": "group:platform-engineering", "login": True, "admin": True},
-        {"subject": "group:sre", "login": True, "servers": [{"key": "role", "value": "web"}]},
+        {
+            "subject": "group:data-engineering",
+            "login": True,
+            "servers": [{"key": "role", "value": "web"}],
+            "sudo": [{"name": "who", "commands": ["/usr/bin/id"]}],
+        },
     ],
     "lab": [{"subject": "group:sre", "login": True, "forward": ["127.0.0.1:22"]}],
 }
@@ -75,15 +83,18 @@ class Door:
 
     def fill(self) -> None:
         """Projects, rules and enrolled hosts, made by an administrator who signs in."""
-        ada, grace = (Client(self, name) for name in ("ada", "grace"))
+        ada = Client(self, "ada")
         with ThreadPoolExecutor() as together:
-            list(together.map(Client.sign_in, (ada, grace)))
+            others = [together.submit(Client(self, name).sign_in) for name in OTHERS]
+            ada.sign_in()
             for project, rules in RULES.items():
                 ada.ostiary("servers", "project", "create", project)
                 ada.python(SET_RULES, project, json.dumps(rules))
             self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
+            for one in others:
+                one.result()
         for host in self.fleet:
-            self._ending.callback(_end, start_agent(host))
+            self._ending.callback(end_agent, host, start_agent(host))
 
     def _enroll(self, admin: Client, name: str) -> str:
         """The id of the server as which the agent of this host enrolled."""
@@ -263,16 +274,20 @@ class Client:
 
 def start_agent(host: Host) -> subprocess.Popen[str]:
     """``ostiary-agent run`` on a host, as its unit would."""
-    from hosts import PYTHON, TOP  # noqa: PLC0415
-
     env = {
         "PYTHONPATH": str(TOP / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": os.environ["PATH"],
     }
-    argv = [PYTHON, "-m", "ostiary.doors.servers.agent", "run"]
+    run = f"echo $$ > {AGENT_PID}; exec {PYTHON} -m ostiary.doors.servers.agent run"
+    argv = ["sh", "-c", run]
     with (host.root / "run/agent.log").open("w") as log:
         return host.popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def end_agent(host: Host, process: subprocess.Popen[str], signal: str = "KILL") -> None:
+    host.run(["kill", f"-{signal}", host.read(AGENT_PID).strip()], check=False)
+    process.wait(15)
 
 
 def certificate_for(folder: Path, *names: str) -> tuple[Path, Path]:
@@ -308,7 +323,7 @@ def listens(port: int) -> bool:
 def _end(process: subprocess.Popen[str]) -> None:
     process.terminate()
     try:
-        process.wait(15)
+        process.wait(SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -2,20 +2,307 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
 import pytest
 from door_world import Door, until
 
 pytestmark = pytest.mark.root
+ENTERED = {
+    "ada": ("bastion", "web1", "web2"),
+    "grace": ("web1", "web2", "lab1"),
+    "edgar": ("web1",),
+    "ken": ("lab1",),
+}
 
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory):
+    """Everybody has been everywhere once: their accounts are there, as the agents made them."""
     with Door(tmp_path_factory.mktemp("door")) as door:
         door.fill()
+        for name, hosts in ENTERED.items():
+            for host in hosts:
+                until(
+                    lambda n=name, h=host: not door.people[n].ssh(h, "true", check=False).returncode
+                )
         yield door
 
 
-def test_a_person_enters_as_their_own_local_user(door):
-    grace = door.people["grace"]
-    done = until(lambda: (d := grace.ssh("web1", "id -un", check=False)).returncode == 0 and d)
-    assert done.stdout == "grace\n"
+@pytest.fixture
+def ada(door):
+    return door.people["ada"]
+
+
+@pytest.fixture
+def grace(door):
+    return door.people["grace"]
+
+
+def rows(door, **wanted):
+    """Audit rows of certificates, as an administrator reads them, those with these values."""
+    code = (
+        "import json, sys\n"
+        "from ostiary.doors.servers.client.bearer import signed_in\n"
+        "from ostiary.doors.servers.wire.admin import AuditRows\n"
+        "with signed_in() as control:\n"
+        "    found, after = [], 0\n"
+        "    while more := control.call('GET', f'/v1/projects/{sys.argv[1]}/audit?after={after}',"
+        " kind=AuditRows).rows:\n"
+        "        found += more\n"
+        "        after = more[-1].number\n"
+        "print(json.dumps([{**json.loads(r.body), 'event': r.event} for r in found]))\n"
+    )
+    found = []
+    for project in ("prod", "lab"):
+        found += json.loads(door.people["ada"].python(code, project))
+    wanted["event"] = "certificate.issued"
+    return [one for one in found if wanted.items() <= one.items()]
+
+
+def test_a_person_enters_as_their_own_local_user(door, grace):
+    done = grace.ssh("web1", "id -un; id -u; echo $SSH_AUTH_SOCK; hostname")
+    assert done.stdout.split() == ["grace", done.stdout.split()[1], "web1"]
+    assert int(done.stdout.split()[1]) >= 60001
+    assert done.stderr == ""
+    assert "grace" not in Path("/etc/passwd").read_text()
+
+
+def test_the_server_is_reached_through_the_bastion_only(door, grace):
+    direct = grace.run("ssh-keyscan", "-T", "2", door["web1"].address, check=False)
+    assert direct.stdout == ""
+    before = rows(door)
+    assert grace.ssh("web1", "echo in").stdout == "in\n"
+    new = [one for one in rows(door) if one not in before]
+    login, hop = sorted(new, key=lambda one: one["purpose"], reverse=True)
+    assert (login["purpose"], login["server"]) == ("login", door.ids["web1"])
+    assert (hop["purpose"], hop["server"]) == ("hop", door.ids["bastion"])
+    assert {login["person_login"], hop["person_login"]} == {"grace@acme.example"}
+
+
+def test_every_login_that_a_host_accepted_is_in_the_audit(door, grace):
+    grace.ssh("web1", "true")
+    for name in ("web1", "bastion"):
+        accepted = set(re.findall(r"Accepted publickey .*\(serial (\d+)\)", door[name].sshd_log))
+        issued = {one["serial"] for one in rows(door, server=door.ids[name])}
+        assert accepted
+        assert accepted <= issued
+
+
+def test_sudo_is_what_the_rules_say(door, ada):
+    edgar = door.people["edgar"]
+    assert ada.ssh("web1", "sudo -n cat /etc/hostname").stdout == "web1\n"
+    assert edgar.ssh("web1", "sudo -n /usr/bin/id").stdout.startswith("uid=0(root)")
+    refused = edgar.ssh("web1", "sudo -n cat /etc/hostname", check=False)
+    assert refused.returncode != 0
+    assert refused.stdout == ""
+
+
+def test_files_go_by_scp_sftp_and_rsync(door, grace):
+    data = os.urandom(300_000)
+    (grace.home / "there").write_bytes(data)
+    config = grace.home / ".ssh/config"
+    grace.run("scp", "-q", "-F", config, "there", "web1:by-scp")
+    grace.run("sftp", "-q", "-F", config, "-b", "-", "web1", stdin="put there by-sftp\n")
+    grace.run("rsync", "-e", f"ssh -F {config}", "there", "web1:by-rsync")
+    done = grace.ssh("web1", "sha256sum by-scp by-sftp by-rsync")
+    digest = hashlib.sha256(data).hexdigest()
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [digest] * 3
+    grace.run("scp", "-q", "-F", config, "web1:by-rsync", "back")
+    assert (grace.home / "back").read_bytes() == data
+
+
+def test_a_terminal_is_given(door, grace):
+    config = grace.home / ".ssh/config"
+    done = grace.run("script", "-qec", f"ssh -tt -F {config} web1 tty", "/dev/null")
+    assert "/dev/pts/" in done.stdout
+
+
+def test_many_at_once_have_a_certificate_each(door, grace):
+    config = str(grace.home / ".ssh/config")
+    words = ("ssh", "-F", config, "web1", "sleep 0.5; echo in")
+    running = [grace.popen(*words, stdout=subprocess.PIPE) for _ in range(5)]
+    assert [one.communicate(timeout=60)[0] for one in running] == ["in\n"] * 5
+
+
+ISSUE = """
+import subprocess, sys
+from pathlib import Path
+from ostiary.doors.servers.client import bearer, place
+from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.client.device import this_device
+from ostiary.doors.servers.wire.person import CertificateRequest, Issued
+server, purpose, forward_to, to = sys.argv[1:]
+subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", to], check=True)
+profile = place.read_profile()
+device = this_device(place.config_folder() / "device.key")
+with Control(profile.control, profile.ca, bearer.source(__import__("os").environ), device) as control:
+    public = " ".join(Path(to + ".pub").read_text().split()[:2])
+    asked = CertificateRequest(server, public, purpose, forward_to)
+    issued = control.call("POST", "/v1/certificates", asked, Issued)
+Path(to + "-cert.pub").write_text(issued.certificate + "\\n")
+"""
+
+
+class Kept:
+    """A certificate that its person kept, against the rules of the client: what a thief would have."""
+
+    def __init__(self, person, file, server, purpose="login", forward_to=""):
+        self.person, self.file = person, file
+        person.python(ISSUE, server, purpose, forward_to, str(file))
+
+    def ssh(self, host, *words):
+        options = {
+            "IdentityFile": self.file,
+            "CertificateFile": f"{self.file}-cert.pub",
+            "IdentitiesOnly": "yes",
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "no",
+            "UserKnownHostsFile": "/dev/null",
+            "LogLevel": "ERROR",
+        }
+        flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+        to = f"{self.person.name}@{host.address}"
+        return self.person.run("ssh", "-F", "none", *flags, to, *words, check=False)
+
+
+def test_a_certificate_is_good_once(door, grace, tmp_path):
+    kept = Kept(grace, tmp_path / "key", "lab1")
+    assert kept.ssh(door["lab1"], "echo in").stdout == "in\n"
+    again = kept.ssh(door["lab1"], "echo in")
+    assert (again.returncode, again.stdout) == (254, "")
+    assert kept.ssh(door["lab1"], "-N", "-L", "0:127.0.0.1:22").returncode != 0
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_certificate_is_good_on_its_own_server_only(door, ada, tmp_path, used):
+    kept = Kept(ada, tmp_path / "key", "bastion")
+    if used:
+        assert kept.ssh(door["bastion"], "true").returncode == 0
+    other = kept.ssh(door["lab1"], "true")
+    assert other.returncode == 255
+    assert "Permission denied" in other.stderr
+
+
+def test_a_hop_gives_no_shell(door, grace, tmp_path):
+    kept = Kept(grace, tmp_path / "key", "bastion", "hop", "web1")
+    done = kept.ssh(door["bastion"], "echo in")
+    assert "in" not in done.stdout.split()
+    assert done.returncode != 0
+
+
+def test_forwarding_is_to_permitted_targets_only(door, grace, ada):
+    assert grace.ssh("-W", "127.0.0.1:22", "lab1").stdout.startswith("SSH-2.0-")
+    refused = grace.ssh("-W", "127.0.0.1:25", "lab1", check=False)
+    assert refused.returncode != 0
+    assert "prohibited" in refused.stderr
+    refused = grace.ssh("-W", "127.0.0.1:22", "web1", check=False)
+    assert refused.returncode != 0
+    assert refused.stdout == ""
+
+
+def test_multiplexing_as_ansible_asks_for_it_still_enters(door, grace, tmp_path):
+    """Ansible's own options win over ours; each command that finds the shared connection used up makes one of its own."""
+    shared = [
+        "-o",
+        "ControlMaster=auto",
+        "-o",
+        "ControlPersist=5s",
+        "-o",
+        f"ControlPath={tmp_path}/c",
+    ]
+    done = [grace.ssh(*shared, "lab1", "echo in") for _ in range(3)]
+    assert [one.stdout for one in done] == ["in\n"] * 3
+    grace.ssh(*shared, "-O", "exit", "lab1", check=False)
+
+
+def test_who_may_not_enter_is_told_what_to_ask_for(door, grace):
+    linus = door.people["linus"]
+    assert "no server of yours is like web1" in linus.ostiary("ssh", "web1", check=False).stderr
+    assert json.loads(linus.ostiary("servers", "list", "--json").stdout) == {"servers": []}
+    refused = grace.ssh("root@web1", check=False)
+    assert "why: there you are grace, and nobody else" in refused.stderr
+
+
+def test_a_few_letters_name_a_server(door, grace):
+    named = json.loads(grace.ostiary("servers", "list", "lab", "--json").stdout)["servers"]
+    assert [one["name"] for one in named][:1] == ["lab1"]
+    assert grace.ostiary("ssh", "lb1", "echo in").stdout == "in\n"
+    several = grace.ostiary("ssh", "web", check=False)
+    assert several.returncode == 6
+    assert "it is like 2 of them: web1, web2" in several.stderr
+
+
+def test_other_hosts_stay_as_they_were(door, grace):
+    done = grace.ssh("-G", "elsewhere.example")
+    assert "ostiary" not in done.stdout
+    assert "identityfile ~/.ssh/id_ed25519" in done.stdout
+
+
+WRITING = re.compile(
+    r'(?:openat|open|creat|mknod|mknodat)\(.*?"([^"]*)".*(?:O_WRONLY|O_RDWR|O_CREAT)'
+)
+
+
+def test_no_key_and_no_certificate_ever_touches_a_disk(door, grace, tmp_path):
+    """Every file that login, resident agent, entry files and ssh open to write, and all that they write there."""
+    trace = tmp_path / "trace"
+    watched = ("strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file,write,pwrite64,writev", "-o")
+    number = grace.python(
+        "from pathlib import Path\n"
+        "for one in Path('/proc').glob('[0-9]*/cmdline'):\n"
+        "    try:\n"
+        "        words = one.read_bytes().split(b'\\0')\n"
+        "        env = (one.parent / 'environ').read_bytes()\n"
+        "    except OSError:\n"
+        "        continue\n"
+        f"    if b'ostiary.doors.servers.client.resident' in words and b'HOME={grace.home}\\0' in env:\n"
+        "        print(one.parent.name)\n"
+    ).strip()
+    attached = subprocess.Popen([*watched, f"{trace}.resident", "-p", number])
+    time.sleep(0.5)
+    done = grace.run(
+        *watched, f"{trace}.ssh", "ssh", "-F", grace.home / ".ssh/config", "web1", "echo in"
+    )
+    attached.terminate()
+    attached.wait(10)
+    assert done.stdout == "in\n"
+    lines = Path(f"{trace}.resident").read_text() + Path(f"{trace}.ssh").read_text()
+    assert "agent.sock" in lines
+    opened = {found[1] for line in lines.splitlines() if (found := WRITING.search(line))}
+    allowed = (
+        str(grace.home / "run/ostiary"),
+        "/dev/null",
+        "/dev/tty",
+        str(grace.home / ".config/ostiary"),
+    )
+    assert [one for one in opened if not one.startswith(allowed)] == []
+    for file in (path for path in grace.home.rglob("*") if path.is_file()):
+        text = file.read_bytes()
+        assert b"-cert-v01@openssh.com" not in text, file
+        assert b"PRIVATE KEY" not in text or file.name == "device.key", file
+
+
+def test_somebody_put_out_at_okta_is_out_within_seconds(door):
+    """Ken has a session open; an administrator of the org deactivates him."""
+    ken = door.people["ken"]
+    config = ken.home / ".ssh/config"
+    inside = ken.popen("ssh", "-F", config, "lab1", "echo in; sleep 60", stdout=subprocess.PIPE)
+    assert inside.stdout.readline() == "in\n"
+    (user,) = door.okta("GET", "/api/v1/users?q=ken")
+    began = time.monotonic()
+    door.okta("POST", f"/api/v1/users/{user['id']}/lifecycle/deactivate")
+    inside.communicate(timeout=30)
+    ended = time.monotonic() - began
+    assert inside.returncode == 255
+    refused = ken.ssh("lab1", "true", check=False)
+    assert refused.returncode == 255
+    assert "fix: run: ostiary login" in refused.stderr
+    assert "ken" in door["lab1"].read("/etc/shadow")
+    assert ended < 15, f"the session was cut after {ended:.0f} s"
