@@ -8,6 +8,10 @@ from ostiary.cli import CommandTable
 
 AUDIT = {
     "export": ("audit_export:export", "Take rows away, into a file or a bucket that locks them"),
+    "reconcile": (
+        "audit_reconcile:reconcile",
+        "Compare what hosts let in with what was issued",
+    ),
     "verify": ("audit_verify:verify", "Prove that exported rows are whole; needs no network"),
 }
 

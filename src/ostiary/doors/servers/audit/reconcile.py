@@ -1,0 +1,190 @@
+"""What hosts let in against what was signed: every serial that an sshd accepted must be one that the audit stands for.
+
+Works on audit rows alone (``certificate.issued``, ``break-glass.signed``, ``certificate.met``), so an exported file does.
+Certificates that no host has met are no finding: a connection may fail before its session.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ostiary.doors.servers.control.chain import Linked
+
+ISSUED, SIGNED, MET = "certificate.issued", "break-glass.signed", "certificate.met"
+ACCEPTED, GLASS = "accepted", "break-glass"  # outcomes with which a host lets in
+CLOCK = 60.0  # seconds that a host's clock may be off: no host farther off is enrolled
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """As the audit says that it was signed. ``glass``: by shares, without us."""
+
+    number: int
+    server: str
+    login: str
+    after: float
+    before: float
+    authority: str
+    glass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """One certificate met by a host, as the host tells it. ``number`` is the row's, not a part of the event."""
+
+    server: str
+    login: str
+    time: float
+    source: str
+    outcome: str
+    number: int = field(compare=False, hash=False, default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``kind``: never-issued, no-slip, twice, other-server, other-login, outside-validity, signed-twice."""
+
+    kind: str
+    serial: str
+    text: str
+    rows: tuple[int, ...]
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "serial": self.serial,
+            "text": self.text,
+            "rows": list(self.rows),
+        }
+
+
+@dataclass(slots=True)
+class Reconciled:
+    """``outcomes`` counts what hosts told: accepted, replayed, refused, closed…"""
+
+    certificates: int = 0
+    slips: int = 0
+    met: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "certificates": self.certificates,
+            "slips": self.slips,
+            "met": self.met,
+            "outcomes": dict(sorted(self.outcomes.items())),
+            "findings": [one.as_json() for one in self.findings],
+        }
+
+
+class Books:
+    """What was signed and what was met, by serial."""
+
+    def __init__(self) -> None:
+        self.signed: dict[str, Certificate] = {}
+        self.met: dict[str, set[Meeting]] = {}
+        self.twice: list[Finding] = []
+        self.by_authority: dict[str, list[float]] = {}  # when each signed, for ``kms_events``
+        self.kms_keys: dict[str, str] = {}  # authority -> ARN of its key
+        self._last = ""
+
+    def take(self, row: Linked) -> None:
+        """What matters of a row; rows come in order."""
+        if row.event == MET:
+            self._meet(row.number, json.loads(row.body))
+        elif row.event in (ISSUED, SIGNED):
+            self._sign(row, json.loads(row.body))
+        elif row.event == "authority.created":
+            body = json.loads(row.body)
+            if body.get("kms_key"):
+                self.kms_keys[body["authority"]] = body["kms_key"]
+        self._last = row.time
+
+    @property
+    def last(self) -> float:
+        """The time of the last row, 0 before the first."""
+        return _seconds(self._last) if self._last else 0.0
+
+    def reconciled(self) -> Reconciled:
+        found = Reconciled(
+            certificates=sum(not one.glass for one in self.signed.values()),
+            slips=sum(one.glass for one in self.signed.values()),
+        )
+        found.findings += self.twice
+        for serial, meetings in self.met.items():
+            found.outcomes.update(one.outcome for one in meetings)
+            accepted = sorted(
+                (one for one in meetings if one.outcome in (ACCEPTED, GLASS)),
+                key=lambda one: (one.time, one.number),
+            )
+            found.met += bool(accepted)
+            found.findings += _judged(serial, accepted, self.signed.get(serial))
+        found.findings.sort(key=lambda one: one.rows)
+        return found
+
+    def _meet(self, number: int, body: dict[str, Any]) -> None:
+        met = Meeting(
+            body["server"], body["login"], body["time"], body["source"], body["outcome"], number
+        )
+        self.met.setdefault(body["serial"], set()).add(met)  # told twice is the same event
+
+    def _sign(self, row: Linked, body: dict[str, Any]) -> None:
+        made = Certificate(
+            number=row.number,
+            server=body["server"],
+            login=body["principal"].partition("@")[0],
+            after=body["valid_after"],
+            before=body["valid_before"],
+            authority=body["authority"],
+            glass=row.event == SIGNED,
+        )
+        first = self.signed.setdefault(body["serial"], made)
+        if first is not made:
+            text = "two certificates of the audit have this serial"
+            self.twice.append(
+                Finding("signed-twice", body["serial"], text, (first.number, row.number))
+            )
+        if not made.glass:
+            self.by_authority.setdefault(made.authority, []).append(_seconds(row.time))
+
+
+def _judged(serial: str, accepted: list[Meeting], made: Certificate | None) -> Iterator[Finding]:
+    """What is wrong with the logins by one serial."""
+    for one in accepted:
+        where = f"{one.login} on {one.server} from {one.source or 'somewhere'} at {_time(one.time)}"
+        if made is None:
+            kind = "no-slip" if one.outcome == GLASS else "never-issued"
+            why = "no slip says that it was signed" if kind == "no-slip" else "it was never issued"
+            yield Finding(kind, serial, f"{where}: {why}", (one.number,))
+            continue
+        rows = (made.number, one.number)
+        if one.server != made.server:
+            yield Finding("other-server", serial, f"{where}: it is for {made.server}", rows)
+        if one.login != made.login:
+            yield Finding("other-login", serial, f"{where}: it is for {made.login}", rows)
+        if not made.after - CLOCK <= one.time <= made.before + CLOCK:
+            text = f"{where}: it is good from {_time(made.after)} to {_time(made.before)}"
+            yield Finding("outside-validity", serial, text, rows)
+    once = [one for one in accepted if one.outcome == ACCEPTED]
+    if len(once) > 1:
+        times = ", ".join(f"{one.server} {_time(one.time)}" for one in once)
+        text = f"it was accepted {len(once)} times: {times}"
+        yield Finding("twice", serial, text, tuple(one.number for one in once))
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+def _time(seconds: float) -> str:
+    """For people; a time that cannot be is shown as it was told."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds}"
