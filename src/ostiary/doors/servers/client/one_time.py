@@ -27,7 +27,7 @@ PUBLICKEY, HOSTBOUND = "publickey", "publickey-hostbound-v00@openssh.com"
 class Pass:
     """What lets one process of ``ssh`` in once. ``blob`` is the certificate as the agent protocol offers it."""
 
-    issued: Issued
+    issued: Issued = field(repr=False)
     key: Ed25519PrivateKey = field(repr=False)
     certificate: Certificate = field(repr=False)
     blob: bytes = field(repr=False)
