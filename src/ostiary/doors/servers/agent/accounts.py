@@ -153,7 +153,8 @@ def _open(work: _Work) -> None:
     shared, shells = {group.name for group in groups}, _shells()
     accounts = []
     for user in users:
-        made = account(user, shared, shells, str(HOMES / user.login))
+        there = work.lookup.user(user.login)
+        made = account(user, shared, shells, there.home if there else str(HOMES / user.login))
         accounts.append(made)
         if made.shell != user.shell:
             work.problems[f"shell of {user.login}"] = (

@@ -5,17 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from ostiary.doors.servers.agent import other_ways_close
+from ostiary.doors.servers.agent import (
+    accounts_files,
+    accounts_takeover,
+    accounts_takeover_plan,
+    other_ways_close,
+)
+from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.discover import FIRST_OF_PEOPLE, Discovery, Planned, discover
-from ostiary.doors.servers.agent.files import Paths
+from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
 
 
 def add(commands: Any) -> None:
-    """Add ``discover`` and ``ways`` to argparse's subcommands; each sets ``work(given, paths) -> exit code``."""
+    """Add ``discover``, ``ways`` and ``takeover`` to argparse's subcommands; each sets ``work(given, paths) -> exit code``."""
     looking = commands.add_parser("discover", help="what is on this host before the agent comes")
     looking.add_argument("--uid-start", type=int, default=60001, help="of the project [60001]")
     looking.add_argument("--gid-start", type=int, default=63001, help="of the project [63001]")
@@ -32,6 +39,21 @@ def add(commands: Any) -> None:
     )
     ways.add_argument("--reopen", action="store_true", help="undo what other_ways: close did")
     ways.set_defaults(work=_ways)
+    taking = commands.add_parser("takeover", help="make accounts ours that were here before")
+    what = taking.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--plan", metavar="FILE", help="write who, which numbers and files; read only"
+    )
+    what.add_argument("--apply", metavar="FILE", help="take over the logins in its `approve`")
+    what.add_argument("--back", metavar="LOGIN", help="make an account what it was before")
+    taking.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where files are [everywhere]",
+    )
+    taking.set_defaults(work=_takeover)
 
 
 def _discover(given: argparse.Namespace, paths: Paths) -> int:
@@ -54,6 +76,31 @@ def _ways(given: argparse.Namespace, paths: Paths) -> int:
     plan = other_ways_close.plan(ways)
     sys.stdout.write("other_ways: close would\n" + "".join(f"  {line}\n" for line in plan.lines))
     return 0
+
+
+def _takeover(given: argparse.Namespace, paths: Paths) -> int:
+    if given.back:
+        accounts_takeover.back(given.back, paths.owned)
+        return 0
+    kept = states.read(paths.state)
+    users = kept.users if kept else ()
+    if given.plan:
+        made = accounts_takeover_plan.plan(
+            users, paths.owned, given.place or accounts_files.places()
+        )
+        write(Path(given.plan), made.as_json() + "\n", 0o600)
+        sys.stdout.write("".join(f"{line}\n" for line in accounts_takeover_plan.lines(made)))
+        sys.stderr.write(
+            f"fill in `approve` in {given.plan}, then: ostiary agent takeover --apply {given.plan}\n"
+        )
+        return 0
+    approved = accounts_takeover_plan.Plan.read(Path(given.apply))
+    taken, problems = accounts_takeover.apply(approved, users, paths.owned)
+    sys.stdout.write("".join(f"took over {login}\n" for login in taken))
+    sys.stderr.write("".join(f"ostiary agent: {one}\n" for one in problems))
+    if not taken and not problems:
+        raise HostError("nobody is approved", fix=f"fill in `approve` in {given.apply}")
+    return 1 if problems else 0
 
 
 def lines(found: Discovery) -> Iterable[str]:
