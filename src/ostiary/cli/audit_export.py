@@ -9,6 +9,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
+from ostiary.cli.servers_control import open_control
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.audit.export import Target
@@ -43,10 +44,9 @@ def export(
     """
     from ostiary.doors.servers.audit.control_source import ControlSource  # noqa: PLC0415
     from ostiary.doors.servers.audit.export import export as take_away  # noqa: PLC0415
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
 
     target = _target(to, keep_days, profile, region)
-    source = ControlSource(signed_in(), project)
+    source = ControlSource(open_control(), project)
     found = take_away(source, target, source.authorities, on_segment=term.say)
     if as_json:
         term.result_json(found.as_json())

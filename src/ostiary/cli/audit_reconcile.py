@@ -11,6 +11,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
+from ostiary.cli.servers_control import open_control
 from ostiary.errors import DriftFound, ProofFailed, UsageError
 
 if TYPE_CHECKING:
@@ -104,9 +105,8 @@ def _of_files(files: tuple[Path, ...]) -> Iterator[Linked]:
 
 def _of_project(project: str) -> Iterator[Linked]:
     from ostiary.doors.servers.audit.control_source import ControlSource  # noqa: PLC0415
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
 
-    source = ControlSource(signed_in(), project)
+    source = ControlSource(open_control(), project)
     after = 0
     while rows := source.rows(after):
         yield from rows

@@ -13,6 +13,10 @@ SERVERS = {
     "inventory": ("servers_inventory:inventory", "Every enrolled server as administrators see it"),
     "retire": ("servers_inventory:retire", "Let a server go: no certificate for it any more"),
     "release": ("servers_inventory:release", "Take a server out of quarantine"),
+    "breakglass": (
+        "servers_breakglass:breakglass",
+        "The second authority, for when everything else is down",
+    ),
     "device": ("servers_device:device", "Devices that people signed in from"),
 }
 

@@ -10,6 +10,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
+from ostiary.cli.servers_control import open_control
 from ostiary.errors import OstiaryError, UsageError
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ def register(*, key: str, project: str) -> None:
 
 def _register(project: str, text: str) -> None:
     from ostiary.doors.servers.breakglass.submit import trust  # noqa: PLC0415
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
     from ostiary.pki import ssh_key  # noqa: PLC0415
 
-    trust(signed_in(), project, ssh_key.parse(text))
+    trust(open_control(), project, ssh_key.parse(text))
 
 
 def _write(folder: Path, shares: tuple[Share, ...]) -> list[Path]:

@@ -11,6 +11,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
+from ostiary.cli.servers_control import open_control
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -125,10 +126,9 @@ def submit(*, file: Path | None, project: str, as_json: bool) -> None:
     """Bring what was signed into the audit; what is there already stays as it is."""
     from ostiary.doors.servers.breakglass.slips import default_file, read  # noqa: PLC0415
     from ostiary.doors.servers.breakglass.submit import submit_all  # noqa: PLC0415
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
 
     slips = read(file or default_file(project))
-    submit_all(signed_in(), project, slips)
+    submit_all(open_control(), project, slips)
     if as_json:
         term.result_json({"submitted": len(slips)})
     else:
