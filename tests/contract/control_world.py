@@ -204,7 +204,7 @@ class Host:
 class ControlWorld:
     """``ostiary serve`` in a thread of this process, on a port of its own."""
 
-    def __init__(self, database, folder, clock=time.time, more=(), **services):
+    def __init__(self, database, folder, clock=time.time, more=(), transport=None, **services):
         self.issuer = Issuer()
         self.settings = control.ServeSettings(
             database=database,
@@ -215,7 +215,7 @@ class ControlWorld:
             admin_group=ADMINS,
             state_dir=folder,
         )
-        self._http = httpx2.Client()
+        self._http = httpx2.Client(transport=transport)
         wrap = LocalKeyWrap(folder / "kek")
         self.services = control.services(
             self.settings, wrap, http=self._http, clock=clock, **services

@@ -119,6 +119,8 @@ def serve(
         migrate=not no_migrate,
         accept_older=accept_older_database,
         vanished_days=vanished_days,
+        sts_endpoint=os.environ.get("AWS_ENDPOINT_URL_STS")
+        or os.environ.get("AWS_ENDPOINT_URL", ""),
     )
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()

@@ -88,7 +88,7 @@ def test_a_foreign_host_is_never_asked(world, callers, aws, host):
     url = swap(presigned(session_of(world)), HOST, host)
     with pytest.raises(Denied) as refused:
         asked(world, callers, url)
-    assert refused.value.code == "bad-proof"
+    assert refused.value.code == "bad-aws-proof"
     assert aws.sent == []
 
 

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select
 
-from ostiary.doors.servers.control import authenticate, inventory, people, projects, sessions
+from ostiary.doors.servers.control import (
+    authenticate,
+    inventory,
+    machines,
+    people,
+    projects,
+    sessions,
+)
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
 from ostiary.doors.servers.control.identity import MOST_AGE, Identity
@@ -128,6 +135,7 @@ def servers(services: Services, call: Call) -> Servers:
 
 def certificate(services: Services, call: Call) -> Issued:
     authenticate.device(call.who, call, services.clock())
+    machines.check_rate(services, call.who)
     asked: CertificateRequest = call.message
     return services.issuer.issue(call.who, asked, call.address)
 

@@ -27,6 +27,7 @@ from ostiary.doors.servers.control import (
     api_projects,
     api_status,
     audit_api,
+    machines,
 )
 from ostiary.doors.servers.control.authenticate import authenticated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Wait
@@ -142,6 +143,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
         *api_authorities.ENDPOINTS,
         *api_status.ENDPOINTS,
         *audit_api.ENDPOINTS,
+        *machines.ENDPOINTS,
         *more,
     )
     return Starlette(

@@ -192,5 +192,5 @@ def _refused(why: str) -> Denied:
         "cannot take this for a proof by AWS",
         why=why,
         fix=f"presign GetCallerIdentity at a regional STS with the header {HEADER} signed",
-        code="bad-proof",
+        code="bad-aws-proof",
     )

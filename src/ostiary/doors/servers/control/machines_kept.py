@@ -1,19 +1,35 @@
-"""The machine principals of projects as they are kept; what proves one is judged by ``machines.py`` when it is set."""
+"""The machine principals of projects as they are kept; what is wrong with one is judged when it is set."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control.machine_faults import faults
 from ostiary.doors.servers.control.projects import Project, changed
 from ostiary.doors.servers.control.tables import machines
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Label, Machine
-from ostiary.errors import Conflict
+from ostiary.errors import Conflict, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``bound`` is the id of the AWS role that signed in first, "" before that and for other kinds."""
+
+    project_id: str
+    machine: Machine
+    bound: str
+
+
+def person_id(name: str) -> str:
+    """Id and login that a machine has among people."""
+    return f"machine:{name}"
 
 
 def of_project(connection: Connection, project_id: str) -> tuple[Machine, ...]:
@@ -22,27 +38,50 @@ def of_project(connection: Connection, project_id: str) -> tuple[Machine, ...]:
     return tuple(_machine(text) for text in texts)
 
 
-def find(connection: Connection, name: str) -> tuple[str, Machine] | None:
-    """The id of the project and the machine of this name; None when there is none."""
-    query = select(machines.c.project_id, machines.c.machine).where(machines.c.name == name)
-    row = connection.execute(query).one_or_none()
-    return (row.project_id, _machine(row.machine)) if row else None
+def find(connection: Connection, name: str) -> Kept | None:
+    """The machine of this name, in whatever project; None when there is none."""
+    row = connection.execute(select(machines).where(machines.c.name == name)).one_or_none()
+    return Kept(row.project_id, _machine(row.machine), row.bound) if row else None
+
+
+def owned_by(connection: Connection, login: str) -> tuple[str, ...]:
+    """The names of the machines that somebody answers for."""
+    rows = connection.execute(select(machines.c.name, machines.c.machine))
+    return tuple(sorted(row.name for row in rows if _machine(row.machine).owner == login))
+
+
+def bind(connection: Connection, name: str, role_id: str) -> None:
+    """From now on only the role of this id is the machine."""
+    connection.execute(update(machines).where(machines.c.name == name).values(bound=role_id))
 
 
 def put(
     connection: Connection, ledger: Ledger, project: Project, wanted: Sequence[Machine]
 ) -> None:
-    """Make the machines of a project exactly ``wanted``. Conflict when another project has one of that name."""
-    before = {_text(one) for one in of_project(connection, project.id)}
+    """Make the machines of a project exactly ``wanted``. UsageError with everything that is wrong with them.
+
+    Conflict when another project has one of that name. Whatever is taken away or changed is signed out.
+    """
+    if problems := [one for machine in wanted for one in faults(machine)]:
+        raise UsageError(
+            f"cannot set the machines of project {project.name}",
+            why="\n".join(problems),
+            code="bad-request",
+        )
+    before = {_text(one): one for one in of_project(connection, project.id)}
     after = {_text(one): one for one in wanted}
-    if before == set(after):
+    if set(before) == set(after):
         return
-    connection.execute(delete(machines).where(machines.c.project_id == project.id))
+    gone = [before[text].name for text in sorted(set(before) - set(after))]
+    connection.execute(
+        delete(machines).where(machines.c.project_id == project.id, machines.c.name.in_(gone))
+    )
+    for name in gone:
+        sign_out(connection, ledger, name)
     try:
-        for text, one in after.items():
-            connection.execute(
-                insert(machines).values(project_id=project.id, name=one.name, machine=text)
-            )
+        for text in sorted(set(after) - set(before)):
+            row = {"project_id": project.id, "name": after[text].name, "machine": text}
+            connection.execute(insert(machines).values(**row))
     except IntegrityError as taken:
         raise Conflict(
             f"cannot set the machines of project {project.name}",
@@ -51,8 +90,15 @@ def put(
             code="machine-exists",
         ) from taken
     changed(connection, project.id)
-    body = {"added": sorted(set(after) - before), "removed": sorted(before - set(after))}
+    body = {"added": sorted(set(after) - set(before)), "removed": sorted(set(before) - set(after))}
     ledger.append(project.id, "machines.changed", body)
+
+
+def sign_out(connection: Connection, ledger: Ledger, name: str) -> None:
+    """End the machine's sessions; hosts close its LocalUser until it signs in again."""
+    known = people.get(connection, person_id(name))
+    if known is not None and known.active:
+        people.keep(connection, ledger, replace(known, active=False, read=ledger.now))
 
 
 def _text(machine: Machine) -> str:

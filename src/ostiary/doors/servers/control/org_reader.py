@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, delete
 
-from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control import machines_kept, people
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import sessions
 from ostiary.doors.servers.control.writer import Ledger
@@ -57,7 +57,8 @@ def keep_read(connection: Connection, ledger: Ledger, person: Person) -> None:
     """Keep what was read of somebody whom we know; of others there is nothing to keep.
 
     An older reading than the one that is kept changes nothing: two readers may pass each other. Whoever is inactive
-    keeps the groups that were known, so that the audit shows who was put out, not that all groups were lost.
+    keeps the groups that were known, so that the audit shows who was put out, not that all groups were lost; the
+    machines that they answer for are signed out with them.
     """
     known = people.get(connection, person.id)
     if known is None or known.read > person.read:
@@ -65,6 +66,9 @@ def keep_read(connection: Connection, ledger: Ledger, person: Person) -> None:
     if not person.active:
         person = Person(person.id, known.login, known.groups, active=False, read=person.read)
     people.keep(connection, ledger, person)
+    if known.active and not person.active:
+        for name in machines_kept.owned_by(connection, known.login):
+            machines_kept.sign_out(connection, ledger, name)
 
 
 def end_sessions(connection: Connection, person_ids: Sequence[str]) -> None:

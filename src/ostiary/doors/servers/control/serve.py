@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from ostiary.doors.servers.control import app, high_water, keys, org_side
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
+from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.checkpoint_places import Keeps
 from ostiary.doors.servers.control.checkpoints import Checkpoints
 from ostiary.doors.servers.control.checkpoints import duty as checkpoints_duty
@@ -31,6 +32,9 @@ from ostiary.doors.servers.control.host_state import HostStates
 from ostiary.doors.servers.control.housekeeping import VANISHED_DAYS, Housekeeping
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
+from ostiary.doors.servers.control.issuer_keys import IssuerKeys
+from ostiary.doors.servers.control.machine_proof import MachineProofs
+from ostiary.doors.servers.control.machine_rates import MachineRates
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import METADATA
 from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
@@ -61,6 +65,7 @@ class ServeSettings:
     migrate: bool = True
     accept_older: bool = False
     vanished_days: float = VANISHED_DAYS
+    sts_endpoint: str = ""  # another STS than AWS's own: AWS_ENDPOINT_URL_STS
 
 
 def services(
@@ -103,6 +108,7 @@ def services(
     )
     house = Housekeeping(database, writer, clock, settings.vanished_days * 86400)
     checkpoints = Checkpoints(database, writer, authorities, clock, places)
+    callers = AwsCallers(http, settings.url, settings.sts_endpoint)
     return Services(
         database=database,
         writer=writer,
@@ -125,6 +131,8 @@ def services(
         url=settings.url,
         clock=clock,
         scopes=org.scopes,
+        machines=MachineProofs(settings.url, IssuerKeys(http), callers, clock),
+        rates=MachineRates(clock),
         groups_of=org.groups_of,
         refresh=org.refresh,
         duties=(org.duty, house.duty(), checkpoints_duty(checkpoints, database)),

@@ -13,6 +13,8 @@ from ostiary.doors.servers.control.host_proof import Challenges
 from ostiary.doors.servers.control.host_state import HostStates
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
+from ostiary.doors.servers.control.machine_proof import MachineProofs
+from ostiary.doors.servers.control.machine_rates import MachineRates
 from ostiary.doors.servers.control.org_reader import ReadsPeople
 from ostiary.doors.servers.control.refresh import RefreshTokens
 from ostiary.doors.servers.control.view import Views
@@ -44,6 +46,8 @@ class Services:
     url: str
     clock: Callable[[], float]
     scopes: Callable[[], tuple[str, ...]]
+    machines: MachineProofs
+    rates: MachineRates
     groups_of: ReadsPeople | None = None
     refresh: RefreshTokens | None = None
     duties: tuple[Duty, ...] = ()
