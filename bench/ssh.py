@@ -85,7 +85,7 @@ def _beside_a_static_key(door: Door, rounds: int) -> Iterator[Bar]:
 
     def theirs(*options: str) -> Callable[[], float]:
         command = door.fleet.client.command(
-            ["ssh", *static, *options, f"static@{host.address}", "true"]
+            ["ssh", *options, *static, f"static@{host.address}", "true"]
         )
         return lambda: timed(command, grace.env).wall
 
