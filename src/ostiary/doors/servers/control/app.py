@@ -50,8 +50,8 @@ LOG = logging.getLogger("ostiary.control")
 THREADS = 32
 MOST_WAITING = 2000  # requests that wait for a thread; more are told to come again
 BODY_SECONDS = 20.0  # to send a body in
-BY_ADDRESS = (200.0, 2000.0)  # a second, and at once: a whole fleet may be behind one address
-BY_SESSION = (50.0, 500.0)
+BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
+BY_SESSION = (500.0, 5000.0)  # Ansible asks for a certificate per host
 
 
 class Api:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.secret import new_id
+from ostiary.doors.servers.control.tables import projects as projects_table
 from ostiary.doors.servers.control.tables import servers
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Enroll, Enrolled
@@ -23,6 +24,14 @@ _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
 ACTIVE, QUARANTINED, RETIRED = "active", "quarantined", "retired"
+_FIND = (  # made once: it is asked for every certificate
+    select(servers, projects_table.c.generation)
+    .join(projects_table, projects_table.c.id == servers.c.project_id)
+    .where(
+        (servers.c.name == bindparam("name")) | (servers.c.id == bindparam("name")),
+        servers.c.state == ACTIVE,
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +137,9 @@ def by_id(connection: Connection, server_id: str) -> Server:
     return of_row(row)
 
 
-def find(connection: Connection, name: str) -> tuple[Server, ...]:
-    """The active servers of this name or id, in whatever project."""
-    query = select(servers).where(
-        (servers.c.name == name) | (servers.c.id == name), servers.c.state == "active"
-    )
-    return tuple(of_row(row) for row in connection.execute(query))
+def find(connection: Connection, name: str) -> tuple[tuple[Server, int], ...]:
+    """The active servers of this name or id, in whatever project, each with its project's generation."""
+    return tuple((of_row(row), row.generation) for row in connection.execute(_FIND, {"name": name}))
 
 
 def every(connection: Connection, project_id: str | None = None) -> tuple[Server, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ostiary.doors.servers.control import certificate_made, inventory, local_users, projects
+from ostiary.doors.servers.control import certificate_made, inventory, local_users
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
 from ostiary.doors.servers.control.certificate_made import Made, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
@@ -169,8 +169,8 @@ def find_way(
         )
     name = asked.forward_to or asked.server
     ways = []
-    for target in inventory.find(connection, name):
-        view = views.of(connection, projects.by_id(connection, target.project_id))
+    for target, generation in inventory.find(connection, name):
+        view = views.at(connection, target.project_id, generation)
         access = view.access(person, target, now)
         if access.login and asked.project in ("", view.project.name):
             ways.append(Way(view, target, target, access))
@@ -188,7 +188,7 @@ def find_way(
 
 
 def _through(connection: Any, way: Way, asked: CertificateRequest) -> Way:
-    for bastion in inventory.find(connection, asked.server):
+    for bastion, _ in inventory.find(connection, asked.server):
         same = bastion.project_id == way.target.project_id
         if same and bastion.name == way.target.bastion:
             return Way(way.view, bastion, way.target, way.access)

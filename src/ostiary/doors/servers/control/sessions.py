@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ostiary.doors.servers.control.people import Person, of_row
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
@@ -16,6 +16,12 @@ from ostiary.pki import ssh_key
 
 SECONDS = 12 * 3600
 ACTIVE, REVOKED = "active", "revoked"
+_FIND = (  # made once: it is asked with every request
+    select(people, sessions, devices.c.public_key, devices.c.state)
+    .join(sessions, sessions.c.person_id == people.c.id)
+    .join(devices, devices.c.id == sessions.c.device, isouter=True)
+    .where(sessions.c.hash == bindparam("token"), sessions.c.expires > bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,7 @@ def begin(
 
 def find(connection: Connection, token: str, now: float) -> Caller | None:
     """Whose session a token is; None when there is none, or no more."""
-    row = connection.execute(
-        select(people, sessions, devices.c.public_key, devices.c.state)
-        .join(sessions, sessions.c.person_id == people.c.id)
-        .join(devices, devices.c.id == sessions.c.device, isouter=True)
-        .where(sessions.c.hash == token_hash(token), sessions.c.expires > now)
-    ).one_or_none()
+    row = connection.execute(_FIND, {"token": token_hash(token), "now": now}).one_or_none()
     if row is None or not row.active or (row.device and row.state != ACTIVE):
         return None
     return Caller(

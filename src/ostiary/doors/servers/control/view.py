@@ -18,6 +18,7 @@ from ostiary.doors.servers.control import (
     inventory,
     local_users,
     people,
+    projects,
     rules,
 )
 from ostiary.doors.servers.control.authorities import Authority
@@ -71,9 +72,18 @@ class Views:
 
     def of(self, connection: Connection, project: Project) -> View:
         """The view of a project that was read just now."""
-        known = self._views.get(project.id)
-        if known is not None and known.project.generation == project.generation:
-            return known
+        return self._known(project.id, project.generation) or self._new(connection, project)
+
+    def at(self, connection: Connection, project_id: str, generation: int) -> View:
+        """The view of a project whose generation was read just now."""
+        known = self._known(project_id, generation)
+        return known or self._new(connection, projects.by_id(connection, project_id))
+
+    def _known(self, project_id: str, generation: int) -> View | None:
+        known = self._views.get(project_id)
+        return known if known is not None and known.project.generation == generation else None
+
+    def _new(self, connection: Connection, project: Project) -> View:
         with self._lock:
             known = self._views.get(project.id)
             if known is None or known.project.generation < project.generation:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import typing
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 VERSION = 1
@@ -59,15 +60,19 @@ def _plain(value: Any) -> Any:
 def _object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidMessage(f"{where} is no object")
-    members = {one.name: one for one in fields(kind)}
+    members, types = _members(kind)
     if strange := sorted(set(value) - set(members)):
         raise InvalidMessage(f"{where} has an unknown member {strange[0]!r}")
     if missing := [name for name, one in members.items() if name not in value and _needed(one)]:
         raise InvalidMessage(f"{where} lacks {missing[0]}")
-    types = typing.get_type_hints(kind)
     return kind(
         **{name: _value(types[name], one, f"{where}.{name}") for name, one in value.items()}
     )
+
+
+@cache
+def _members(kind: Any) -> tuple[dict[str, Field[Any]], dict[str, Any]]:
+    return {one.name: one for one in fields(kind)}, typing.get_type_hints(kind)
 
 
 def _needed(member: Field[Any]) -> bool:
