@@ -1,0 +1,240 @@
+"""Smaller parts of the client: places, tokens, picking, lists, and the entry files by themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ostiary.doors.servers.client import bearer, device, pick, place, proxy, resolve
+from ostiary.doors.servers.client.listed import Listed
+from ostiary.doors.servers.wire.person import ServerEntry
+from ostiary.errors import Conflict, Denied, NotFound, Unreachable, UsageError
+
+
+def entry(name, server_id="", project="prod", may=("login",), **labels):
+    return ServerEntry(
+        server_id or f"srv_{name}", name, project, "10.0.0.1", 22, "", labels, 0.0, may
+    )
+
+
+class TestPlace:
+    def test_what_login_wrote_is_read_unless_the_environment_says_other(self, tmp_path):
+        environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+        place.write_profile(place.Profile("https://a.example", "/ca.pem", "alice", "a@x"), environ)
+        assert place.read_profile(environ).login == "alice"
+        assert (tmp_path / "ostiary/client.json").stat().st_mode & 0o777 == 0o600
+        environ["OSTIARY_CONTROL"] = "https://b.example/"
+        assert place.read_profile(environ) == place.Profile("https://b.example")
+        environ["OSTIARY_CONTROL_CA"] = "/other.pem"
+        assert place.read_profile(environ).ca == "/other.pem"
+
+    @pytest.mark.parametrize("text", ["", "[]", '{"strange": 1}', "\0"])
+    def test_a_broken_file_is_said_to_be_so(self, tmp_path, text):
+        (tmp_path / "ostiary").mkdir()
+        (tmp_path / "ostiary/client.json").write_text(text)
+        with pytest.raises(UsageError, match="not what ostiary login wrote"):
+            place.read_profile({"XDG_CONFIG_HOME": str(tmp_path)})
+
+    def test_a_file_is_whole_or_as_before(self, tmp_path):
+        file = tmp_path / "f"
+        place.write_private(file, "before")
+        with pytest.raises(UnicodeEncodeError):
+            place.write_private(file, "\ud800")
+        assert file.read_text() == "before"
+        assert list(tmp_path.iterdir()) == [file]
+
+
+class TestBearer:
+    def test_a_machine_has_it_in_a_file_that_may_change(self, tmp_path):
+        file = tmp_path / "token"
+        token = bearer.source({"OSTIARY_CONTROL_TOKEN_FILE": str(file)})
+        for text in ("one\n", "two"):
+            file.write_text(text)
+            assert token() == text.strip()
+
+    @pytest.mark.parametrize("text", ["", "a b", "a\nb", "é"])
+    def test_what_is_no_token_is_refused(self, tmp_path, text):
+        (tmp_path / "token").write_text(text)
+        token = bearer.source({"OSTIARY_CONTROL_TOKEN_FILE": str(tmp_path / "token")})
+        with pytest.raises(Denied):
+            token()
+        (tmp_path / "token").unlink()
+        with pytest.raises(Denied, match="no such file"):
+            token()
+
+    def test_nobody_signed_in_is_said_so(self, tmp_path):
+        environ = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+        with pytest.raises(Denied, match="no resident agent"):
+            bearer.source(environ)()
+        with pytest.raises(UsageError, match="which control plane"):
+            bearer.signed_in(environ)
+
+
+class TestDevice:
+    def test_the_key_is_made_once(self, tmp_path):
+        first = device.this_device(tmp_path / "d/key")
+        again = device.this_device(tmp_path / "d/key")
+        assert first.public_key == again.public_key
+        assert "Ed25519PrivateKey" not in repr(first)
+
+    def test_a_key_that_others_could_read_is_refused(self, tmp_path):
+        device.this_device(tmp_path / "key")
+        (tmp_path / "key").chmod(0o644)
+        with pytest.raises(UsageError, match="others may read it"):
+            device.this_device(tmp_path / "key")
+
+    def test_what_is_no_such_key_is_refused(self, tmp_path):
+        place.write_private(tmp_path / "key", "nonsense")
+        with pytest.raises(UsageError, match="no private key"):
+            device.this_device(tmp_path / "key")
+        argv = ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", tmp_path / "ecdsa"]
+        subprocess.run(argv, check=True)
+        with pytest.raises(UsageError, match="no Ed25519 key"):
+            device.this_device(tmp_path / "ecdsa")
+
+
+class TestPick:
+    SERVERS = (
+        entry("web1", role="web"),
+        entry("web10", role="web"),
+        entry("db-web", role="db"),
+        entry("bastion", may=("hop",)),
+        entry("lab1", project="lab"),
+    )
+
+    @pytest.mark.parametrize(
+        ("pattern", "names"),
+        [
+            ("web1", ["web1"]),
+            ("srv_web10", ["web10"]),
+            ("WEB", ["web1", "web10"]),
+            ("-we", ["db-web"]),
+            ("role=web", ["web1", "web10"]),
+            ("lb1", ["lab1"]),
+            ("bast", []),
+            ("bastion", ["bastion"]),
+            ("zzz", []),
+        ],
+    )
+    def test_the_best_are_meant(self, pattern, names):
+        assert [one.name for one in pick.matching(self.SERVERS, pattern)] == names
+
+    def test_a_list_shows_all_that_are_like_it_best_first(self):
+        found = [one.name for one in pick.matching(self.SERVERS, "web", every=True)]
+        assert found == ["web1", "web10", "db-web"]
+        assert len(pick.matching(self.SERVERS, "", every=True)) == 5
+
+
+class TestListed:
+    def make(self, tmp_path, *answers):
+        left = list(answers)
+
+        def read():
+            answer = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return Listed(read, tmp_path / "servers")
+
+    def test_names_and_ids_are_known_and_kept_for_who_is_not_signed_in(self, tmp_path):
+        listed = self.make(tmp_path, [entry("web1")])
+        assert listed.known("web1")
+        assert listed.known("srv_web1")
+        assert not listed.known("web2")
+        assert (tmp_path / "servers").read_text() == "srv_web1\nweb1\n"
+
+    def test_two_of_one_name(self, tmp_path):
+        listed = self.make(tmp_path, [entry("web1", "srv_1"), entry("web1", "srv_2", "test")])
+        with pytest.raises(Conflict, match=r"srv_1 \(prod\) or srv_2 \(test\)"):
+            listed.one("web1")
+        assert listed.one("web1", "test").server_id == "srv_2"
+        assert listed.one("srv_1").project == "prod"
+
+    def test_none_of_a_name(self, tmp_path):
+        with pytest.raises(NotFound):
+            self.make(tmp_path, []).one("web1")
+
+    def test_a_control_plane_that_is_away_makes_nothing_unknown(self, tmp_path, monkeypatch):
+        listed = self.make(tmp_path, [entry("web1")], Unreachable("away"))
+        assert listed.known("web1")
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.FRESH", -1)
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.AGAIN", -1)
+        assert listed.one("web1").name == "web1"
+        assert not listed.known("web2")
+        assert len(listed.every()) == 1
+
+    def test_a_control_plane_that_never_answered_is_said_so(self, tmp_path):
+        listed = self.make(tmp_path, Unreachable("away"))
+        assert not listed.known("web1")
+        with pytest.raises(Unreachable):
+            listed.every()
+
+
+class TestEntryFiles:
+    @pytest.mark.parametrize("host", ["web1", "srv_1", "a.b-c", "10.0.0.1"])
+    def test_names_that_can_be_ours(self, host):
+        assert resolve.plausible(host)
+
+    @pytest.mark.parametrize(
+        "host", ["", "-x", ".x", "a b", "a'b", "a;b", "a/b", "é", "a\n", "x" * 254]
+    )
+    def test_names_that_never_are(self, host):
+        assert not resolve.plausible(host)
+
+    @pytest.mark.parametrize("words", [[], ["a"], ["a", "b", "web1"], ["a", "b", "--"], ["-h"]])
+    def test_a_wrong_call_is_no_match(self, words):
+        assert resolve.main(words) == 2
+
+    @pytest.mark.parametrize(
+        "words", [[], ["--"], ["a", "--", "h"], ["a", "--hop", "--", "h", "l"]]
+    )
+    def test_a_wrong_call_of_the_proxy_says_what_to_do(self, words, capsys):
+        assert proxy.main(words) == 1
+        assert "fix: run: ostiary ssh-config --install" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("name", ["resolve.py", "proxy.py"])
+    def test_they_need_the_standard_library_only(self, name):
+        file = Path(resolve.__file__).with_name(name)
+        code = (
+            "import runpy, sys\n"
+            f"runpy.run_path({str(file)!r})\n"
+            "strange = {one.partition('.')[0] for one in sys.modules} - sys.stdlib_module_names\n"
+            "print(sorted(strange - {'__main__', '_distutils_hack', 'sitecustomize'}))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == "[]\n"
+
+    def test_the_way_of_ssh_needs_the_standard_library_and_cryptography_only(self):
+        code = (
+            "import sys, ostiary.doors.servers.client.resident\n"
+            "print(sorted({one.partition('.')[0] for one in sys.modules if not one.startswith('_')}"
+            " - sys.stdlib_module_names))\n"
+            "print(sorted(one for one in sys.modules if one.startswith('ostiary.')))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        others, own = (eval(line) for line in done.stdout.splitlines())
+        assert set(others) <= {
+            "cryptography",
+            "ostiary",
+            "typing_extensions",
+            "cffi",
+            "sitecustomize",
+        }
+        allowed = ("ostiary.doors.servers.client", "ostiary.doors.servers.wire", "ostiary.pki")
+        beside = {"ostiary.doors", "ostiary.doors.servers", "ostiary.errors"}
+        assert {one for one in own if not one.startswith(allowed)} <= beside
+
+    def test_the_hop_has_a_configuration_of_its_own(self):
+        way = {"address": "fd00::1", "port": 2022, "via": "srv_b", "id": "srv_1", "login": "alice"}
+        command = proxy.inner("/run/o", way)
+        assert command[:3] == ["ssh", "-F", "none"]
+        assert command[-6:] == ["-W", "[fd00::1]:2022", "-l", "alice", "--", "srv_b"]
+        assert any("--hop 'srv_1' -- '%h' '%r'" in one for one in command)
