@@ -13,11 +13,13 @@ import secrets
 import shutil
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -54,7 +56,7 @@ class Peer:
     def __init__(
         self, fleet: Fleet, folder: Path, names=(CONTROL, CONTROL_INNER, "control")
     ) -> None:
-        self.folder, self.names = folder, names
+        self.folder, self.names = Path(tempfile.mkdtemp(dir=folder)), names
         self.user = LocalSigner(ec.generate_private_key(ec.SECP256R1()))
         self.glass = LocalSigner(ed25519.Ed25519PrivateKey.generate())
         self.host = LocalSigner(ed25519.Ed25519PrivateKey.generate())
@@ -76,14 +78,19 @@ class Peer:
         context.load_cert_chain(certificate)
         self._server.socket = context.wrap_socket(listener, server_side=True)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     @property
     def url(self) -> str:
         return f"https://control:{self.port}"
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
