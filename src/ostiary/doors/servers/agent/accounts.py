@@ -180,7 +180,14 @@ def _repair(work: _Work) -> None:
     """Mend what an earlier run left half done, if it was killed."""
     owned = work.owned
     groups = [MANAGED, *owned.groups]
-    for command in accounts_repair.repairs(accounts_repair.read(), owned.users, owned.gone, groups):
+    try:
+        files = accounts_repair.read()
+    except OSError as error:
+        work.failed(
+            "files of accounts", HostError(f"cannot read {error.filename}: {error.strerror}")
+        )
+        return
+    for command in accounts_repair.repairs(files, owned.users, owned.gone, groups):
         try:
             run(*command)
         except HostError as error:

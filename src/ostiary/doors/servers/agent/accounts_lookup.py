@@ -40,6 +40,12 @@ class Lookup:
             self.users.setdefault(user.name, user)
             self._uids.setdefault(user.uid, user)
         for group in groups:
+            known = self.groups.get(group.name)
+            if (
+                known and known.gid == group.gid
+            ):  # one group in two sources: members of both are in it
+                members = dict.fromkeys((*known.members, *group.members))
+                self.groups[group.name] = Group(group.name, group.gid, tuple(members))
             self.groups.setdefault(group.name, group)
             self._gids.setdefault(group.gid, group)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ostiary.doors.servers.agent.accounts_local import (
 )
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.accounts_wanted import Account
-from ostiary.doors.servers.agent.files import MANAGED, HostError, folder, swept, write
+from ostiary.doors.servers.agent.files import MANAGED, HostError, folder, swept, sync, write
 from ostiary.doors.servers.wire.host import HostGroup
 
 FOLDER = Path("/var/lib/extrausers")
@@ -54,9 +55,10 @@ def bring(
     lookup: Lookup,
     place: Path = FOLDER,
 ) -> None:
-    """Put these accounts and groups into the files. HostError with nothing half written.
+    """Put these accounts and groups into the files. HostError with nothing changed.
 
-    A kill between two of the three renames leaves files that can be read: who is not in passwd yet is nobody.
+    All three are written beside their places before the first is renamed. A kill between two renames leaves files that can
+    be read: who is not in passwd yet is nobody, and who is closed is so in shadow first.
     """
     accounts = sorted(accounts, key=lambda one: one.uid)
     known = lookup.group(MANAGED)
@@ -64,9 +66,18 @@ def bring(
     folder(place)
     with locked(LOCK, PATIENCE):
         swept(place)
-        _rewrite(place / "shadow", lambda _: map(_shadow, accounts))
-        _rewrite(place / "group", lambda there: _groups(there, [managed, *groups], accounts))
-        _rewrite(place / "passwd", lambda _: map(_passwd, accounts))
+        renew = {
+            "shadow": lambda _: map(_shadow, accounts),
+            "group": lambda there: _groups(there, [managed, *groups], accounts),
+            "passwd": lambda _: map(_passwd, accounts),
+        }
+        fresh = [_fresh(place / name, lines) for name, lines in renew.items()]
+        try:
+            for one in filter(None, fresh):
+                one.replace(place / one.name[1 : one.name.rindex(".")])
+            sync(place)
+        except OSError as error:
+            raise HostError(f"cannot write into {place}: {error.strerror}") from error
 
 
 def complaints(place: Path = FOLDER) -> tuple[str, ...]:
@@ -115,21 +126,31 @@ def _groups(
             yield f"{line}:{','.join(members)}"
 
 
-def _rewrite(path: Path, lines: Callable[[Mapping[str, str]], Iterable[str]]) -> None:
-    """Replace or add lines by their first field; all others keep their bytes and their order, before ours."""
-    there: dict[str, str] = {}
-    owner = None
+def _fresh(path: Path, lines: Callable[[Mapping[str, str]], Iterable[str]]) -> Path | None:
+    """The new file, beside its place and safely on disk; None if nothing changes.
+
+    Lines are replaced or added by their first field; all others keep their bytes and their order, before ours.
+    """
+    text, group = "", -1
     try:
-        text = path.read_text("utf-8")
-        owner = path.stat()
+        text, group = path.read_text("utf-8"), path.stat().st_gid
     except FileNotFoundError:
-        text = ""
+        pass
     except (OSError, UnicodeDecodeError) as error:
         raise HostError(f"cannot read {path}: {error}") from error
     kept = text.splitlines()
-    there = {line.partition(":")[0]: line for line in kept}
-    ours = {line.partition(":")[0]: line for line in lines(there)}
+    ours = {
+        line.partition(":")[0]: line
+        for line in lines({line.partition(":")[0]: line for line in kept})
+    }
     kept = [ours.pop(line.partition(":")[0], line) for line in kept]
-    write(path, "".join(f"{line}\n" for line in [*kept, *ours.values()]), _MODES[path.name])
-    if owner is not None and owner.st_gid != path.stat().st_gid:
-        os.chown(path, -1, owner.st_gid)
+    renewed = "".join(f"{line}\n" for line in [*kept, *ours.values()])
+    if renewed == text and group != -1:
+        return None
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # as files.swept knows them
+    try:
+        write(beside, renewed, _MODES[path.name])
+        os.chown(beside, -1, group)
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}") from error
+    return beside
