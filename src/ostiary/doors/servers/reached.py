@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ostiary.doors.servers.control.rules_wire import from_wire
@@ -76,8 +76,8 @@ def _answer(
     groups: Collection[str],
     now: float,
 ) -> ServerReach:
-    labels = {one.key: one.value for one in server.labels} if server else {}
-    access = decide((from_wire(one) for one in project.rules), person, groups, labels, now)
+    labels = {one.key: one.value for one in server.labels} if server else None
+    access = decide((from_wire(one) for one in project.rules), person, groups, labels or {}, now)
     quarantined = server is not None and server.state != "active"
     rules = [
         Judged(line, *_judge(rule, person, groups, labels, now))
@@ -96,9 +96,13 @@ def _answer(
 
 
 def _judge(
-    rule: admin.Rule, person: str, groups: Collection[str], labels: dict[str, str], now: float
+    rule: admin.Rule,
+    person: str,
+    groups: Collection[str],
+    labels: Mapping[str, str] | None,
+    now: float,
 ) -> tuple[bool, str]:
-    """As ``decide`` does, with the first thing that is missing."""
+    """As ``decide`` does, with the first thing that is missing. ``labels`` None where there is no server yet."""
     kind, _, name = rule.subject.partition(":")
     if kind == "group" and name not in groups:
         return False, f"not in group {name}"
@@ -107,6 +111,8 @@ def _judge(
     if rule.until and now >= rule.until:
         return False, f"it ended with {day(rule.until)}"
     for one in rule.servers:
+        if labels is None:
+            return False, f"a server with {one.key}={one.value} is not there yet"
         if labels.get(one.key) != one.value:
             there = f"{one.key}={labels[one.key]}" if one.key in labels else f"no {one.key}"
             return False, f"the server has {there}"
