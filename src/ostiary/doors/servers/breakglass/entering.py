@@ -21,6 +21,7 @@ from ostiary.doors.servers.breakglass.sign import Signed
 from ostiary.errors import NotFound, ProofFailed, UsageError
 from ostiary.pki.ssh_key import PublicKey
 
+_LINES = 5  # of what ssh says: of a bastion on the way too
 _SECONDS = 30  # for one connection, all of it
 
 
@@ -58,8 +59,8 @@ def enter(
         except subprocess.TimeoutExpired as late:
             raise _refused(way[-1], login, f"no answer within {_SECONDS} s") from late
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"ssh ended with {done.returncode}"]
-        raise _refused(way[-1], login, said[-1])
+        said = done.stderr.strip().splitlines()[-_LINES:] or [f"ssh ended with {done.returncode}"]
+        raise _refused(way[-1], login, "\n".join(said))
     return done.stdout.strip()
 
 
