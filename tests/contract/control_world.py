@@ -204,7 +204,17 @@ class Host:
 class ControlWorld:
     """``ostiary serve`` in a thread of this process, on a port of its own."""
 
-    def __init__(self, database, folder, clock=time.time, more=(), transport=None, **services):
+    def __init__(
+        self,
+        database,
+        folder,
+        clock=time.time,
+        more=(),
+        *,
+        transport=None,
+        settings=None,
+        **services,
+    ):
         self.issuer = Issuer()
         self.settings = control.ServeSettings(
             database=database,
@@ -214,6 +224,7 @@ class ControlWorld:
             client_id=CLIENT_ID,
             admin_group=ADMINS,
             state_dir=folder,
+            **(settings or {}),
         )
         self._http = httpx2.Client(transport=transport)
         wrap = LocalKeyWrap(folder / "kek")

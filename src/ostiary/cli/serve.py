@@ -80,6 +80,12 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
     metavar="PLACE",
     help="Keep signed checkpoints of the audits there too: a folder, or s3://BUCKET/PREFIX with Object Lock.",
 )
+@click.option(
+    "--aws-certificates",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="AWS's RSA-2048 certificates, REGION.pem each: lets EC2 instances enroll by identity.",
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
 def serve(
     *,
@@ -98,6 +104,7 @@ def serve(
     vanished_days: float,
     accept_older_database: bool,
     checkpoint_dirs: tuple[str, ...],
+    aws_certificates: Path | None,
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
@@ -119,6 +126,7 @@ def serve(
         migrate=not no_migrate,
         accept_older=accept_older_database,
         vanished_days=vanished_days,
+        aws_certificates=aws_certificates,
         sts_endpoint=os.environ.get("AWS_ENDPOINT_URL_STS")
         or os.environ.get("AWS_ENDPOINT_URL", ""),
     )

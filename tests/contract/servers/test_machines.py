@@ -14,7 +14,7 @@ from joserfc import jwk, jwt
 from pipelines import GITHUB, SUB, Router
 from sqlalchemy import select, update
 
-from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control import people, projects
 from ostiary.doors.servers.control.machine_proof import MOST_BYTES
 from ostiary.doors.servers.control.org_reader import keep_read
 from ostiary.doors.servers.control.people import Person
@@ -112,7 +112,13 @@ class Site:
 
     def put_out(self):
         now = replace(self.owner(), active=False, read=time.time())
-        self.control.services.writer.write([], lambda c, ledger: keep_read(c, ledger, now))
+        self.keep(keep_read, now)
+
+    def keep(self, how, person):
+        services = self.control.services
+        with services.database.reading() as connection:
+            ids = [one.id for one in projects.every(connection)]
+        services.writer.write(ids, lambda c, ledger: how(c, ledger, person))
 
     def sessions(self):
         with self.control.services.database.reading() as connection:
@@ -145,7 +151,7 @@ def site(_site):
         _site.machines = before
         _site.set()
     now = Person(_site.owner().id, OWNER, ("sre",), active=True, read=time.time())
-    _site.control.services.writer.write([], lambda c, ledger: people.keep(c, ledger, now))
+    _site.keep(people.keep, now)
 
 
 @pytest.mark.parametrize("name", ["github", "robot", "ansible"])

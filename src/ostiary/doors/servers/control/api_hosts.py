@@ -10,7 +10,7 @@ from ostiary.doors.servers.control import (
     inventory,
     projects,
     reports,
-    tokens,
+    way_in,
 )
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, NOBODY, Call, Endpoint, Wait
@@ -29,30 +29,32 @@ def challenge(services: Services, _: Call) -> Challenge:
 
 
 def enroll(services: Services, call: Call) -> Enrolled:
-    """By token, and with the proof of the host key that is enrolled. The host certificate is made at once."""
+    """By token or cloud identity, and with the proof of the host key that is enrolled. The host certificate is made at once."""
     asked: Enroll = call.message
     key = call.host.key
     if call.host.server_id or not _is(asked.host_key, key.text()):
         raise host_proof.refused("it is not by the key that is to be enrolled, or names a server")
+    way = way_in.find(services, asked)
     with translated("cannot enroll"), services.database.reading() as connection:
-        project_id = tokens.project_of(connection, asked.token)
-        if project_id is None:
-            raise tokens.refused(asked.name)
-        view = services.views.of(connection, projects.by_id(connection, project_id))
+        view = services.views.of(connection, projects.by_id(connection, way.project_id))
     signer = host_certificate.signer(services.authorities, view)
 
     def work(connection: Connection, ledger: Ledger) -> Enrolled:
-        taken = tokens.use(connection, ledger, asked.token)
-        if taken is None:
-            raise tokens.refused(asked.name)
+        by = way.take(connection, ledger, asked)
         enrolled = inventory.enroll(
-            connection, ledger, asked, key.text(), project_id=project_id, by=f"token {taken[1]}"
+            connection,
+            ledger,
+            asked,
+            key.text(),
+            project_id=way.project_id,
+            by=by,
+            cloud=way.cloud,
         )
         server = inventory.by_id(connection, enrolled.server_id)
         host_certificate.renew(connection, ledger, server, signer)
         return enrolled
 
-    return services.writer.write([project_id], work)
+    return services.writer.write([way.project_id], work)
 
 
 def state(services: Services, call: Call) -> HostState | Wait:

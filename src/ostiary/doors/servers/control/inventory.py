@@ -95,7 +95,8 @@ def enroll(
     except IntegrityError as taken_already:
         raise Conflict(
             f"cannot enroll {asked.name} in project {project.name}",
-            why="a server of this name is enrolled there, or one with this host key anywhere",
+            why="a server of this name is enrolled there, or one with this host key anywhere"
+            + (f", or instance {cloud} was enrolled before" if cloud else ""),
             fix=f"retire the other first: ostiary servers retire {asked.name}",
             code="enrolled",
         ) from taken_already

@@ -23,6 +23,11 @@ from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.checkpoint_places import Keeps
 from ostiary.doors.servers.control.checkpoints import Checkpoints
 from ostiary.doors.servers.control.checkpoints import duty as checkpoints_duty
+from ostiary.doors.servers.control.cloud_identity import (
+    CloudIdentities,
+    SeesInstances,
+    read_certificates,
+)
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties, Duty
 from ostiary.doors.servers.control.endpoint import Endpoint
@@ -65,6 +70,7 @@ class ServeSettings:
     migrate: bool = True
     accept_older: bool = False
     vanished_days: float = VANISHED_DAYS
+    aws_certificates: Path | None = None  # folder of REGION.pem, for hosts that enroll by identity
     sts_endpoint: str = ""  # another STS than AWS's own: AWS_ENDPOINT_URL_STS
 
 
@@ -77,9 +83,10 @@ def services(
     okta: OktaClient | None = None,
     clock: Callable[[], float] = time.time,
     places: Sequence[Keeps] = (),
+    sees: SeesInstances | None = None,
 ) -> Services:
     """Open the database and build what the answers need. ``http`` reaches the org's issuer, ``okta`` its API;
-    ``places`` keep the checkpoints of the audits beside the database.
+    ``places`` keep the checkpoints of the audits beside the database, and ``sees`` asks EC2 for instances.
 
     Conflict when the database is older than what this process saw of it.
     """
@@ -133,11 +140,23 @@ def services(
         scopes=org.scopes,
         machines=MachineProofs(settings.url, IssuerKeys(http), callers, clock),
         rates=MachineRates(clock),
+        cloud=_cloud(settings, callers, clock, sees),
         groups_of=org.groups_of,
         refresh=org.refresh,
         duties=(org.duty, house.duty(), checkpoints_duty(checkpoints, database)),
         problems=authorities.problems,
     )
+
+
+def _cloud(
+    settings: ServeSettings,
+    callers: AwsCallers,
+    clock: Callable[[], float],
+    sees: SeesInstances | None,
+) -> CloudIdentities | None:
+    if settings.aws_certificates is None:
+        return None
+    return CloudIdentities(read_certificates(settings.aws_certificates), callers, clock, sees)
 
 
 def read_keys(http: httpx2.Client, issuer: str) -> Mapping[str, Any]:

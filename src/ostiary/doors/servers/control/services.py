@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ostiary.doors.servers.control.authorities import Authorities
+from ostiary.doors.servers.control.cloud_identity import CloudIdentities
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.freshness import Freshness
@@ -49,6 +50,7 @@ class Services:
     machines: MachineProofs
     rates: MachineRates
     groups_of: ReadsPeople | None = None
+    cloud: CloudIdentities | None = None
     refresh: RefreshTokens | None = None
     duties: tuple[Duty, ...] = ()
     problems: Callable[[], tuple[str, ...]] = tuple

@@ -124,7 +124,7 @@ machines = Table(
     Column("project_id", ForeignKey("projects.id"), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("machine", Text, nullable=False),  # wire.admin.Machine as JSON
-    Column("bound", String(128), nullable=False, server_default=""),  # id of the AWS role, on first use
+    Column("bound", String(128), nullable=False, server_default=""),  # id of the AWS role
     UniqueConstraint("name"),
 )
 
