@@ -1,0 +1,189 @@
+"""Issuing certificates over HTTP, each in the audit and durable before it leaves, beside OpenBao in the same run."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import control
+import openbao
+from measure import TOP, Bar
+
+CLIENTS = 16
+EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
+HOSTS = 500
+LOAD = TOP / "bench/load.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one load did: answers a second, latencies in seconds, CPU seconds of the server for each answer."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+    def __str__(self) -> str:
+        times = f"p50 {self.p50 * 1e3:.1f} ms, p99 {self.p99 * 1e3:.1f} ms"
+        return f"{self.rate:,.0f} a second, {times}, {self.cpu * 1e6:.0f} us CPU each"
+
+
+def bars(seconds: float) -> Iterator[Bar]:
+    """``seconds`` of each load."""
+    with tempfile.TemporaryDirectory(prefix="ostiary-bench-issue-") as name:
+        folder = Path(name)
+        synced = _fdatasync(folder)
+        with openbao.openbao(folder) as peer:
+            theirs = {number: _theirs(peer, number, seconds) for number in (1, CLIENTS)}
+        (folder / "sqlite").mkdir()
+        address = f"sqlite:///{folder}/sqlite/control.db"
+        with control.plane(folder / "sqlite", address) as plane:
+            asking = Asking(plane, "prod")
+            ours = {number: asking.load(number, seconds) for number in (1, CLIENTS)}
+            yield from _beside(ours, theirs, synced)
+            yield _all_hosts(plane)
+        with control.postgres(folder) as address:
+            yield from _on_postgres(folder, address, seconds, ours[CLIENTS])
+
+
+def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> Iterator[Bar]:
+    most = theirs[1].p50 + 3 * synced
+    yield Bar(
+        "issue, SQLite, 1 client",
+        str(ours[1]),
+        f"OpenBao {theirs[1]}",
+        f"p50 <= OpenBao's + 3 fdatasync of {synced * 1e3:.2f} ms = {most * 1e3:.1f} ms",
+        ok=ours[1].p50 <= most,
+    )
+    yield Bar(
+        f"issue, SQLite, {CLIENTS} clients",
+        str(ours[CLIENTS]),
+        f"OpenBao {theirs[CLIENTS]}",
+        ">= OpenBao",
+        ok=ours[CLIENTS].rate >= theirs[CLIENTS].rate,
+    )
+
+
+def _on_postgres(folder: Path, address: str, seconds: float, sqlite: Load) -> Iterator[Bar]:
+    for processes in (1, 2):
+        place = folder / f"plane{processes}"
+        place.mkdir()
+        with control.plane(place, address, processes) as plane:
+            asking = Asking(plane, f"hot{processes}")
+            found = asking.load(CLIENTS, seconds)
+        if processes == 1:
+            yield Bar(
+                f"issue, PostgreSQL, {CLIENTS} clients",
+                str(found),
+                f"SQLite {sqlite.rate:,.0f}",
+                ">= 0.5 x SQLite",
+                ok=found.rate >= 0.5 * sqlite.rate,
+            )
+        else:
+            yield Bar("issue, PostgreSQL, one hot project on two processes", str(found))
+
+
+class Asking:
+    """People of a project with one server, and what each client asks."""
+
+    def __init__(self, plane: control.Plane, project: str) -> None:
+        self._plane = plane
+        (server,) = plane.project(project, 1)
+        tokens = plane.sessions(CLIENTS * EACH_HAS)
+        self._requests = [control.request_for(server, one) for one in tokens]
+        self._run(CLIENTS, each=EACH_HAS)  # everybody gets a LocalUser, and every cache is warm
+
+    def load(self, clients: int, seconds: float) -> Load:
+        return self._run(clients, seconds=seconds)
+
+    def _run(self, clients: int, **how: float) -> Load:
+        ports = [int(url.rpartition(":")[2]) for url in self._plane.urls]
+        asked = [
+            (ports[number % len(ports)], self._requests[number :: CLIENTS if clients > 1 else 1])
+            for number in range(clients)
+        ]
+        return load(self._plane, asked, **how)
+
+
+def _theirs(peer: openbao.OpenBao, clients: int, seconds: float) -> Load:
+    asked = [
+        (peer.port, [openbao.request_for("ada") for _ in range(EACH_HAS)]) for _ in range(clients)
+    ]
+    load(peer, asked, each=10)
+    return load(peer, asked, seconds=seconds)
+
+
+def load(
+    server: control.Plane | openbao.OpenBao,
+    asked: Sequence[tuple[int, Sequence[bytes]]],
+    **how: float,
+) -> Load:
+    """Each client's port and requests. RuntimeError if anything was refused."""
+    clients = [
+        {
+            "address": f"127.0.0.{number + 2}",  # nobody asks more often than an address may
+            "port": port,
+            "requests": [base64.b64encode(one).decode() for one in requests],
+        }
+        for number, (port, requests) in enumerate(asked)
+    ]
+    before = server.cpu()
+    told = _loaded({"clients": clients, **how})
+    if told["refused"]:
+        raise RuntimeError(f"refused: {told['refused']}: {told['said']}")
+    cpu = (server.cpu() - before) / told["answers"]
+    return Load(told["answers"] / told["seconds"], told["p50"], told["p99"], cpu)
+
+
+def _loaded(job: dict[str, Any]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, str(LOAD)],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def _all_hosts(plane: control.Plane) -> Bar:
+    """Somebody unattended, with one certificate for each of 500 hosts, as Ansible forks."""
+    servers = plane.project("fleet", HOSTS)
+    tokens = plane.sessions(CLIENTS)
+    port = int(plane.urls[0].rpartition(":")[2])
+    asked = [
+        (port, [control.request_for(one, tokens[number]) for one in servers[number::CLIENTS]])
+        for number in range(CLIENTS)
+    ]
+    each = max(len(requests) for _, requests in asked)
+    found = load(plane, asked, each=each)
+    made = sum(each for _ in asked)
+    return Bar(f"issue, {HOSTS} hosts, a certificate each", f"{made / found.rate:.1f} s: {found}")
+
+
+def _fdatasync(folder: Path, times: int = 200) -> float:
+    """Median seconds of an append made durable."""
+    took = []
+    file = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT, 0o600)
+    with contextlib.closing(os.fdopen(file, "wb", buffering=0)) as stream:
+        for _ in range(times):
+            stream.write(b"x" * 4096)
+            started = time.perf_counter()
+            os.fdatasync(file)
+            took.append(time.perf_counter() - started)
+    return median(took)
