@@ -119,7 +119,7 @@ def test_it_enters_while_everything_else_is_down_and_ours_does_not(door, ada, sh
         web.run(["umount", "/var/lib/ostiary"])
         web.run(["mv", "/etc/ssh/ostiary/session-hook.away", "/etc/ssh/ostiary/session-hook.py"])
     before = reconciled(ada)[1]["slips"]
-    ada.ostiary(*AT, "submit", "--project", "prod")
+    ada.ostiary(*AT, "submit", "--project", "prod", check=False)  # strangers' slips lie there too
     code, found = reconciled(ada)
     assert (code, found["slips"]) == (0, before + 2), found
     assert not ada.ssh("web1", "true", check=False).returncode, "and all is as it was"

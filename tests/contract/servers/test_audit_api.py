@@ -19,7 +19,7 @@ from ostiary.doors.servers.control.checkpoints import Checkpoints
 from ostiary.doors.servers.control.tables import authorities, certificates
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import AuditRows, Rule, Slip
-from ostiary.errors import Conflict, UsageError
+from ostiary.errors import Conflict, Partial, UsageError
 from ostiary.pki import ssh_certificate, ssh_key
 
 REASON = "everything is down"
@@ -153,7 +153,7 @@ def test_hosts_hear_of_the_authority_and_the_control_plane_cannot_sign_by_it(wor
 
 
 def test_a_slip_is_in_the_audit_as_its_certificate_says(control, glass, slip, rows):
-    submit.submit_all(control, glass.name, [slip])
+    submit.bring(control, glass.name, slip)
     row = rows()[-1]
     made = ssh_certificate.parse(slip.certificates[0])
     body = json.loads(row.body)
@@ -163,8 +163,15 @@ def test_a_slip_is_in_the_audit_as_its_certificate_says(control, glass, slip, ro
     assert (body["reason"], body["submitted_by"]) == (REASON, "admin@acme.example")
     assert body["valid_before"] - body["valid_after"] == 360
     before = rows()
-    submit.submit_all(control, glass.name, [slip, slip])
+    assert submit.submit_all(control, glass.name, [slip, slip]) == 2
     assert rows() == before, "a second time changes nothing"
+
+
+def test_a_slip_that_is_refused_keeps_no_other_back(control, glass, slip, rows):
+    with pytest.raises(Partial, match="1 of 2 slips are not in the audit") as partly:
+        submit.submit_all(control, glass.name, [Slip("edited", slip.certificates), slip])
+    assert "slip 1 ('edited'): cannot take this slip: the reason" in partly.value.why
+    assert json.loads(rows()[-1].body)["reason"] == REASON
 
 
 def forgeries(slip, tmp_path):
@@ -191,7 +198,7 @@ def test_a_forged_or_edited_slip_is_refused_and_leaves_no_row(control, glass, sl
     before = rows()
     for name, forged in forgeries(slip, tmp_path).items():
         with pytest.raises(UsageError) as refused:
-            submit.submit_all(control, glass.name, [forged])
+            submit.bring(control, glass.name, forged)
         assert refused.value.code == "bad-slip", name
     assert rows() == before
 
@@ -200,7 +207,7 @@ def test_a_certificate_of_the_users_authority_is_no_slip(world, control, glass):
     host = world.server("web9", glass.name)
     issued = world.person("ada@acme.example", ["sre"]).certificate(host.id)
     with pytest.raises(UsageError, match="no break-glass authority"):
-        submit.submit_all(control, glass.name, [Slip(REASON, (issued.certificate,))])
+        submit.bring(control, glass.name, Slip(REASON, (issued.certificate,)))
 
 
 def test_a_serial_that_another_certificate_has_is_a_conflict(world, control, glass, slip):
@@ -208,14 +215,14 @@ def test_a_serial_that_another_certificate_has_is_a_conflict(world, control, gla
     row = {"serial": serial, "project_id": glass.id, "server_id": "srv_1", "person_id": "00u"}
     put(world, insert(certificates).values(row | {"number": 1, "expires": 0.0, "met": ""}))
     with pytest.raises(Conflict, match="another certificate has that serial"):
-        submit.submit_all(control, glass.name, [slip])
+        submit.bring(control, glass.name, slip)
 
 
 def test_slips_of_an_authority_that_was_retired_are_still_taken(world, control, glass, slip, rows):
     of_project = authorities.c.project_id == glass.id
     retired = update(authorities).where(of_project, authorities.c.use == "break-glass")
     put(world, retired.values(state="retired"))
-    submit.submit_all(control, glass.name, [slip])
+    submit.bring(control, glass.name, slip)
     assert rows()[-1].event == "break-glass.signed"
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ostiary.doors.servers.breakglass.certificate import BREAK_GLASS
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Project, Rotation, Slip
+from ostiary.errors import Conflict, Partial, UsageError
 from ostiary.pki.ssh_key import PublicKey
 
 
@@ -22,7 +23,25 @@ def trust(control: Control, project: str, authority: PublicKey) -> Project:
     return control.call("POST", path, asked, Project)
 
 
-def submit_all(control: Control, project: str, slips: Iterable[Slip]) -> None:
-    """Each slip into the audit of the project; one that is there already changes nothing."""
-    for slip in slips:
-        control.call("POST", f"/v1/projects/{quote(project, safe='')}/slips", slip)
+def bring(control: Control, project: str, slip: Slip) -> None:
+    """A slip into the audit of the project; one that is there already changes nothing. UsageError for what is not true."""
+    control.call("POST", f"/v1/projects/{quote(project, safe='')}/slips", slip)
+
+
+def submit_all(control: Control, project: str, slips: Iterable[Slip]) -> int:
+    """Every slip that is taken; how many. Partial tells of each that is refused, after all the others were brought."""
+    taken, refused = 0, []
+    for number, slip in enumerate(slips, 1):
+        try:
+            bring(control, project, slip)
+            taken += 1
+        except (UsageError, Conflict) as error:
+            refused.append(f"slip {number} ({slip.reason[:60]!r}): {error.why}")
+    if refused:
+        raise Partial(
+            f"{len(refused)} of {taken + len(refused)} slips are not in the audit of {project}",
+            why="\n".join(refused),
+            fix="submit those of another project there; keep the file, and find out about the rest",
+            code="bad-slip",
+        )
+    return taken
