@@ -13,6 +13,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "con
 from acme_small import acme_small
 from control_world import ControlWorld
 
+from ostiary.connect import kms_signers
 from ostiary.sandbox.daemon import environment, write_aws_files
 from ostiary.sandbox.serve import Listeners
 from ostiary.sandbox.world import World
@@ -55,7 +56,11 @@ def control(acme, tmp_path, monkeypatch):
     """A control plane beside that world; who works at the command line is signed in to it as administrator."""
     folder = tmp_path / "control"
     folder.mkdir()
-    world = ControlWorld(f"sqlite:///{folder}/control.db", folder)
+    profile = "[profile control]\nrole_arn = {}\ncredential_source = Environment\n"
+    with Path(os.environ["AWS_CONFIG_FILE"]).open("a") as config:
+        config.write(profile.format("arn:aws:iam::100000000001:role/OstiaryControl"))
+    signers = kms_signers(profile="control")
+    world = ControlWorld(f"sqlite:///{folder}/control.db", folder, open_kms=signers)
     token = folder / "token"
     token.write_text(world.admin().token)
     monkeypatch.setenv("OSTIARY_CONTROL", world.url)

@@ -37,6 +37,7 @@ _OTHER_EACH_TIME = (
     (re.compile(r"\bostiary_[a-z]+_[A-Za-z0-9_-]{20,}"), "[..]"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\dZ"), "[..]"),
     (re.compile(r"\b(ami|snap|i)-[0-9a-f]{17}\b"), r"\1-[..]"),
+    (re.compile(r"\bkey/[0-9a-f-]{36}"), "key/[..]"),
     (re.compile(r"\b(127\.\d+|172\.31)\.\d+\.\d+"), "[..]"),
 )
 _EXIT = re.compile(r"\[(\d+)\]")

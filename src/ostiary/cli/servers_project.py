@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
+from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
+    from ostiary.connect import Reached
     from ostiary.doors.servers.wire.admin import Project
 
 USES = ("user", "host", "x509")
 STEPS = ("begin", "sign", "finish")
+NEW = "new"  # what --kms says when it names no key
 
 
 @click.group()
@@ -98,13 +101,36 @@ def _show(one: Project) -> None:
 @click.option("--uid-start", type=int, default=60001, show_default=True, help="First UID.")
 @click.option("--gid-start", type=int, default=63001, show_default=True, help="First GID.")
 @click.option(
-    "--kms", metavar="ARN", default="", help="KMS key that its user authority signs with."
+    "--kms",
+    metavar="[ARN]",
+    is_flag=False,
+    flag_value=NEW,
+    default="",
+    help="Sign with this KMS key; without ARN a key, its alias and its policy are made first.",
 )
+@click.option("--signer", metavar="ARN", help="With a new key: the control plane's role.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@reach_options
 @json_option
-def create(*, name: str, uid_start: int, gid_start: int, kms: str, as_json: bool) -> None:
+def create(
+    *,
+    name: str,
+    uid_start: int,
+    gid_start: int,
+    kms: str,
+    signer: str | None,
+    yes: bool,
+    region: str | None,
+    profile: str | None,
+    runs: str | None,
+    as_json: bool,
+) -> None:
     """Make a project with its authorities. Rules come by the estate: adopt it there."""
     from ostiary.doors.servers.wire.admin import NewProject, Project  # noqa: PLC0415
 
+    if kms == NEW:
+        way = reach(estate_file=None, region=region, profile=profile, runs=runs)
+        kms = _new_key(way, name, signer, yes=yes)
     asked = NewProject(name, uid_start, gid_start, kms)
     made = open_control().call("POST", "/v1/projects", asked, kind=Project)
     if as_json:
@@ -114,6 +140,25 @@ def create(*, name: str, uid_start: int, gid_start: int, kms: str, as_json: bool
     for warning in made.warnings:
         term.say(f"! {warning}")
     term.say(f"let servers in with: ostiary servers token create --project {made.name}")
+
+
+def _new_key(way: Reached, name: str, signer: str | None, *, yes: bool) -> str:
+    """The ARN of the project's own key, made where it is not there yet."""
+    from ostiary.doors.servers.key_making import KeyMaking  # noqa: PLC0415
+
+    if not signer:
+        raise UsageError(
+            f"cannot make a key for project {name}",
+            why="its policy lets one role sign, and none is named",
+            fix="add --signer with the ARN of the role that ostiary serve has",
+        )
+    making = KeyMaking(way, name, signer)
+    made = making.plan()
+    if made.writes:
+        confirm(f"make a KMS key for project {name} in {way.region}", yes=yes)
+    arn = making.make(made)
+    term.say(f"key {arn}")
+    return arn
 
 
 @project.command()
