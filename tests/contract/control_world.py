@@ -17,7 +17,7 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
 
-from ostiary.doors.servers.control import app, sshsig
+from ostiary.doors.servers.control import app
 from ostiary.doors.servers.control import serve as control
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.host import (
@@ -35,7 +35,7 @@ from ostiary.doors.servers.wire.person import (
     Session,
     SignIn,
 )
-from ostiary.pki import ssh_key
+from ostiary.pki import ssh_key, sshsig
 from ostiary.pki.signer import LocalSigner
 from ostiary.plan.wrap import LocalKeyWrap
 

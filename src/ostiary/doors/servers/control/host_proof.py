@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
-from ostiary.doors.servers.control import sshsig
 from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import NAMESPACE
 from ostiary.errors import Denied, OstiaryError
+from ostiary.pki import sshsig
 from ostiary.pki.ssh_key import PublicKey
 
 SECONDS = 120
