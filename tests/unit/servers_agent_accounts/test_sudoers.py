@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from ostiary.doors.servers.agent import sudoers
 from ostiary.doors.servers.agent.files import HostError
 from ostiary.doors.servers.wire.host import HostUser, SudoRule
-
-needs_visudo = pytest.mark.skipif(not shutil.which("visudo"), reason="not run: needs visudo")
 
 BAD = [
     *(
@@ -113,8 +109,8 @@ def test_a_comment_cannot_become_a_rule():
     assert len(lines) == 3
 
 
-@needs_visudo
-def test_an_administrator_gets_all_and_visudo_takes_it(tmp_path):
+def test_an_administrator_gets_all_and_visudo_takes_it(tmp_path, needs):
+    needs("visudo")
     tmp_path.chmod(0o755)
     assert sudoers.apply([user("ALL")], tmp_path) == ()
     (file,) = tmp_path.iterdir()
@@ -123,8 +119,8 @@ def test_an_administrator_gets_all_and_visudo_takes_it(tmp_path):
     assert file.read_text().endswith("#60001 ALL=(root) NOPASSWD: ALL\n")
 
 
-@needs_visudo
-def test_who_loses_his_rules_loses_his_file_and_others_files_stay(tmp_path):
+def test_who_loses_his_rules_loses_his_file_and_others_files_stay(tmp_path, needs):
+    needs("visudo")
     tmp_path.chmod(0o755)
     (tmp_path / "90-cloud-init-users").write_text("# theirs\n")
     sudoers.apply([user("/bin/ls")], tmp_path)
@@ -132,8 +128,8 @@ def test_who_loses_his_rules_loses_his_file_and_others_files_stay(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["90-cloud-init-users"]
 
 
-@needs_visudo
-def test_rules_that_turn_bad_take_the_old_ones_away(tmp_path):
+def test_rules_that_turn_bad_take_the_old_ones_away(tmp_path, needs):
+    needs("visudo")
     tmp_path.chmod(0o755)
     sudoers.apply([user("ALL")], tmp_path)
     assert len(sudoers.apply([user("/bin/*")], tmp_path)) == 1
