@@ -34,7 +34,6 @@ class Wanted:
     ca_file: str = ""
     break_glass_account: str = ""
     cloud: CloudIdentity = field(default_factory=CloudIdentity)
-    instance: str = ""
 
 
 def enroll(wanted: Wanted, paths: Paths) -> Identity:
@@ -89,7 +88,7 @@ def _asked(wanted: Wanted, paths: Paths) -> Enroll:
         facts=facts.facts(),
         labels=dict(wanted.labels),
         bastion=wanted.bastion,
-        machine=facts.machine(wanted.instance),
+        machine=facts.machine(),
         cloud=wanted.cloud,
     )
 

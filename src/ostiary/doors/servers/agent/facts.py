@@ -18,19 +18,16 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _OS_RELEASE = Path("/etc/os-release")
 
 
-def machine(instance: str = "") -> str:
-    """A hash that a copy of the disk on another machine does not have: of the product UUID and the instance id.
+def machine() -> str:
+    """A hash that a copy of the disk on another machine does not have: of the product UUID.
 
-    "" where this machine has neither (some containers and microVMs).
+    "" where this machine has none (some containers and microVMs).
     """
-    parts = [instance] if instance else []
     for name in _UUIDS:
         with contextlib.suppress(OSError):
-            parts.append(Path(name).read_text().strip().lower())
-            break
-    if not parts:
-        return ""
-    return hashlib.sha256("\n".join(["ostiary machine", *parts]).encode()).hexdigest()
+            text = f"ostiary machine\n{Path(name).read_text().strip().lower()}"
+            return hashlib.sha256(text.encode()).hexdigest()
+    return ""
 
 
 def boot() -> str:

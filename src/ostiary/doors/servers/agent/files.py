@@ -100,7 +100,10 @@ class Paths:
 
 def write(path: Path, text: str, mode: int = 0o644) -> bool:
     """Make the file hold ``text``; whether it did not yet. A kill at any moment leaves the old file or the new one."""
-    data = text.encode()
+    return write_bytes(path, text.encode("utf-8", "surrogateescape"), mode)
+
+
+def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> bool:
     with contextlib.suppress(FileNotFoundError):
         if path.read_bytes() == data and path.stat().st_mode & 0o7777 == mode:
             return False

@@ -11,7 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 
-from ostiary.doors.servers.agent import accounts_owned, facts, reconcile, spool, trust
+from ostiary.doors.servers.agent import (
+    accounts_owned,
+    cutting,
+    facts,
+    other_ways_close,
+    reconcile,
+    spool,
+    trust,
+)
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.control import SECONDS, Control, Refused
@@ -22,9 +30,14 @@ from ostiary.doors.servers.wire.message import encode
 
 WAIT = 25  # seconds that the control plane may hold a question
 REPORT = 60.0  # seconds between reports at most
+WATCH = 5.0  # seconds between looks at sessions that have a bound
 AGAIN = 300.0  # seconds until the state is applied again, unchanged
 LONGEST_PAUSE = 60.0
 FIRST_PAUSE = 1.0
+
+
+class Stopped(BaseException):
+    """Raised by the handler of a signal, while nothing but an answer is waited for."""
 
 
 class Agent:
@@ -36,19 +49,27 @@ class Agent:
         self._spool = spool.Spool(paths)
         self._state: HostState | None = states.read(paths.state)
         self._problems: tuple[str, ...] = ()
+        self._ways: tuple[str, ...] = ()
         self._applied = 0
         self._applied_at = self._reported_at = float("-inf")
         self._unsaid = True  # something to report
+        self.waiting = False  # for an answer that may take long
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop``; it never ends by itself, unless the control plane says that this server is no more."""
+        """Until ``stop``. A control plane that does not know this server (any more) changes nothing here: it may be wrong."""
+        watch = threading.Thread(target=self._watch, args=(stop,), name="sessions", daemon=True)
+        watch.start()
         self._apply_stored()
         pause = FIRST_PAUSE
         while not stop.is_set():
+            began = time.monotonic()
             try:
                 self.round(WAIT)
                 pause = FIRST_PAUSE
+                stop.wait(FIRST_PAUSE if time.monotonic() - began < FIRST_PAUSE else 0)
                 continue
+            except Stopped:
+                return
             except Refused as error:
                 self._say(f"refused: {error}")
             except HostError as error:
@@ -56,10 +77,10 @@ class Agent:
             stop.wait(random.uniform(pause / 2, pause))  # noqa: S311 - so that a fleet does not come back at once
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def round(self, wait: int) -> None:
+    def round(self, wait: int, *, accept_older: bool = False) -> None:
         """Ask once, apply, report. HostError if the control plane was not reached or not believed."""
         try:
-            self._ask(wait)
+            self._ask(wait, accept_older=accept_older)
         finally:
             self._apply_stored()
         now = time.monotonic()
@@ -69,17 +90,39 @@ class Agent:
             self._spool.shipped(offset)
             spool.prune(self._paths.ledger, time.time())
 
-    def _ask(self, wait: int) -> None:
-        held = self._state.generation if self._state else 0
+    def _watch(self, stop: threading.Event) -> None:
+        """End sessions that are older than their user's bound."""
+        while not stop.wait(WATCH):
+            users = self._state.users if self._state else ()
+            bounds = {user.uid: user.max_session for user in users if user.max_session}
+            try:
+                for uid in cutting.end_long_sessions(bounds) if bounds else ():
+                    self._say(f"ended a session of UID {uid}: it was older than its bound")
+            except (HostError, OSError) as error:
+                self._say(f"sessions: {error}")
+
+    def _ask(self, wait: int, *, accept_older: bool) -> None:
+        held = self._state.generation if self._state and not accept_older else 0
         path = f"/v1/hosts/state?generation={held}&wait={wait}"
         seconds = SECONDS + wait
         server_id = self._identity.server_id
-        answer = self._control.call("GET", path, server_id=server_id, seconds=seconds)
+        self.waiting = wait > 0
+        try:
+            answer = self._control.call("GET", path, server_id=server_id, seconds=seconds)
+        finally:
+            self.waiting = False
         if answer.status == 304:  # noqa: PLR2004 - not modified
             return
         owned = accounts_owned.Owned.read(self._paths.owned, Lookup.now()).users
         try:
-            state = states.believe(self._paths.state, server_id, answer.body, owned, time.time())
+            state = states.believe(
+                self._paths.state,
+                server_id,
+                answer.body,
+                owned,
+                time.time(),
+                accept_older=accept_older,
+            )
         except HostError as error:
             self._problems, self._unsaid = (*self._problems[:50], str(error)), True
             self._report(())
@@ -92,6 +135,9 @@ class Agent:
         if self._state is None or now - self._applied_at < AGAIN:
             return
         problems = reconcile.apply(self._state, self._identity, self._paths)
+        mode = self._state.other_ways
+        self._ways, more = other_ways_close.apply(self._paths, mode)
+        problems += more
         for problem in problems:
             self._say(problem)
         self._unsaid |= problems != self._problems or self._applied != self._state.generation
@@ -106,6 +152,7 @@ class Agent:
             problems=self._problems,
             machine=facts.machine(),
             boot=facts.boot(),
+            other_ways=self._ways,
         )
         body = encode(report)
         self._control.call("POST", "/v1/hosts/report", body, server_id=self._identity.server_id)

@@ -7,6 +7,7 @@ fails opens nothing that stands on it. What failed is told, not raised.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from importlib import resources
@@ -26,8 +27,8 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
     """Bring this host in line; the problems, one line each."""
     problems: Problems = []
     named = {user.login for user in state.users} | {identity.break_glass_account} - {""}
-    _step(problems, "principals", lambda: principals.close(paths, named))
-    made = _step(
+    step(problems, "principals", lambda: principals.close(paths, named))
+    made = step(
         problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned)
     )
     entering: tuple[HostUser, ...] | None = None
@@ -35,13 +36,13 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
         problems += made.problems
         entering = made.entering
         problems += (
-            _step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
+            step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
         )
-    trusted = _step(problems, "authorities", lambda: _trust(state, paths))
-    _step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
+    trusted = step(problems, "authorities", lambda: _trust(state, paths))
+    step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
     managed = [user.login for user in entering or ()]
-    ready = _step(
-        problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, sys.executable)
+    ready = step(
+        problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, interpreter())
     )
     if ready is None:
         ready = sshd_install.in_force(paths)
@@ -49,12 +50,12 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
         others = _break_glass(state, identity)
         entitled = entering if ready else ()
         wanted = lambda: principals.bring_in_line(entitled, paths, others)  # noqa: E731
-        problems += _step(problems, "principals", wanted) or ()
+        problems += step(problems, "principals", wanted) or ()
     return tuple(problems)
 
 
 def _trust(state: HostState, paths: Paths) -> bool:
-    trust.bring_in_line(state, paths, sys.executable, hook_text())
+    trust.bring_in_line(state, paths, interpreter(), hook_text())
     return True
 
 
@@ -64,12 +65,19 @@ def hook_text() -> str:
     return (package / "hook.py").read_text(encoding="utf-8")
 
 
+def interpreter() -> str:
+    """What runs the session hook: the distribution's own name for this Python, which outlives its upgrades."""
+    stable = "/usr/bin/python3"
+    same = os.path.realpath(stable) == os.path.realpath(sys.executable)
+    return stable if same else sys.executable
+
+
 def _break_glass(state: HostState, identity: Identity) -> dict[str, str]:
     account = identity.break_glass_account
     return {account: f"{account}@{state.server_id}"} if account and state.break_glass else {}
 
 
-def _step(problems: Problems, name: str, work: Callable[[], T]) -> T | None:
+def step(problems: Problems, name: str, work: Callable[[], T]) -> T | None:
     """What ``work`` gives; None, and a problem, where the host does not let it."""
     try:
         return work()

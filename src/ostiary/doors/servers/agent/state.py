@@ -55,7 +55,15 @@ def keep(path: Path, state: HostState) -> None:
     path.with_name("pending.json").unlink(missing_ok=True)
 
 
-def believe(path: Path, server_id: str, body: bytes, owned: Iterable[str], now: float) -> HostState:
+def believe(
+    path: Path,
+    server_id: str,
+    body: bytes,
+    owned: Iterable[str],
+    now: float,
+    *,
+    accept_older: bool = False,
+) -> HostState:
     """The state in ``body``, if it may be applied. ``owned`` are the users that we made and did not close.
 
     HostError says why not; then everything stays as it is, and the same is asked for again.
@@ -67,9 +75,10 @@ def believe(path: Path, server_id: str, body: bytes, owned: Iterable[str], now: 
     if state.server_id != server_id:
         raise HostError(f"the control plane sent the state of {state.server_id[:40]!r}")
     last = read(path)
-    if last is not None and state.generation < last.generation:
+    if last is not None and state.generation < last.generation and not accept_older:
         raise HostError(
-            f"the control plane sent generation {state.generation}, older than {last.generation}"
+            f"the control plane sent generation {state.generation}, older than {last.generation}",
+            fix="if it was restored from a backup, run: ostiary agent once --accept-older",
         )
     users = set(owned) | {user.login for user in (last.users if last else ())}
     going = sorted(users - {user.login for user in state.users})

@@ -1,0 +1,194 @@
+"""The commands of the agent: what each takes, and what it calls."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from ostiary.doors.servers.agent import (
+    bundle,
+    cloud,
+    discover_command,
+    identity,
+    leave,
+    loop,
+    trust,
+    unit,
+)
+from ostiary.doors.servers.agent import state as states
+from ostiary.doors.servers.agent.enroll import Wanted, enroll
+from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.wire.host import CloudIdentity
+
+LONGEST_TOKEN = 4096
+
+
+def parser() -> argparse.ArgumentParser:
+    """Each command sets ``work(given, paths) -> exit code``, and ``root`` false where anybody may."""
+    made = argparse.ArgumentParser(prog="ostiary agent", description="The agent of a host.")
+    made.set_defaults(root=True)
+    commands = made.add_subparsers(metavar="COMMAND", required=True)
+    _add_enroll(commands.add_parser("enroll", help="join a project of a control plane"))
+    running = commands.add_parser("run", help="keep this host in line, until stopped")
+    running.set_defaults(work=_run)
+    once = commands.add_parser("once", help="ask, apply and report once")
+    once.add_argument(
+        "--accept-older", action="store_true", help="of a control plane restored from a backup"
+    )
+    once.set_defaults(work=_once)
+    telling = commands.add_parser("status", help="what this host is and holds")
+    telling.add_argument("--json", action="store_true", dest="as_json")
+    telling.set_defaults(work=_status)
+    discover_command.add(commands)
+    leaving = commands.add_parser("remove", help="leave the project; this host as it was before")
+    leaving.add_argument("--offline", action="store_true", help="do not tell the control plane")
+    leaving.set_defaults(work=_remove)
+    image = commands.add_parser("prepare-image", help="strip all that is this host's own")
+    image.add_argument("--yes", action="store_true", help="homes of LocalUsers are deleted too")
+    image.set_defaults(work=_prepare_image)
+    bundling = commands.add_parser("bundle", help="write the agent as one file, for hosts")
+    bundling.add_argument("file", type=Path, metavar="FILE")
+    bundling.set_defaults(work=_bundle, root=False)
+    printing = commands.add_parser("unit", help="print the service of systemd for this agent")
+    printing.set_defaults(work=_unit, root=False)
+    return made
+
+
+def _add_enroll(joining: argparse.ArgumentParser) -> None:
+    joining.add_argument("--url", required=True, help="of the control plane")
+    proof = joining.add_mutually_exclusive_group(required=True)
+    proof.add_argument("--token-file", metavar="FILE", help="enrollment token; - reads stdin")
+    proof.add_argument("--cloud", action="store_true", help="the EC2 instance's own identity")
+    joining.add_argument("--name", default="", help="what people type [the host's name]")
+    joining.add_argument("--address", default="", help="where clients or the bastion reach it")
+    joining.add_argument("--port", type=int, default=22, help="of sshd [22]")
+    joining.add_argument("--bastion", default="", metavar="NAME", help="server to go through")
+    joining.add_argument("--label", action="append", default=[], metavar="KEY=VALUE")
+    joining.add_argument("--ca-file", default="", metavar="FILE", help="authority of the URL")
+    joining.add_argument(
+        "--break-glass-account", default="", metavar="NAME", help="may be entered by break-glass"
+    )
+    joining.set_defaults(work=_enroll)
+
+
+def _enroll(given: argparse.Namespace, paths: Paths) -> int:
+    made = enroll(
+        Wanted(
+            url=given.url,
+            token="" if given.cloud else _token(given.token_file),
+            name=given.name,
+            address=given.address,
+            port=given.port,
+            bastion=given.bastion,
+            labels=dict(map(_label, given.label)),
+            ca_file=given.ca_file,
+            break_glass_account=given.break_glass_account,
+            cloud=cloud.identity(given.url) if given.cloud else CloudIdentity(),
+        ),
+        paths,
+    )
+    sys.stdout.write(f"{made.server_id}  {made.name} in {made.project}\n")
+    return 0
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise HostError(f"{text!r} is no label", fix="write: --label KEY=VALUE")
+    return key, value
+
+
+def _token(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read(LONGEST_TOKEN).strip()
+        with Path(file).open(encoding="ascii") as opened:
+            return opened.read(LONGEST_TOKEN).strip()
+    except (OSError, ValueError) as error:
+        raise HostError(f"cannot read the token from {file}", why=str(error)) from error
+
+
+def _run(_: argparse.Namespace, paths: Paths) -> int:
+    stop = threading.Event()
+    agent = loop.Agent(identity.read(paths), paths, _say)
+
+    def end(*_: object) -> None:
+        stop.set()
+        if agent.waiting:
+            raise loop.Stopped
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    agent.run(stop)
+    return 0
+
+
+def _once(given: argparse.Namespace, paths: Paths) -> int:
+    problems: list[str] = []
+    agent = loop.Agent(identity.read(paths), paths, problems.append)
+    agent.round(0, accept_older=given.accept_older)
+    for problem in problems:
+        _say(problem)
+    return 1 if problems else 0
+
+
+def _status(given: argparse.Namespace, paths: Paths) -> int:
+    who, state = identity.read(paths), states.read(paths.state)
+    told = {
+        "server": who.server_id,
+        "name": who.name,
+        "project": who.project,
+        "control": who.url,
+        "generation": state.generation if state else 0,
+        "users": [user.login for user in state.users] if state else [],
+        "trusted": list(trust.fingerprints(paths)),
+    }
+    if given.as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        for name, value in told.items():
+            shown = " ".join(value) if isinstance(value, list) else value
+            sys.stdout.write(f"{name}: {shown}\n")
+    return 0
+
+
+def _remove(given: argparse.Namespace, paths: Paths) -> int:
+    return _told(leave.remove(paths, retire=not given.offline and paths.identity.exists()))
+
+
+def _prepare_image(given: argparse.Namespace, paths: Paths) -> int:
+    if not given.yes:
+        raise HostError(
+            "cannot prepare an image",
+            why="it deletes host keys, accounts and homes of LocalUsers",
+            fix="run: ostiary agent prepare-image --yes",
+        )
+    return _told(leave.prepare_image(paths))
+
+
+def _told(problems: tuple[str, ...]) -> int:
+    for problem in problems:
+        _say(problem)
+    return 1 if problems else 0
+
+
+def _bundle(given: argparse.Namespace, _: Paths) -> int:
+    digest = bundle.bundle(given.file)
+    sys.stdout.write(f"{digest}  {given.file}\n")
+    return 0
+
+
+def _unit(_: argparse.Namespace, __: Paths) -> int:
+    file = os.path.realpath(sys.argv[0])
+    sys.stdout.write(unit.text(os.path.realpath(sys.executable), file))
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"ostiary agent: {line}\n")
+    sys.stderr.flush()

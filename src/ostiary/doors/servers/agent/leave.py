@@ -1,0 +1,114 @@
+"""Leaving: a host as it was before the agent came, or an image of which many hosts are made.
+
+What is undone first is what lets people in; homes stay, unless an image is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from ostiary.doors.servers.agent import (
+    accounts,
+    cutting,
+    extrausers,
+    identity,
+    other_ways_close,
+    principals,
+    sshd_install,
+    sudoers,
+)
+from ostiary.doors.servers.agent.accounts_lookup import Lookup
+from ostiary.doors.servers.agent.accounts_owned import Owned
+from ostiary.doors.servers.agent.control import Control
+from ostiary.doors.servers.agent.files import MANAGED, Paths, write
+from ostiary.doors.servers.agent.reconcile import step
+from ostiary.doors.servers.agent.run import attempt, run
+
+MACHINE_ID = Path("/etc/machine-id")
+
+
+def remove(paths: Paths, *, retire: bool) -> tuple[str, ...]:
+    """Close everybody's account, take the agent's configuration away, and tell the control plane; the problems.
+
+    LocalUsers stay closed with their homes and UIDs, so that no file of theirs becomes somebody else's.
+    """
+    problems: list[str] = []
+    if retire:
+        step(problems, "retire", lambda: _retire(paths))
+    step(problems, "principals", lambda: principals.close(paths, ()))
+    done = step(problems, "accounts", lambda: accounts.apply((), (), paths.owned))
+    problems += done.problems if done else ()
+    problems += step(problems, "sudo", lambda: sudoers.apply((), paths.sudoers)) or ()
+    problems += step(problems, "other ways", lambda: other_ways_close.reopen(paths)) or ()
+    step(problems, "sshd", lambda: sshd_install.take_away(paths))
+    if not problems:
+        for one in (paths.identity, paths.state, identity.authority(paths), paths.spool):
+            one.unlink(missing_ok=True)
+        shutil.rmtree(paths.ledger, ignore_errors=True)
+    return tuple(problems)
+
+
+def prepare_image(paths: Paths) -> tuple[str, ...]:
+    """Strip what makes this host this host: identity, state, ledger, accounts with their homes, host keys, machine id.
+
+    The agent itself stays installed; a host made of the image enrols anew.
+    """
+    owned = Owned.read(paths.owned, Lookup.now()) if paths.owned.exists() else Owned()
+    problems = list(remove(paths, retire=paths.identity.exists()))
+    if problems:
+        return tuple(problems)
+    names = {**owned.users, **owned.gone}
+    for login, uid in sorted(names.items()):
+        step(problems, login, functools.partial(_delete, login, uid))
+    for group in sorted({*owned.groups, MANAGED}):
+        attempt("groupdel", "--", group)
+    if problems:
+        return tuple(problems)
+    shutil.rmtree(paths.var, ignore_errors=True)
+    for key in paths.ssh.glob("ssh_host_*_key*"):
+        key.unlink()
+    if MACHINE_ID.exists():
+        write(MACHINE_ID, "", 0o444)  # systemd makes one at the first boot: machine-id(5)
+    return ()
+
+
+def _retire(paths: Paths) -> None:
+    who = identity.read(paths)
+    Control(who.url, paths, who.ca_file).call("POST", "/v1/hosts/retire", server_id=who.server_id)
+
+
+def _delete(login: str, uid: int) -> None:
+    """Account and home, if it is still the one that we made."""
+    there = Lookup.now().users.get(login)
+    if there is None or there.uid != uid:
+        return
+    cutting.end_all([uid])
+    if _local(login):
+        run(
+            "userdel", "--remove", "--", login, fine=(0, 12)
+        )  # 12: the home could not be removed, as it is not his
+        return
+    _without(extrausers.FOLDER, login)
+    home = Path(there.home)
+    if home.parent == accounts.HOMES and not home.is_symlink():
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _local(login: str) -> bool:
+    return any(line.startswith(f"{login}:") for line in _lines(Path("/etc/passwd")))
+
+
+def _without(folder: Path, login: str) -> None:
+    for name, mode in (("shadow", 0o640), ("group", 0o644), ("passwd", 0o644)):
+        lines = [line for line in _lines(folder / name) if not line.startswith(f"{login}:")]
+        write(folder / name, "".join(lines), mode)
+
+
+def _lines(path: Path) -> Iterable[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text("utf-8", "surrogateescape").splitlines(keepends=True)
+    return ()
