@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from hosts import CONTROL, CONTROL_INNER, PYTHON, TOP, Fleet, Host, wait_for
+from joserfc import jwk
 from person import Person as AtOkta
 
 OSTIARY = Path(sys.executable).parent / "ostiary"
@@ -50,6 +51,7 @@ RULES = {
             "servers": [{"key": "role", "value": "web"}],
             "sudo": [{"name": "who", "commands": ["/usr/bin/id"]}],
         },
+        {"subject": "machine:deploy", "login": True, "admin": True},
     ],
     "lab": [{"subject": "group:sre", "login": True, "forward": ["127.0.0.1:22"]}],
 }
@@ -89,12 +91,30 @@ class Door:
             ada.sign_in()
             for project, rules in RULES.items():
                 ada.ostiary("servers", "project", "create", project)
-                ada.python(SET_RULES, project, json.dumps(rules))
+                machines = self._machines() if project == "prod" else []
+                ada.python(SET_RULES, project, json.dumps(rules), json.dumps(machines))
             self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
             for one in others:
                 one.result()
         for host in self.fleet:
             self._ending.callback(end_agent, host, start_agent(host))
+
+    def _machines(self) -> list[dict[str, object]]:
+        """One that proves itself by a key of its own, for which ada answers; the private half is in a file."""
+        key = jwk.ECKey.generate_key("P-256", {"kid": "one"})
+        self.machine_key = self.folder / "machine.jwk"
+        self.machine_key.touch(mode=0o600)
+        self.machine_key.write_text(json.dumps(key.as_dict(private=True)))
+        public = json.dumps({"keys": [key.as_dict(private=False)]})
+        return [
+            {
+                "name": "deploy",
+                "kind": "private-key-jwt",
+                "owner": "ada@acme.example",
+                "until": time.time() + 3600,
+                "public_keys": public,
+            }
+        ]
 
     def _enroll(self, admin: Client, name: str) -> str:
         """The id of the server as which the agent of this host enrolled."""
@@ -190,10 +210,11 @@ import json, sys
 from ostiary.doors.servers.client.bearer import signed_in
 from ostiary.doors.servers.wire.admin import Project, ProjectWanted
 from ostiary.doors.servers.wire.message import decode
-name, rules = sys.argv[1:]
+name, rules, machines = sys.argv[1:]
 with signed_in() as control:
     project = control.call("GET", f"/v1/projects/{name}", kind=Project)
-    wanted = {"v": 1, "generation": project.generation, "settings": {}, "rules": json.loads(rules)}
+    wanted = {"v": 1, "generation": project.generation, "settings": {},
+              "rules": json.loads(rules), "machines": json.loads(machines)}
     message = decode(ProjectWanted, json.dumps(wanted).encode())
     control.call("PUT", f"/v1/projects/{name}", message, kind=Project)
 """
@@ -215,11 +236,14 @@ class Client:
             "SHELL": "/bin/sh",
             "SSL_CERT_FILE": door.org["ca_file"],
         }
-        described = next(
-            one for one in door.org["people"] if one["login"].partition("@")[0] == name
-        )
-        self.at_okta = AtOkta(described, door.trust)
         door.people[name] = self
+
+    def at_okta(self) -> AtOkta:
+        """The same person at a browser."""
+        for described in self.door.org["people"]:
+            if described["login"] == f"{self.name}@acme.example":
+                return AtOkta(described, self.door.trust)
+        raise AssertionError(f"{self.name} is not at the org")
 
     def sign_in(self) -> None:
         """``ostiary login`` by the device flow: the address that it says is opened in a browser, and the device allowed."""
@@ -228,11 +252,15 @@ class Client:
         line = started.stderr.readline()
         found = re.fullmatch(r"sign in at: (https://\S+)\n", line)
         assert found, line + started.stderr.read()
-        with self.at_okta.browser() as browser:
-            self.at_okta.allow_device(browser, found[1])
+        at_okta = self.at_okta()
+        with at_okta.browser() as browser:
+            at_okta.allow_device(browser, found[1])
         said, talk = started.communicate(timeout=30)
         assert started.returncode == 0, talk
         assert f"{self.name}@acme.example is signed in" in said
+        self.configure()
+
+    def configure(self) -> None:
         self.ostiary("ssh-config", "--install")
         with (self.home / ".ssh/config").open("a") as config:
             config.write("KexAlgorithms curve25519-sha256\n")  # a fifth of the time of the default

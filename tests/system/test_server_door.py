@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from door_world import Door, until
+from door_world import Client, Door, until
+from hosts import TOP
 
 pytestmark = pytest.mark.root
 ENTERED = {
@@ -237,6 +238,46 @@ def test_a_few_letters_name_a_server(door, grace):
     several = grace.ostiary("ssh", "web", check=False)
     assert several.returncode == 6
     assert "it is like 2 of them: web1, web2" in several.stderr
+
+
+PLAYBOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {content: "by ansible on {{ inventory_hostname }}", dest: /root/by-ansible, mode: "0600"}
+      become: true
+    - command: id -un
+      register: who
+    - assert: {that: "who.stdout == 'machine-deploy'"}
+"""
+
+
+def test_ansible_works_unattended_as_a_machine(door):
+    """Ansible as it is, with its own idea of multiplexing; the machine signs in with a key of its own."""
+    ansible = TOP / ".envs/ansible/bin/ansible-playbook"
+    if not ansible.exists():
+        pytest.fail(f"no {ansible}: make test installs it")
+    machine = Client(door, "deploy")
+    signing_in = ("--control", door.url, "--ca", door.ca_file, "--machine", "deploy")
+    said = machine.ostiary("login", *signing_in, "--key-file", door.machine_key).stdout
+    assert "machine:deploy is signed in" in said
+    machine.configure()
+    (machine.home / "play.yaml").write_text(PLAYBOOK)
+    inventory = "web1,web2,bastion"
+    until(lambda: not machine.ssh("web2", "sudo -n true", check=False).returncode)
+    before = len(rows(door, person_login="machine:deploy"))
+    env = {
+        "ANSIBLE_SSH_ARGS": f"-F {machine.home}/.ssh/config -o ControlMaster=auto -o ControlPersist=5s",
+        "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+        "ANSIBLE_HOME": str(machine.home / "ansible"),
+        "LC_ALL": "C.UTF-8",
+    }
+    done = machine.run(ansible, "-i", inventory, "play.yaml", env=env)
+    assert done.stdout.count("failed=0") == 3, done.stdout
+    assert door["web2"].read("/root/by-ansible") == "by ansible on web2"
+    after = rows(door, person_login="machine:deploy")
+    assert len(after) > before
+    assert len({one["serial"] for one in after}) == len(after)
 
 
 def test_other_hosts_stay_as_they_were(door, grace):

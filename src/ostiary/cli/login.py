@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.client.place import Profile
     from ostiary.doors.servers.wire.person import Session
 
-MOST_PROOF = 64 * 1024
-KINDS = ("private-key-jwt", "oidc", "aws")
+MOST_TOKEN = 64 * 1024
 
 
 @click.command()
@@ -33,8 +32,9 @@ KINDS = ("private-key-jwt", "oidc", "aws")
     "--port", default=0, metavar="PORT", help="Where the browser comes back: 127.0.0.1:PORT [8259]."
 )
 @click.option("--machine", metavar="NAME", help="Sign in as this machine principal.")
-@click.option("--kind", type=click.Choice(KINDS), default="oidc", help="Of its proof [oidc].")
-@click.option("--proof-file", metavar="FILE", help="Its proof, - for stdin.")
+@click.option("--token-file", metavar="FILE", help="Its pipeline's OIDC token; - for stdin.")
+@click.option("--key-file", metavar="FILE", help="Its own private key, a JWK.")
+@click.option("--aws", is_flag=True, help="Its proof is the AWS role that this runs in.")
 @json_option
 def login(
     *,
@@ -44,8 +44,9 @@ def login(
     step_up: bool,
     port: int,
     machine: str | None,
-    kind: str,
-    proof_file: str | None,
+    token_file: str | None,
+    key_file: str | None,
+    aws: bool,
     as_json: bool,
 ) -> None:
     """Sign in at the Okta org, so that ssh, scp and everything over them enter servers.
@@ -56,14 +57,15 @@ def login(
     from ostiary.doors.servers.client import begin  # noqa: PLC0415 - as all below
     from ostiary.doors.servers.client.control_api import Control  # noqa: PLC0415
 
-    if (machine is None) != (proof_file is None):
-        raise UsageError(
-            "cannot sign in as a machine", why="--machine and --proof-file go together"
-        )
+    proofs = sum(map(bool, (token_file, key_file, aws)))
+    if proofs != (1 if machine else 0):
+        why = "--machine goes with exactly one of --token-file, --key-file and --aws"
+        raise UsageError("cannot sign in as a machine", why=why)
     profile = _profile(control, ca)
     with Control(profile.control, profile.ca) as reached:
-        if machine and proof_file:
-            session = begin.machine(reached, machine, kind, _proof(proof_file))
+        if machine:
+            kind, proof = _proof(machine, profile.control, token_file, key_file)
+            session = begin.machine(reached, machine, kind, proof)
         else:
             session = _person(reached, browser=browser, step_up=step_up, port=port)
     begin.hold(begin.profile_of(profile, session), session)
@@ -134,15 +136,30 @@ def _in_browser(
         return issuer.redeem(found, code, returning.wait())
 
 
-def _proof(file: str) -> str:
+def _proof(
+    machine: str, control: str, token_file: str | None, key_file: str | None
+) -> tuple[str, str]:
+    """Kind and proof."""
+    if token_file:
+        return "oidc", _token(token_file)
+    if key_file:
+        from ostiary.doors.servers.client.machine_proof import by_own_key  # noqa: PLC0415
+
+        return "private-key-jwt", by_own_key(machine, control, Path(key_file))
+    from ostiary.aws.caller_proof import presigned_caller  # noqa: PLC0415
+
+    return "aws", presigned_caller(control)
+
+
+def _token(file: str) -> str:
     try:
         if file == "-":
-            return sys.stdin.read(MOST_PROOF).strip()
+            return sys.stdin.read(MOST_TOKEN).strip()
         with Path(file).open(encoding="utf-8") as stream:
-            return stream.read(MOST_PROOF).strip()
+            return stream.read(MOST_TOKEN).strip()
     except (OSError, UnicodeDecodeError) as error:
         why = str(getattr(error, "strerror", None) or error).lower()
-        raise UsageError(f"cannot read the proof in {file}", why=why) from error
+        raise UsageError(f"cannot read the token in {file}", why=why) from error
 
 
 def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:
