@@ -2,7 +2,7 @@
 
     python bench/run.py [--quick] [--whole] [--accounts N] [NAME...]
 
-NAME chooses among start, saml, pki, issue, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
+NAME chooses among start, saml, pki, issue, audit, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
 script on all accounts in place of reading its time off a line (some five minutes); ``--accounts`` is the largest fleet
 of ``growth``, whose full form is 1000.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import audit
 import client_cpu
 import federate
 import gateway
@@ -36,6 +37,7 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
         "saml": saml.bars,
         "pki": pki.bars,
         "issue": lambda: issue.bars(1.5 if options.quick else 4.0),
+        "audit": lambda: audit.bars(20_000 if options.quick else 200_000),
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
         "gateway": lambda: gateway.bars(256 if options.quick else 1024),

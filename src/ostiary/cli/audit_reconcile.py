@@ -96,9 +96,10 @@ def _read(books: Books, rows: Iterator[Linked], of: str) -> None:
 
 
 def _of_files(files: tuple[Path, ...]) -> Iterator[Linked]:
-    from ostiary.doors.servers.audit.segment import Segment  # noqa: PLC0415
+    from ostiary.doors.servers.audit.segment import Segment, files_in  # noqa: PLC0415
 
-    segments = sorted((Segment(file) for file in files), key=lambda one: one.start.number)
+    rows, _ = files_in(files)
+    segments = sorted((Segment(file) for file in rows), key=lambda one: one.start.number)
     for one in segments:
         yield from one.rows()
 

@@ -41,16 +41,18 @@ def verify(
     authority: Path | None,
     as_json: bool,
 ) -> None:
-    """Prove that no row in FILE... was changed, removed, swapped or added.
+    """Prove that no row in FILE... was changed, removed, swapped or added; a folder stands for all exports in it.
 
     That the tail was not cut shows only with --checkpoint, and who signed that only with --authority.
     """
     from ostiary.doors.servers.audit import checkpoint  # noqa: PLC0415
     from ostiary.doors.servers.audit import verify as verifying  # noqa: PLC0415
+    from ostiary.doors.servers.audit.segment import files_in  # noqa: PLC0415
 
-    checkpoints = [one for path in checkpoint_files for one in checkpoint.read(path)]
+    rows, beside = files_in(files)
+    checkpoints = [one for path in (*checkpoint_files, *beside) for one in checkpoint.read(path)]
     keys = checkpoint.read_keys(authority) if authority else ()
-    found = verifying.verify(files, checkpoints, keys)
+    found = verifying.verify(rows, checkpoints, keys)
     if as_json:
         term.result_json(found.as_json())
     if found.faults:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from audit_files import PROJECT, new_signer, plain, sign, write
 
+from ostiary.cli import run
 from ostiary.doors.servers.audit import checkpoint, segment
 from ostiary.doors.servers.audit.export import export
 from ostiary.doors.servers.audit.targets import InFile, InStore
@@ -72,6 +73,18 @@ def test_each_day_is_a_segment_that_its_checkpoint_proves(folder, store):
     assert take(source, store).segments == (
         f"{PROJECT}/2027-01-17/000000000056-000000000060.jsonl",
     )
+
+
+def test_a_folder_of_exports_is_verified_as_a_whole(folder, store, tmp_path, capsys):
+    take(Source(plain(60, step=HOUR), [16, 40, 55]), store)
+    (tmp_path / "keys").write_text(SIGNER.public_key.text())
+    command = ["audit", "verify", str(folder), "--authority", str(tmp_path / "keys")]
+    assert run(command) == 0
+    assert "rows 1 to 55, whole\ncheckpoint 55 is signed by" in capsys.readouterr().out
+    assert run(["audit", "reconcile", str(folder)]) == 0
+    max(folder.rglob("*.jsonl")).unlink()
+    assert run(command) == 11, "the checkpoint beside it tells of the last segment"
+    assert run(["audit", "verify", str(tmp_path / "archive" / PROJECT / "2027-01-17")]) == 5
 
 
 def test_a_day_of_very_many_rows_is_several_segments(folder, store, monkeypatch):

@@ -108,6 +108,22 @@ class Segment:
         return None
 
 
+def files_in(places: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Files of rows and files of checkpoints: those named, and all below the folders named. NotFound for an empty folder."""
+    rows: list[Path] = []
+    checkpoints: list[Path] = []
+    for place in places:
+        if not place.is_dir():
+            rows.append(place)
+            continue
+        found = sorted(place.rglob("*.jsonl"))
+        if not found:
+            raise NotFound(f"cannot find an audit in {place}", why="no file in it ends in .jsonl")
+        rows += found
+        checkpoints += sorted(place.rglob("*.checkpoint"))
+    return rows, checkpoints
+
+
 def _begun(line: bytes) -> Beginning | None:
     try:
         found = _BEGINNING.decode(line)
