@@ -88,7 +88,7 @@ def _show(one: Project) -> None:
         "authorities",
         *(
             f"  {key.use:<12}{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"
-            for key in one.authorities
+            for key in sorted(one.authorities, key=lambda key: (key.use, key.created))
         ),
     ]
     term.result("\n".join(lines))

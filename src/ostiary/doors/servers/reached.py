@@ -24,7 +24,7 @@ class Judged:
 class ServerReach:
     """What a person may do on one server of a project. ``server`` is "" where it has none yet.
 
-    ``because`` are the groups and names whose rules gave it, ``rules`` all of the project's.
+    ``because`` are the groups and names whose rules gave it, ``rules`` all of the project's, those that hold first.
     """
 
     project: str
@@ -91,7 +91,7 @@ def _answer(
         may=access.login and not quarantined,
         rights=(f"nothing: it is {server.state}",) if server and quarantined else said(access),
         because=tuple(one.replace(":", " ", 1) for one in access.because),
-        rules=tuple(rules),
+        rules=tuple(sorted(rules, key=lambda one: (not one.holds, one.rule))),
     )
 
 
