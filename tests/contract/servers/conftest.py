@@ -2,13 +2,16 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
+from control_world import ControlWorld
 
 from ostiary.doors.servers.control.database import Database
 
@@ -68,3 +71,37 @@ def postgres(cluster):
     database = Database(f"postgresql://ostiary@/postgres?host={cluster}")
     yield database
     database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/control.db"
+        return
+    folder = request.getfixturevalue("cluster")
+    name = f"t{secrets.token_hex(6)}"
+    with psycopg.connect(
+        host=str(folder), user="ostiary", dbname="postgres", autocommit=True
+    ) as to:
+        to.execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"postgresql://ostiary@/{name}?host={folder}"
+        finally:
+            to.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def both(database_url, tmp_path):
+    """A control plane that is served, on each kind of database."""
+    world = ControlWorld(database_url, tmp_path)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A control plane that is served, on SQLite."""
+    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path)
+    yield world
+    world.close()

@@ -3,19 +3,12 @@
 import json
 
 import pytest
-from control_world import ControlWorld, Refused
+from control_world import Refused
 from sqlalchemy import select
 
 from ostiary.doors.servers.control.tables import audit, certificates
 from ostiary.doors.servers.wire.admin import Label, Rule
 from ostiary.pki import ssh_certificate, ssh_key
-
-
-@pytest.fixture
-def world(tmp_path):
-    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path)
-    yield world
-    world.close()
 
 
 def test_somebody_gets_a_certificate_for_one_server(world):

@@ -86,17 +86,17 @@ def _person(services: Services, identity: Identity) -> Person:
 def _kept(connection: Connection, ledger: Ledger, said: Person) -> Person:
     """What is true of the person: a token of a while ago does not undo what the org said since."""
     known = people.get(connection, said.id)
-    if known is None or known.read < said.read:
-        people.keep(connection, ledger, said)
-        return said
-    if not known.active:
+    if known is not None and known.read >= said.read and not known.active:
         raise Denied(
             f"cannot sign in {said.login}",
             why="the org has put this person out since the ID token was made",
             fix="ask an administrator of the Okta org",
             code="inactive",
         )
-    return known
+    if known is not None and known.read > said.read:
+        return known
+    people.keep(connection, ledger, said)
+    return said
 
 
 def _use(connection: Connection, ledger: Ledger, mark: str) -> None:

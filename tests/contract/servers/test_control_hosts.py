@@ -1,0 +1,286 @@
+"""Hosts: who enrols, who proves to be whom, and what shows that one identity is on two machines."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from control_world import Host, Refused
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+
+from ostiary.doors.servers.control import tables
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.wire.admin import Rule, ServersHeld
+from ostiary.doors.servers.wire.host import Enroll, HostState, Login
+from ostiary.doors.servers.wire.message import encode
+from ostiary.pki import ssh_certificate, ssh_key
+
+
+def refused(work, *arguments, **more):
+    with pytest.raises(Refused) as no:
+        work(*arguments, **more)
+    return no.value
+
+
+def events(world):
+    with world.services.database.reading() as connection:
+        return list(
+            connection.scalars(select(tables.audit.c.event).order_by(tables.audit.c.number))
+        )
+
+
+def held(world, name):
+    found = world.admin().call("GET", "/v1/projects/prod/servers", kind=ServersHeld).servers
+    return next(one for one in found if one.name == name)
+
+
+def test_of_a_hundred_that_use_one_token_at_once_one_comes_in(both):
+    both.project("prod")
+    token = both.token()
+    hosts = [both.host() for _ in range(100)]
+
+    def enroll(numbered):
+        number, host = numbered
+        try:
+            return host.enroll(token, f"web{number}")
+        except Refused as no:
+            assert (no.status, no.code) == (403, "bad-token")  # noqa: PT017 - which of them is unknown
+            return None
+
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(enroll, enumerate(hosts)))
+    assert sum(one is not None for one in found) == 1
+
+
+def test_tokens_that_are_used_up_ended_revoked_or_unknown_let_nobody_in(world):
+    world.project("prod")
+    by = world.admin()
+    made = by.call("POST", "/v1/projects/prod/tokens", admin.NewToken(5, 600.0), admin.MadeToken)
+    by.call("DELETE", f"/v1/projects/prod/tokens/{made.id}")
+    short = by.call("POST", "/v1/projects/prod/tokens", admin.NewToken(5, 0.2), admin.MadeToken)
+    twice = world.token(uses=2)
+    world.host().enroll(twice, "a")
+    world.host().enroll(twice, "b")
+    time.sleep(0.25)
+    texts = {
+        refused(world.host().enroll, one, "c").refusal.why
+        for one in (made.token, short.token, twice, "x")
+    }
+    assert len(texts) == 1, "nobody learns which of them it was"
+
+
+def test_no_token_is_kept_shown_again_or_written_into_the_audit(world):
+    world.project("prod")
+    token = world.token()
+    world.server("web1")
+    with world.services.database.reading() as connection:
+        kept = "".join(
+            str(tuple(row))
+            for table in tables.METADATA.sorted_tables
+            for row in connection.execute(select(table))
+        )
+    assert token.removeprefix("ostiary_enroll_") not in kept
+    listed = world.admin().call("GET", "/v1/projects/prod/tokens")
+    assert token.encode() not in listed
+
+
+def test_a_name_or_a_key_is_enrolled_once(world):
+    world.project("prod")
+    world.project("test")
+    first = world.server("web1")
+    no = refused(world.host().enroll, world.token(), "web1")
+    assert (no.status, no.code) == (409, "enrolled")
+    again = Host(world.url, first.key)
+    assert refused(again.enroll, world.token("test"), "other").code == "enrolled"
+    world.admin().call("POST", f"/v1/servers/{first.id}/retire")
+    again.enroll(world.token(), "web1")
+    again.client.close()
+
+
+def test_a_conflict_leaves_the_token_its_use(world):
+    world.project("prod")
+    world.server("web1")
+    token = world.token()
+    refused(world.host().enroll, token, "web1")
+    assert world.host().enroll(token, "web2")
+
+
+NAMES = ["", "a b", "-rf", "../x", "a..b", "A", "a" * 254, "srv\n", "$(id)", "web1,root", "ü"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_no_server_has_are_refused(world, name):
+    world.project("prod")
+    assert refused(world.host().enroll, world.token(), name).status == 400
+
+
+def test_a_host_certificate_names_no_other_server(world):
+    world.project("prod")
+    web = world.server("web1")
+    made = ssh_certificate.parse(web.state().host_certificate)
+    ssh_certificate.verify(made)
+    assert made.principals == (web.id, "web1")
+    assert made.kind == ssh_certificate.HOST
+    assert made.valid_before - made.valid_after == 30 * 86400
+    assert (made.critical_options, made.extensions) == ((), ())
+    assert made.key == ssh_key.parse(web.public)
+
+
+def test_a_proof_is_good_for_one_request_of_one_host(world):
+    world.project("prod")
+    web, db = world.server("web1"), world.server("db1")
+    path = "/v1/hosts/state?generation=0&wait=0"
+    challenge = web.challenge()
+    assert web.call("GET", path, kind=HostState, challenge=challenge)
+    assert refused(web.call, "GET", path, challenge=challenge).code == "bad-proof"
+    for header in (
+        web.header("GET", "/v1/hosts/state?generation=1&wait=0"),
+        web.header("POST", path),
+        web.header("GET", path, b"{}"),
+        web.header("GET", path, server_id=db.id),
+        web.header("GET", path, challenge="1.2.3"),
+        web.header("GET", path, challenge=f"{int(time.time())}.{'0' * 24}.{'0' * 32}"),
+        web.header("GET", path)[:-8] + "AAAAAAA=",
+        web.header("GET", path).replace(web.id, "srv_nobody"),
+        "",
+        "a b c d",
+        "a b",
+    ):
+        no = refused(web.client.call, "GET", path, None, HostState, {"Ostiary-Host": header})
+        assert (no.status, no.code) == (401, "bad-proof"), header
+    assert web.state().server_id == web.id
+
+
+def test_who_enrols_proves_the_key_that_is_enrolled(world):
+    world.project("prod")
+    host = world.host()
+    asked = Enroll(world.token(), "web1", "192.0.2.1", 22, world.host().public, {}, {})
+    assert refused(host.call, "POST", "/v1/hosts/enroll", asked).code == "bad-proof"
+    body = encode(asked)
+    header = {"Ostiary-Host": host.header("POST", "/v1/hosts/enroll", body)}
+    other = Enroll(asked.token, "web2", "192.0.2.1", 22, host.public, {}, {})
+    no = refused(host.client.call, "POST", "/v1/hosts/enroll", other, None, header)
+    assert no.code == "bad-proof"
+
+
+def test_an_old_challenge_is_refused(tmp_path):
+    from control_world import ControlWorld  # noqa: PLC0415 - a world with a clock of its own
+
+    offset = [0.0]
+    world = ControlWorld(
+        f"sqlite:///{tmp_path}/c.db", tmp_path, clock=lambda: time.time() + offset[0]
+    )
+    try:
+        world.project("prod")
+        web = world.server("web1")
+        challenge = web.challenge()
+        offset[0] = 121.0
+        path = "/v1/hosts/state?generation=0&wait=0"
+        assert refused(web.call, "GET", path, challenge=challenge).code == "bad-proof"
+        assert web.state()
+    finally:
+        world.close()
+
+
+def test_another_machine_with_the_same_identity_is_held_apart(world):
+    world.project("prod", [Rule("group:sre", login=True)])
+    web = world.server("web1", machine="m1")
+    alice = world.person("alice@acme.example", ["sre"])
+    web.report(machine="m1", boot="b1")
+    assert held(world, "web1").state == "active"
+    clone = Host(world.url, web.key)
+    clone.id = web.id
+    clone.report(machine="m2", boot="b9")
+    clone.client.close()
+    assert held(world, "web1").state == "quarantined"
+    assert refused(alice.certificate, "web1").code == "no-server"
+    assert web.state().users == (), "nobody enters either of them"
+    assert "server.quarantined" in events(world)
+    world.admin().call("POST", f"/v1/servers/{web.id}/release")
+    web.report(machine="m1", boot="b1")
+    assert alice.certificate("web1")
+
+
+def test_two_that_run_at_once_show_by_their_boots(world):
+    world.project("prod")
+    web = world.server("web1")
+    web.report(boot="b1")
+    web.report(boot="b2")
+    web.report(boot="b2")
+    assert held(world, "web1").state == "active", "a machine may boot"
+    web.report(boot="b1")
+    assert held(world, "web1").state == "quarantined"
+
+
+def test_a_host_leaves_by_itself_and_comes_back_as_another(world):
+    world.project("prod")
+    web = world.server("web1")
+    web.call("POST", "/v1/hosts/retire")
+    no = refused(web.state)
+    assert (no.status, no.code) == (401, "bad-proof")
+    former, web.id = web.id, "-"
+    web.enroll(world.token(), "web1")
+    assert web.id != former
+
+
+def test_what_a_host_met_is_marked_and_audited(world):
+    world.project("prod", [Rule("group:sre", login=True)])
+    web, other = world.server("web1"), world.server("web2")
+    issued = world.person("alice@acme.example", ["sre"]).certificate("web1")
+    login = Login(issued.serial, "alice", time.time(), "192.0.2.9", "accepted")
+    table = tables.certificates
+    other.report(logins=(login,))
+    with world.services.database.reading() as connection:
+        assert connection.scalar(select(table.c.met)) == "", "another server cannot say so"
+    web.report(logins=(login, Login("not a number", "x", 0.0, "", "refused")))
+    with world.services.database.reading() as connection:
+        assert connection.scalar(select(table.c.met)) == "accepted"
+    assert events(world).count("certificate.met") == 3
+
+
+def test_a_clock_far_off_is_told_once(world):
+    world.project("prod")
+    web = world.server("web1")
+    for _ in range(2):
+        web.report(time=time.time() + 100)
+    assert events(world).count("server.clock") == 1
+    assert held(world, "web1").clock_offset == pytest.approx(100, abs=2)
+
+
+def test_a_removal_is_told_to_who_waits_within_seconds(both):
+    both.project("prod", [Rule("group:sre", login=True)])
+    web = both.server("web1")
+    both.person("alice@acme.example", ["sre"])
+    state = web.state()
+    assert len(state.users) == 1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(web.state, state.generation, 20)
+        time.sleep(0.3)
+        began = time.monotonic()
+        both.person("alice@acme.example", [])
+        told = waiting.result(20)
+    assert told.users == ()
+    assert told.generation > state.generation
+    assert time.monotonic() - began < 3
+
+
+def test_what_concerns_another_server_is_not_told(world):
+    label = admin.Label
+    rules = [
+        Rule("group:web", login=True, servers=(label("role", "web"),)),
+        Rule("group:db", login=True, servers=(label("role", "db"),)),
+    ]
+    world.project("prod", rules)
+    web = world.server("web1", labels={"role": "web"})
+    state = web.state()
+    world.person("bob@acme.example", ["db"])
+    assert web.state(state.generation, wait=1) is None
+
+
+def test_a_wrong_key_cannot_ask_for_another_host(world):
+    world.project("prod")
+    web = world.server("web1")
+    thief = Host(world.url, Ed25519PrivateKey.generate())
+    thief.id = web.id
+    assert refused(thief.state).code == "bad-proof"
+    thief.client.close()
