@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import open_control
 from ostiary.errors import OstiaryError, UsageError
 
@@ -82,6 +82,20 @@ def register(*, key: str, project: str) -> None:
     """Let the hosts of a project trust a break-glass authority, by its public key."""
     _register(project, key)
     term.result(f"hosts of {project} trust it from their next reading on")
+
+
+@click.command()
+@click.option("--project", required=True, metavar="NAME", help="For whose servers.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def retire(*, project: str, yes: bool) -> None:
+    """Let hosts trust the older of two break-glass authorities no more."""
+    from ostiary.doors.servers.breakglass import submit  # noqa: PLC0415
+
+    confirm(f"retire the older break-glass authority of {project}", yes=yes)
+    kept = submit.retire(open_control(), project).authorities
+    trusted = [one for one in kept if one.use == "break-glass" and one.state != "retired"]
+    for one in trusted:
+        term.result(f"{one.public_key}\nhosts of {project} trust this one")
 
 
 def _register(project: str, text: str) -> None:

@@ -152,6 +152,17 @@ def test_hosts_hear_of_the_authority_and_the_control_plane_cannot_sign_by_it(wor
         assert connection.execute(query).one().private is None
 
 
+def test_a_new_authority_is_trusted_beside_the_old_until_that_is_retired(world, control, glass):
+    new = shares.make("prod", 2, 2)[0].authority
+    old = next(one for one in glass.authorities if one.use == "break-glass").public_key
+    submit.trust(control, glass.name, new)
+    host = world.server("web1", glass.name)
+    assert host.state().break_glass == (old, new.text())
+    with pytest.raises(Conflict):
+        submit.retire(control, glass.name)  # the host has not said yet that it believes the new one
+    assert host.state().break_glass == (old, new.text())
+
+
 def test_a_slip_is_in_the_audit_as_its_certificate_says(control, glass, slip, rows):
     submit.bring(control, glass.name, slip)
     row = rows()[-1]

@@ -18,7 +18,15 @@ def project_of(control: Control, project: str) -> Project:
 
 def trust(control: Control, project: str, authority: PublicKey) -> Project:
     """Hosts of the project trust ``authority`` from their next reading on, beside what they trusted before."""
-    asked = Rotation(BREAK_GLASS, "begin", public_key=authority.text())
+    return _rotate(control, project, Rotation(BREAK_GLASS, "begin", public_key=authority.text()))
+
+
+def retire(control: Control, project: str) -> Project:
+    """The older of two authorities is trusted no more. Conflict while a server does not trust the newer one yet."""
+    return _rotate(control, project, Rotation(BREAK_GLASS, "finish"))
+
+
+def _rotate(control: Control, project: str, asked: Rotation) -> Project:
     path = f"/v1/projects/{quote(project, safe='')}/authorities"
     return control.call("POST", path, asked, Project)
 
