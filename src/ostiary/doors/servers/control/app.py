@@ -36,7 +36,8 @@ from ostiary.doors.servers.control.news import News
 from ostiary.doors.servers.control.refusal import (
     RETRIED,
     RETRY_SECONDS,
-    TooLarge,
+    SLOW,
+    TOO_LARGE,
     invalid,
     refusal_of,
     status_of,
@@ -156,6 +157,8 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
 def refused(error: OstiaryError) -> Response:
     status = status_of(error)
     headers = {"retry-after": str(RETRY_SECONDS)} if status in RETRIED else {}
+    if error.code in (TOO_LARGE, SLOW):
+        headers["connection"] = "close"  # what is still to come is not waited for
     if status in RETRIED:
         LOG.warning("%s [%s]", error, error.code)
     return Response(encode(refusal_of(error)), status, headers, "application/json")
@@ -188,10 +191,11 @@ async def _body(request: Request) -> bytes:
             async for part in request.stream():
                 size += len(part)
                 if size > MOST_BYTES:
-                    raise TooLarge("cannot take this body", why=f"it is over {MOST_BYTES} bytes")
+                    why = f"it is over {MOST_BYTES} bytes"
+                    raise UsageError("cannot take this body", why=why, code=TOO_LARGE)
                 parts.append(part)
     except TimeoutError as error:
-        raise UsageError("cannot wait longer for the body", code="slow-body") from error
+        raise UsageError("cannot wait longer for the body", code=SLOW) from error
     return b"".join(parts)
 
 

@@ -19,6 +19,7 @@ from ostiary.errors import (
 )
 
 NOT_SIGNED_IN = frozenset({"invalid-token", "no-session", "bad-proof", "bad-device-proof"})
+TOO_LARGE, SLOW = "too-large", "slow-body"
 RETRY_SECONDS = 2
 RETRIED = frozenset({429, 503})
 _STATUS: Sequence[tuple[type[OstiaryError], int, str]] = (
@@ -32,13 +33,11 @@ _STATUS: Sequence[tuple[type[OstiaryError], int, str]] = (
 )
 
 
-class TooLarge(UsageError):
-    """The body is larger than any message."""
-
-
 def status_of(error: OstiaryError) -> int:
-    if isinstance(error, TooLarge):
+    if error.code == TOO_LARGE:
         return 413
+    if error.code == SLOW:
+        return 408
     if isinstance(error, Denied) and error.code in NOT_SIGNED_IN:
         return 401
     if isinstance(error, Throttled) and error.code == "busy":

@@ -1,0 +1,240 @@
+"""Whatever is sent, the answer is never a 5xx, and nothing of it grows without bound."""
+
+import http.client
+import json
+import resource
+import socket
+import time
+from urllib.parse import urlsplit
+
+import pytest
+from control_world import ADMINS, Refused
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ostiary.doors.servers.control import app, limits
+from ostiary.doors.servers.wire.admin import Rule, Status
+from ostiary.errors import Throttled
+
+NO_JSON = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"1e400",
+    b"[1,]",
+    b'{"v":1,}',
+    b"{'v':1}",
+    b'{"v":NaN}',
+    b'{"v":Infinity}',
+    b'\xef\xbb\xbf{"v":1}',
+    b"\xff\xfe{\x00}\x00",
+    b'{"v":1}x',
+    b'{"v":1,"a":"\x00"}',
+    b'{"v":1,"a":"\\ud800"}',
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"v":' + b"9" * 5000 + b"}",
+]
+
+
+@pytest.fixture(scope="module")
+def module_world(tmp_path_factory):
+    from control_world import ControlWorld  # noqa: PLC0415 - one for the whole module
+
+    folder = tmp_path_factory.mktemp("control")
+    world = ControlWorld(f"sqlite:///{folder}/c.db", folder)
+    world.project("prod", [Rule("group:sre", login=True)])
+    world.web = world.server("web1")
+    yield world
+    world.close()
+
+
+def sent(world, client, method, path, body):
+    headers = {"Authorization": f"Bearer {client.token}"}
+    if path.startswith("/v1/hosts/"):
+        headers["Ostiary-Host"] = world.web.header(method, path, body)
+    return client.raw(method, path, body, headers)
+
+
+def posts(world):
+    """The routes that take a body, with the message that they take."""
+    api = (app.api_hosts, app.api_people, app.api_projects, app.api_authorities, app.audit_api)
+    for endpoint in (one for module in api for one in module.ENDPOINTS):
+        if endpoint.takes is not None:
+            path = endpoint.path.replace("{name}", "prod").replace("{id}", world.web.id)
+            yield endpoint.method, path, endpoint.takes
+
+
+@pytest.mark.parametrize("body", NO_JSON, ids=range(len(NO_JSON)))
+def test_what_is_no_message_is_a_400(module_world, body):
+    world = module_world
+    by = world.admin()
+    for method, path, _ in posts(world):
+        status, _, answer = sent(world, by, method, path, body)
+        assert status == 400, (method, path, answer)
+        assert json.loads(answer)["code"] == "bad-message"
+
+
+WORDS = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["", "prod", "web1", "login", "hop", "user", "begin", "finish", "group:sre"]),
+    st.sampled_from(["\u202e", "a\nb", "A" * 70_000, "'; drop table servers; --", "%s%n", "../.."]),
+)
+NUMBERS = st.one_of(
+    st.integers(), st.sampled_from([0, 1, -1, 2**31, 2**63, 2**64, 10**30]), st.booleans()
+)
+REALS = st.one_of(st.floats(), NUMBERS)
+
+
+def values(kind, depth=0):
+    """JSON for a type of a message, mostly right and sometimes not."""
+    import dataclasses  # noqa: PLC0415
+    import typing  # noqa: PLC0415
+
+    if dataclasses.is_dataclass(kind):
+        types = typing.get_type_hints(kind)
+        members = {one.name: values(types[one.name], depth + 1) for one in dataclasses.fields(kind)}
+        needed = {
+            one.name
+            for one in dataclasses.fields(kind)
+            if one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        }
+        return st.fixed_dictionaries(
+            {name: made for name, made in members.items() if name in needed},
+            optional={name: made for name, made in members.items() if name not in needed},
+        )
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return st.lists(values(inner[0], depth + 1), max_size=3)
+    if origin is dict:
+        return st.dictionaries(st.text(max_size=10), values(inner[1], depth + 1), max_size=3)
+    return {str: WORDS, int: NUMBERS, float: REALS, bool: st.booleans()}[kind]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_no_message_of_the_right_shape_makes_a_5xx(module_world, data):
+    world = module_world
+    by = getattr(world, "by", None)
+    if by is None:
+        by = world.by = world.person("fuzz@acme.example", [ADMINS, "sre"])
+    method, path, kind = data.draw(st.sampled_from(list(posts(world))))
+    if path.endswith(("retire", "release")):
+        return
+    message = data.draw(values(kind))
+    body = json.dumps({"v": 1, **message}).encode()
+    status, _, answer = sent(world, by, method, path, body)
+    assert status < 500, (method, path, message, answer)
+
+
+PATHS = [
+    "/v1/projects/%00",
+    "/v1/projects/%ff%fe",
+    "/v1/projects/a%2fb",
+    "/v1/projects/" + "a" * 5000,
+    "/v1/projects/prod/audit?after=x",
+    "/v1/projects/prod/audit?after=-1",
+    "/v1/projects/prod/audit?after=99999999999999999999999",
+    "/v1/projects/prod/audit?after=%00",
+    "/v1/hosts/state?generation=1e9&wait=-5",
+    "/v1/hosts/state?generation=99999999999999999999999999",
+    "/v1/hosts/state?generation=%F0&wait=%00",
+    "/../../etc/passwd",
+    "//",
+    "/v1/projects/prod/tokens/%27",
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_no_path_makes_a_5xx(module_world, method, path):
+    status, _, answer = sent(module_world, module_world.admin(), method, path, b"")
+    assert status < 500, answer
+
+
+def test_a_body_of_a_hundred_megabytes_is_refused_early(module_world):
+    parts = urlsplit(module_world.url)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with socket.create_connection((parts.hostname, parts.port), 30) as to:
+        to.sendall(b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n")
+        sent_bytes = 0
+        try:
+            for _ in range(1600):
+                sent_bytes += to.send(b"a" * 65536)
+        except OSError:
+            pass
+        else:
+            pytest.fail("all of it was taken")
+    assert sent_bytes < 40 << 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10, "KiB"
+    assert module_world.client().raw("GET", "/healthz")[0] == 204
+
+
+def test_a_body_that_says_no_length_is_bounded_too(module_world):
+    connection = http.client.HTTPConnection(*module_world.url.removeprefix("http://").split(":"))
+
+    def parts():
+        for _ in range(200):
+            yield b"a" * 65536
+
+    try:
+        connection.request("POST", "/v1/sign-in", parts(), {"Transfer-Encoding": "chunked"})
+        assert connection.getresponse().status == 413
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        connection.close()
+
+
+def test_slow_ones_keep_nobody_waiting(module_world):
+    parts = urlsplit(module_world.url)
+    slow = [socket.create_connection((parts.hostname, parts.port), 30) for _ in range(100)]
+    try:
+        for one in slow:
+            one.sendall(b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        began = time.monotonic()
+        assert module_world.client().raw("GET", "/healthz")[0] == 204
+        assert module_world.admin().call("GET", "/v1/status", kind=Status).database == "sqlite"
+        assert time.monotonic() - began < 2
+    finally:
+        for one in slow:
+            one.close()
+
+
+def test_too_many_requests_are_told_to_come_later():
+    now = [0.0]
+    bucket = limits.Limits(10.0, 20.0, lambda: now[0])
+    for _ in range(20):
+        bucket.take("a")
+    with pytest.raises(Throttled):
+        bucket.take("a")
+    bucket.take("b")
+    now[0] = 1.0
+    for _ in range(10):
+        bucket.take("a")
+    with pytest.raises(Throttled):
+        bucket.take("a")
+
+
+def test_too_many_requests_of_one_session_are_a_429_with_a_time(module_world, monkeypatch):
+    monkeypatch.setattr(app, "BY_SESSION", (0.001, 3.0))
+    from control_world import ControlWorld  # noqa: PLC0415
+
+    folder = module_world.settings.state_dir / "limited"
+    folder.mkdir()
+    world = ControlWorld(f"sqlite:///{folder}/c.db", folder)
+    try:
+        by = world.admin()
+        for _ in range(3):
+            by.call("GET", "/v1/status", kind=Status)
+        with pytest.raises(Refused) as no:
+            by.call("GET", "/v1/status", kind=Status)
+        assert (no.value.status, no.value.code) == (429, "too-many")
+        headers = by.raw("GET", "/v1/status", headers={"Authorization": f"Bearer {by.token}"})[1]
+        assert headers["retry-after"] == "2"
+    finally:
+        world.close()
