@@ -17,6 +17,7 @@ SERVERS = {
         "servers_breakglass:breakglass",
         "The second authority, for when everything else is down",
     ),
+    "status": ("servers_status:status", "How the control plane is"),
     "device": ("servers_device:device", "Devices that people signed in from"),
 }
 

@@ -45,6 +45,11 @@ def checkup(work: Work, purpose: str, accounts: frozenset[str] = frozenset()) ->
             f"organization {name}",
             lambda name=name: list(_organization(work, name, purpose, accounts)),
         )
+    for part in work.connected.parts:
+        found += _guarded(
+            part.title,
+            lambda part=part: [Checked(part.title, *one) for one in part.checks(purpose)],
+        )
     return found
 
 

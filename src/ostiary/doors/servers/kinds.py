@@ -12,6 +12,7 @@ from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.project_found import GIVEN_ONCE
 from ostiary.doors.servers.project_kind import Calls, ProjectKind
+from ostiary.doors.servers.wire.admin import Projects, Status
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate import Estate, resolve
 from ostiary.model.estate_servers import SCOPE, control_defect
@@ -59,6 +60,21 @@ class ServersPart:
                         f" not {asked!r}{hint if name == 'kms' else ''}"
                     )
         return tuple(lines)
+
+    def checks(self, purpose: str) -> tuple[tuple[str, bool | None, str], ...]:
+        """That somebody is signed in and sees the projects; for plan also whether it is well."""
+        listed: Projects = self.control.call("GET", "/v1/projects", kind=Projects)
+        seen = {one.name for one in listed.projects}
+        servers = self.estate.servers
+        hidden = [name for name in (servers.projects if servers else ()) if name not in seen]
+        sees = f"sees {len(seen)} of the projects"
+        ask = f"not there yet, or not yours to see: {', '.join(hidden)}" if hidden else ""
+        found: list[tuple[str, bool | None, str]] = [(sees, None if hidden else True, ask)]
+        if purpose == "plan":
+            status: Status = self.control.call("GET", "/v1/status", kind=Status)
+            ask = "run: ostiary servers status"
+            found += ((problem, False, ask) for problem in status.problems)
+        return tuple(found)
 
     def close(self) -> None:
         if isinstance(self.control, Control):

@@ -1,0 +1,88 @@
+"""Which session goes to which control plane, and what an estate may not ask of a project that exists."""
+
+import json
+from datetime import date
+
+import pytest
+
+from ostiary.doors.servers import kinds
+from ostiary.errors import Denied, EstateError, UsageError
+from ostiary.model.estate_text import parse
+from ostiary.plan.change import Change, Plan
+
+HEAD = 'estate: acme\nversion: 1\norg: {url: "https://acme.okta.com"}\n'
+HERE = "http://127.0.0.1:9"
+
+
+def estate(control=HERE, more=""):
+    text = f'{HEAD}servers: {{control: "{control}", projects: {{prod: {{}}}}{more}}}\n'
+    return parse(text, file="e.yaml")
+
+
+@pytest.fixture
+def environ(tmp_path):
+    """Somebody who signed in to HERE by ``ostiary login``, with a token in a file."""
+    folder = tmp_path / "ostiary"
+    folder.mkdir()
+    (folder / "client.json").write_text(json.dumps({"control": HERE}))
+    (tmp_path / "token").write_text("secret")
+    return {"XDG_CONFIG_HOME": str(tmp_path), "OSTIARY_CONTROL_TOKEN_FILE": str(tmp_path / "token")}
+
+
+def token_for(url, environ):
+    part = kinds.open_part(estate(url), environ)
+    return part.control._bearer()
+
+
+def test_the_session_goes_to_who_was_signed_in_to(environ):
+    assert token_for(HERE, environ) == "secret"
+    assert token_for(f"{HERE}/", environ) == "secret"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:10", "https://control.acme.example", "http://localhost:9"])  # fmt: skip
+def test_and_to_nobody_else(url, environ):
+    with pytest.raises(Denied) as refused:
+        token_for(url, environ)
+    assert refused.value.fix == f"run: ostiary login --control {url}"
+
+
+def test_a_control_plane_in_the_environment_must_be_one(environ):
+    named = estate("${env:WHERE}")
+    with pytest.raises(UsageError, match="plain http only"):
+        kinds.open_part(named, {**environ, "WHERE": "http://control.acme.example"})
+    with pytest.raises(EstateError, match="environment variable is not set"):
+        kinds.open_part(named, environ)
+
+
+def test_an_estate_without_servers_has_no_part():
+    with pytest.raises(EstateError, match="no servers"):
+        kinds.open_part(parse(HEAD, file="e.yaml"), {})
+
+
+def test_what_is_given_once_is_a_problem_of_the_estate(environ):
+    part = kinds.open_part(estate(), environ)
+    (wanted,) = part.resources(date(2026, 11, 27))
+    before = {**wanted.wanted, "uid_start": 5000}
+    change = Change("update", wanted.key, before, dict(wanted.wanted), ("uid_start",))
+    made = Plan("acme", "", "", (), (change,))
+    assert part.problems(made) == (
+        "e.yaml:4: uid_start of project 'prod' is 5000 and is given once, not 60001",
+    )
+    assert part.problems(Plan("acme", "", "", (), ())) == ()
+
+
+def test_machines_and_rules_that_have_ended_are_told(environ):
+    text = HEAD + (
+        f'servers: {{control: "{HERE}", projects: {{prod: {{}}}}, machines: {{ci: {{project: prod, kind: aws, owner: a@b,'
+        ' until: 2026-01-01, arn: "arn:aws:iam::111122223333:role/Ci"}}}\n'
+        "assignments:\n  - {machine: ci, may: {login: prod}}\n"
+        "  - {user: k@b, may: {login: prod}, until: 2026-02-01, reason: audit}\n"
+    )
+    part = kinds.open_part(parse(text, file="e.yaml"), environ)
+    told = part.warnings(date(2026, 3, 1))
+    assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
+        "the assignment of user k@b ended on 2026-02-01",
+        "machine ci ended on 2026-01-01",
+    ]
+    (wanted,) = part.resources(date(2026, 3, 1))
+    assert (wanted.wanted["access"], wanted.wanted["machines"]) == ([], {})
