@@ -1,13 +1,21 @@
 """Audits in a bucket with Object Lock: exported, gone on with, verified, and not to be removed by an administrator."""
 
 import pytest
+from audit_files import PROJECT, new_signer, plain, sign
 from aws_world import MANAGEMENT, small_organization
 
 from ostiary.aws.locked_store import LockedStore
 from ostiary.connect import Transports, locked_store
+from ostiary.doors.servers.audit.checkpoint import read
+from ostiary.doors.servers.audit.export import export
+from ostiary.doors.servers.audit.segment import files_in
+from ostiary.doors.servers.audit.targets import InStore
+from ostiary.doors.servers.audit.verify import verify
+from ostiary.doors.servers.control.checkpoint_places import InStore as Place
 from ostiary.errors import Denied, NotFound, UsageError
 
 BUCKET = "acme-audit"
+SIGNER = new_signer()
 
 
 @pytest.fixture
@@ -70,3 +78,60 @@ def test_an_address_that_is_none_is_refused():
     for url in ("s3://", "http://x/y", "x"):
         with pytest.raises(UsageError):
             locked_store(url, days=1, region="eu-central-1", transports=Transports())
+
+
+class Source:
+    """The other side: all of a project's rows, and a checkpoint for each ten."""
+
+    project_id = PROJECT
+
+    def __init__(self, count):
+        self.all = plain(count)
+        self.signed = [sign(SIGNER, one) for one in self.all[9::10]]
+
+    def rows(self, after):
+        return [one for one in self.all if one.number > after]
+
+    def checkpoints(self, after):
+        return [one for one in self.signed if one.number > after]
+
+
+def fetched(store, folder):
+    """Every object, as somebody copies a bucket."""
+    for name in store.names(""):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(store.get(name).data)
+    return files_in([folder])
+
+
+def test_an_audit_is_exported_there_gone_on_with_and_verified_from_a_copy(site, store, tmp_path):
+    site.world.switches.lost_answer_share = 0.3
+    for count, last in ((25, 20), (25, 0), (40, 40)):
+        done = export(Source(count), InStore(store), [SIGNER.public_key])
+        assert done.last == last
+    site.world.switches.lost_answer_share = 0.0
+    rows, checkpoints = fetched(store, tmp_path)
+    signed = [one for path in checkpoints for one in read(path)]
+    found = verify(rows, signed, [SIGNER.public_key])
+    assert (found.whole, found.rows, found.covered, found.trusted) == (True, 40, 40, True)
+
+
+@pytest.mark.parametrize("hidden", [(0,), (1,), (0, 1), (2, 3), (0, 1, 2, 3)])
+def test_what_a_marker_hides_is_exported_again_and_nothing_overlaps(site, store, tmp_path, hidden):
+    for count in (20, 40, 60):
+        export(Source(count), InStore(store), [SIGNER.public_key])
+    names = store.names("")
+    for number in hidden:
+        site.aws.call("s3", "delete_object", Bucket=BUCKET, Key=f"ostiary/{names[number]}")
+    export(Source(80), InStore(store), [SIGNER.public_key])
+    rows, _ = fetched(store, tmp_path)
+    found = verify(rows)
+    assert (found.whole, found.first, found.rows) == (True, 1, 80)
+
+
+def test_checkpoints_are_kept_there_too(store):
+    place = Place(store)
+    for number in (9, 19):
+        place.keep(sign(SIGNER, plain(20)[number]))
+    assert place.last(PROJECT).number == 20
+    assert place.last("prj_other") is None

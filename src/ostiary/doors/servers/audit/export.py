@@ -35,11 +35,11 @@ class Target(Protocol):
     """Where they go. Raises only OstiaryErrors."""
 
     def end(self, project_id: str) -> Head:
-        """The last row that is kept with its checkpoint; where the next segment begins."""
+        """The last row up to which everything is kept with its checkpoints; where the next segment begins."""
         ...
 
-    def begun(self, project_id: str) -> int | None:
-        """The last row of a segment after ``end`` whose checkpoint is missing: it must end there again."""
+    def cuts(self, project_id: str) -> Collection[int]:
+        """Rows that a segment must end with, because one that is kept already, in part perhaps, ends or begins there."""
         ...
 
     def keep(self, start: Head, rows: bytes, checkpoint: Checkpoint) -> str:
@@ -77,7 +77,7 @@ def export(
     first = start.number + 1
     rows = _Rows(source, start.number)
     segments = []
-    for checkpoint in _cuts(source, start.number, target.begun(source.project_id)):
+    for checkpoint in _cuts(source, start.number, target.cuts(source.project_id)):
         signer_of(checkpoint, authorities)
         taken = rows.until(checkpoint.number)
         head = Head(checkpoint.number, checkpoint.hash)
@@ -98,14 +98,14 @@ def day_of(checkpoint: Checkpoint) -> str:
     return checkpoint.time[:_DATE]
 
 
-def _cuts(source: Source, after: int, begun: int | None) -> Iterator[Checkpoint]:
+def _cuts(source: Source, after: int, known: Collection[int]) -> Iterator[Checkpoint]:
     """The checkpoints that segments end at: the last of each day, of each ``LARGEST`` rows, and of all."""
     start, pending = after, None
     for one in _checkpoints(source, after):
         if pending is not None and (
             day_of(one) != day_of(pending)
             or one.number - start > LARGEST
-            or pending.number == begun
+            or pending.number in known
         ):
             yield pending
             start = pending.number

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -43,25 +44,28 @@ class InStore:
         self._store = store
 
     def end(self, project_id: str) -> Head:
-        found = {last: stem for stem, _, last in self._stems(project_id, "checkpoint")}
-        if not found:
+        """Only segments of which both parts are there count, and only up to the first gap: it is filled again."""
+        signed = set(self._stems(project_id, "checkpoint"))
+        both = (one for one in self._stems(project_id, "jsonl") if one in signed)
+        whole = {first: (stem, last) for stem, first, last in both}
+        stem, last = "", 0
+        while (following := whole.get(last + 1)) is not None:
+            stem, last = following
+        if not stem:
             return START_HEAD
-        name = f"{found[max(found)]}.checkpoint"
+        name = f"{stem}.checkpoint"
         kept = self._store.get(name)
         try:
-            last = decode(Checkpoint, kept.data if kept else b"")
+            found = decode(Checkpoint, kept.data if kept else b"")
         except InvalidMessage as wrong:
             raise Conflict(
                 f"cannot go on after {name}", why=f"it is no checkpoint: {wrong}"
             ) from wrong
-        return Head(last.number, last.hash)
+        return Head(found.number, found.hash)
 
-    def begun(self, project_id: str) -> int | None:
-        after = self.end(project_id).number
-        return next(
-            (last for _, first, last in self._stems(project_id, "jsonl") if first == after + 1),
-            None,
-        )
+    def cuts(self, project_id: str) -> Collection[int]:
+        stems = (*self._stems(project_id, "jsonl"), *self._stems(project_id, "checkpoint"))
+        return {number for _, first, last in stems for number in (first - 1, last)}
 
     def keep(self, start: Head, rows: bytes, checkpoint: Checkpoint) -> str:
         numbers = f"{start.number + 1:012}-{checkpoint.number:012}"
@@ -121,8 +125,8 @@ class InFile:
         os.truncate(self._file, size)
         return head
 
-    def begun(self, project_id: str) -> int | None:  # noqa: ARG002 - nothing is locked in a file
-        return None
+    def cuts(self, project_id: str) -> Collection[int]:  # noqa: ARG002 - nothing is locked in a file
+        return ()
 
     def keep(self, start: Head, rows: bytes, checkpoint: Checkpoint) -> str:
         if not self._file.exists() or not self._file.stat().st_size:
