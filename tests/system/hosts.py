@@ -134,7 +134,7 @@ class Host(Namespace):
     def start_sshd(self, *options: str) -> None:
         """Debian's sshd with the host's own configuration and PAM; its log is ``sshd_log``."""
         self.stop_sshd()
-        argv = ["/usr/sbin/sshd", "-D", "-E", "/run/sshd.log", *options]
+        argv = ["/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log", *options]
         self._sshd = self.popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
         wait_for((self.root / "run/sshd.pid").exists, f"sshd of {self.name}")
 
@@ -154,7 +154,7 @@ class Host(Namespace):
 
     @property
     def sshd_log(self) -> str:
-        return self.read("/run/sshd.log")
+        return self.read("/var/log/sshd.log")
 
     def agent(self, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
         """The agent of this tree under the distribution's Python."""

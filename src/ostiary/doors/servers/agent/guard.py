@@ -6,8 +6,8 @@ and failure, so the distinction is made before an interpreter, a ledger or a fur
 where the key begins, so each authority has three patterns; the characters at both ends, which depend on the neighbours,
 are left out. What matches goes to ``hook.py``: no interpreter, no hook, no ledger means a failure, and only for ours.
 
-Two lines of PAM, at the very top: below, pam_env could have put variables of the user's own choice (LD_PRELOAD) into the
-environment of what is run as root. The first jumps over the second for everybody who is not a managed user, for whom
+Two lines of PAM, at the very top, for the opening of a session only: below them, and so at its end, pam_env has put
+variables of the user's own choice (~/.pam_environment: LD_PRELOAD) into what runs as root. The first jumps over the second for everybody who is not a managed user, for whom
 sshd does not trust our authority at all. Source: pam.conf(5), pam_exec(8), pam_succeed_if(8); Linux-PAM 1.5.
 """
 
@@ -28,7 +28,6 @@ case "$SSH_AUTH_INFO_0" in
 {patterns}
   *) exit 0 ;;
 esac
-case "$PAM_TYPE" in open_session|close_session) ;; *) exit 0 ;; esac
 exec {interpreter} -I -S {hook} {folder} {authorities}
 """
 
@@ -64,7 +63,7 @@ def pam_lines(guard: Path) -> str:
         f"{MARK}\n"
         "session [success=ignore module_unknown=ignore default=1] "
         f"pam_succeed_if.so quiet user ingroup {MANAGED}\n"
-        f"session [success=ok default=die] pam_exec.so quiet {guard}\n"
+        f"session [success=ok ignore=ignore default=die] pam_exec.so quiet type=open_session {guard}\n"
     )
 
 

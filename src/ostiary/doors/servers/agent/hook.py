@@ -134,16 +134,13 @@ def tell(folder: str, serial: int, outcome: str) -> None:
         return
 
 
-def judge(folder: str, trusted: str, stage: str, text: str) -> int:
+def judge(folder: str, trusted: str, text: str) -> int:
     """0 lets in, 1 refuses. More than one of our certificates, or none, cannot be: then nobody is let in."""
     ours = authorities(trusted)
     mine = [one for one in certificates(text) if one[2] in ours]
     if len(mine) != 1:
         raise ValueError("not one certificate of ours")
     serial, before, _ = mine[0]
-    if stage == "close_session":
-        tell(folder, serial, "closed")
-        return 0
     try:
         take(folder, serial, before)
     except FileExistsError:
@@ -159,9 +156,7 @@ def judge(folder: str, trusted: str, stage: str, text: str) -> int:
 def judged(arguments: list[str]) -> int:
     """``judge``, with whatever goes wrong as a refusal."""
     try:
-        environment = os.environ
-        stage, text = environment.get("PAM_TYPE", ""), environment.get("SSH_AUTH_INFO_0", "")
-        return judge(arguments[0], arguments[1], stage, text)
+        return judge(arguments[0], arguments[1], os.environ.get("SSH_AUTH_INFO_0", ""))
     except Exception as error:  # noqa: BLE001 - as the docstring says
         sys.stderr.write(f"ostiary: refused: {type(error).__name__}: {error}\n")
         return 1

@@ -1,0 +1,167 @@
+"""The session hook when things around it are broken: ours are refused, break-glass and everybody else enter."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from host_control import Peer, Person, admin
+from hosts import Fleet
+
+pytestmark = pytest.mark.root
+REFUSED = 254
+
+
+class World:
+    def __init__(self, fleet, peer, folder) -> None:
+        self.host, self.peer, self.person = fleet["web1"], peer, Person(fleet, folder)
+        self.host.run(["useradd", "-m", "-s", "/bin/bash", "bob"])
+        self.host.start_sshd()
+        self.id = peer.enroll(self.host, "--break-glass-account", "root")
+        peer.state(self.id, admin(server_id=self.id))
+        self.host.agent("once")
+        self.host.write(
+            "/home/bob/.ssh/authorized_keys", self.person.key.with_name("key.pub").read_text()
+        )
+        self.host.run(["chown", "-R", "bob", "/home/bob/.ssh"])
+
+    def code(self, signer, login="alice", principal=""):
+        made = self.person.certificate(signer, principal or f"{login}@{self.id}")
+        return self.person.ssh(self.host, made, "true", login=login).returncode
+
+    def codes(self):
+        """How entering ends: by our certificate, by break-glass as LocalUser and as root, by a key of somebody else."""
+        return (
+            self.code(self.peer.user),
+            self.code(self.peer.glass),
+            self.code(self.peer.glass, "root"),
+            self.code(self.peer.user, "bob", "nobody"),
+        )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    with Fleet(["web1"]) as fleet, Peer(fleet, folder) as peer:
+        yield World(fleet, peer, folder)
+
+
+def test_everybody_enters_when_nothing_is_broken(world):
+    assert world.codes() == (0, 0, 0, 0)
+
+
+BREAK = {
+    "the ledger cannot be written": "mount -t tmpfs -o ro none /var/lib/ostiary/ledger",
+    "the ledger's disk is full": "mount -t tmpfs -o nr_inodes=1 none /var/lib/ostiary/ledger",
+    "there is no ledger": "mount -t tmpfs none /var/lib/ostiary",
+    "there is no interpreter": "mount --bind /dev/null /usr/bin/python3.11",
+    "the hook knows no authority": "mount --bind /dev/null /etc/ssh/ostiary/one-time-authorities",
+}
+MOUNTED = {name: command.split()[-1] for name, command in BREAK.items()}
+
+
+@pytest.mark.parametrize("what", BREAK)
+def test_ours_are_refused_and_all_others_enter_where(world, what):
+    world.host.run(["sh", "-c", BREAK[what]])
+    try:
+        assert world.codes() == (REFUSED, 0, 0, 0), world.host.sshd_log[-2000:]
+    finally:
+        world.host.run(["umount", MOUNTED[what]])
+    assert world.code(world.peer.user) == 0
+
+
+def test_ours_are_refused_where_the_hook_is_gone(world):
+    hook = "/etc/ssh/ostiary/session-hook.py"
+    world.host.run(["mv", hook, f"{hook}.away"])
+    try:
+        assert world.codes() == (REFUSED, 0, 0, 0)
+    finally:
+        world.host.run(["mv", f"{hook}.away", hook])
+
+
+def test_a_read_only_run_is_in_nobodys_way(world):
+    world.host.run(["mount", "--bind", "/run", "/run"])
+    world.host.run(["mount", "-o", "remount,bind,ro", "/run"])
+    try:
+        assert world.host.run(["touch", "/run/x"], check=False).returncode
+        assert world.codes() == (0, 0, 0, 0)
+    finally:
+        world.host.run(["umount", "/run"])
+
+
+def test_where_the_guard_is_gone_managed_users_are_refused_and_all_others_enter(world):
+    guard = "/etc/ssh/ostiary/session"
+    world.host.run(["mv", guard, f"{guard}.away"])
+    try:
+        assert world.codes() == (REFUSED, REFUSED, 0, 0)
+    finally:
+        world.host.run(["mv", f"{guard}.away", guard])
+
+
+def test_a_full_spool_stops_nobody(world):
+    spool = "/var/lib/ostiary/spool"
+    world.host.run(["truncate", "-s", "5M", spool])
+    assert world.code(world.peer.user) == 0
+    assert (world.host.root / spool[1:]).stat().st_size == 5 * 1024 * 1024
+    world.host.run(["rm", spool])
+
+
+def test_a_disk_that_hangs_refuses_within_two_seconds(world):
+    """strace holds each fsync of the hook for three seconds, uninterruptibly as far as the hook can see."""
+    guard = "/etc/ssh/ostiary/session"
+    text = world.host.read(guard)
+    slow = "exec strace -f -o /dev/null -e inject=fsync:delay_enter=3000000 "
+    world.host.write(guard, text.replace("exec ", slow), 0o755)
+    try:
+        began = time.monotonic()
+        assert world.code(world.peer.user) == REFUSED
+        assert world.code(world.peer.glass) == 0
+        assert time.monotonic() - began < 7  # two logins, strace waits for the child that is held
+    finally:
+        world.host.write(guard, text, 0o755)
+
+
+def test_variables_of_the_user_never_reach_what_runs_as_root(world):
+    """pam_env reads ~/.pam_environment of a user, but only below us; at a session's end it would be above."""
+    home = world.host.root / "home/alice"
+    world.host.write("/home/alice/.pam_environment", "LD_PRELOAD DEFAULT=/home/alice/traced.so\n")
+    made = world.person.certificate(world.peer.user, f"alice@{world.id}")
+    guard = "/etc/ssh/ostiary/session"
+    text = world.host.read(guard)
+    world.host.write(guard, text.replace("case", "env > /tmp/seen.$$\ncase", 1), 0o755)
+    try:
+        said = world.person.ssh(world.host, made, "env").stdout
+    finally:
+        world.host.write(guard, text, 0o755)
+        (home / ".pam_environment").unlink()
+    assert "LD_PRELOAD=/home/alice/traced.so" in said
+    (seen,) = (world.host.root / "tmp").glob("seen.*")
+    assert "PAM_TYPE=open_session" in seen.read_text()
+    assert "LD_PRELOAD" not in seen.read_text()
+
+
+def test_the_ledger_forgets_a_day_after_expiry_and_not_before(world):
+    ledger = world.host.root / "var/lib/ostiary/ledger"
+    now = int(time.time())
+    (ledger / "1").write_text(f"{now - 90_000}\n")
+    (ledger / "2").write_text(f"{now - 80_000}\n")
+    (ledger / "3").write_text("")
+    world.host.agent("once")
+    assert {"2", "3"} <= {one.name for one in ledger.iterdir()}
+    assert not (ledger / "1").exists()
+
+
+def test_the_hook_is_quick(world, record_property):
+    """Nothing else of a login is ours; the figure is printed with -rP."""
+    host = world.host
+    made = world.person.certificate(world.peer.user, f"alice@{world.id}").read_text()
+    times = []
+    for number in range(8):
+        text = f"publickey {made}"
+        begin = time.perf_counter()
+        env = {"PAM_TYPE": "open_session", "SSH_AUTH_INFO_0": text}
+        done = host.run(["/etc/ssh/ostiary/session"], env=env, check=False)
+        times.append(time.perf_counter() - begin)
+        assert done.returncode == (1 if number else 0)
+    record_property("milliseconds", round(sorted(times)[4] * 1000, 1))
+    assert sorted(times)[4] < 0.5
