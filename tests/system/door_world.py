@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import functools
 import ipaddress
 import json
 import os
@@ -18,9 +19,10 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -71,7 +73,10 @@ class Door:
             for host in self.fleet:
                 host.start_sshd()
             self._start_org(ending)
-            self._serve(ending)
+            self._choose_port()
+            self.start_serve()
+            ending.callback(self.stop_serve)
+            self.fleet.relay(self.fleet.control, self.port, inward=True, address="0.0.0.0")
             self._ending = ending.pop_all()
         return self
 
@@ -89,10 +94,10 @@ class Door:
         with ThreadPoolExecutor() as together:
             others = [together.submit(Client(self, name).sign_in) for name in OTHERS]
             ada.sign_in()
-            for project, rules in RULES.items():
+            self.machines = self._machines()
+            for project in RULES:
                 ada.ostiary("servers", "project", "create", project)
-                machines = self._machines() if project == "prod" else []
-                ada.python(SET_RULES, project, json.dumps(rules), json.dumps(machines))
+                self.set_rules(project)
             self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
             for one in others:
                 one.result()
@@ -115,6 +120,12 @@ class Door:
                 "public_keys": public,
             }
         ]
+
+    def set_rules(self, project: str, **settings: object) -> None:
+        """Rules, machines and ``settings`` of a project, by its administrator."""
+        machines = self.machines if project == "prod" else []
+        wanted = {"settings": settings, "rules": RULES[project], "machines": machines}
+        self.people["ada"].python(SET_RULES, project, json.dumps(wanted))
 
     def _enroll(self, admin: Client, name: str) -> str:
         """The id of the server as which the agent of this host enrolled."""
@@ -177,32 +188,38 @@ class Door:
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    def _serve(self, ending: contextlib.ExitStack) -> None:
-        self.ca_file, certificate = certificate_for(self.folder, "control", CONTROL, CONTROL_INNER)
+    def _choose_port(self) -> None:
+        self.ca_file, self.certificate = certificate_for(
+            self.folder, "control", CONTROL, CONTROL_INNER
+        )
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url, self.agent_url = f"https://{CONTROL}:{self.port}", f"https://control:{self.port}"
-        self.database = self.folder / "control.db"
+        self.log = self.folder / "serve.log"
+
+    def start_serve(self) -> None:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.org["env"]}
         options = {
-            "--database": f"sqlite:///{self.database}",
+            "--database": f"sqlite:///{self.folder}/control.db",
             "--listen": f"127.0.0.1:{self.port}",
-            "--tls-cert": certificate,
-            "--tls-key": certificate,
+            "--tls-cert": self.certificate,
+            "--tls-key": self.certificate,
             "--url": self.url,
             "--issuer": self.org["okta_url"],
             "--client-id": self.client_id,
             "--admin-group": ADMINS,
             "--state-dir": self.folder / "serve",
         }
-        self.log = self.folder / "serve.log"
-        log = ending.enter_context(self.log.open("w"))
         argv = [OSTIARY, "serve", *(str(part) for option in options.items() for part in option)]
-        serving = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        ending.callback(_end, serving)
+        with self.log.open("a") as log:
+            serving = subprocess.Popen(argv, env=env, stdin=DEVNULL, stdout=log, stderr=log)
+        self._serving = serving
         wait_for(lambda: listens(self.port) or serving.poll() is not None, "ostiary serve", 20)
         assert serving.poll() is None, self.log.read_text()
-        self.fleet.relay(self.fleet.control, self.port, inward=True, address="0.0.0.0")
+
+    def stop_serve(self, seconds: float = SECONDS) -> None:
+        """In good order when it needs no more than ``seconds``."""
+        _end(self._serving, seconds)
 
 
 SET_RULES = """
@@ -210,11 +227,10 @@ import json, sys
 from ostiary.doors.servers.client.bearer import signed_in
 from ostiary.doors.servers.wire.admin import Project, ProjectWanted
 from ostiary.doors.servers.wire.message import decode
-name, rules, machines = sys.argv[1:]
+name, wanted = sys.argv[1], json.loads(sys.argv[2])
 with signed_in() as control:
     project = control.call("GET", f"/v1/projects/{name}", kind=Project)
-    wanted = {"v": 1, "generation": project.generation, "settings": {},
-              "rules": json.loads(rules), "machines": json.loads(machines)}
+    wanted |= {"v": 1, "generation": project.generation}
     message = decode(ProjectWanted, json.dumps(wanted).encode())
     control.call("PUT", f"/v1/projects/{name}", message, kind=Project)
 """
@@ -234,12 +250,14 @@ class Client:
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(run),
             "SHELL": "/bin/sh",
+            "BROWSER": "/bin/true",
             "SSL_CERT_FILE": door.org["ca_file"],
         }
         door.people[name] = self
 
+    @functools.cached_property
     def at_okta(self) -> AtOkta:
-        """The same person at a browser."""
+        """The same person at a browser, with an authenticator that gives no code twice."""
         for described in self.door.org["people"]:
             if described["login"] == f"{self.name}@acme.example":
                 return AtOkta(described, self.door.trust)
@@ -247,18 +265,32 @@ class Client:
 
     def sign_in(self) -> None:
         """``ostiary login`` by the device flow: the address that it says is opened in a browser, and the device allowed."""
-        argv = [OSTIARY, "login", "--control", self.door.url, "--ca", self.door.ca_file]
-        started = self.popen(*argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        options = ("--control", self.door.url, "--ca", self.door.ca_file)
+        with self._signing_in(*options) as url, self.at_okta.browser() as browser:
+            self.at_okta.allow_device(browser, url)
+        self.configure()
+
+    def sign_in_by_browser(self, *options: str) -> str:
+        """``ostiary login`` in a browser on this machine, which comes back to it; what the browser shows at the end."""
+        with self._signing_in(*options) as url, self.at_okta.browser() as browser:
+            return self.at_okta.open(browser, url).text
+
+    @contextlib.contextmanager
+    def _signing_in(self, *options: object) -> Iterator[str]:
+        """The address that ``ostiary login`` says, and at the end that it is content."""
+        started = self.popen(OSTIARY, "login", *options, stdout=PIPE, stderr=PIPE)
         line = started.stderr.readline()
         found = re.fullmatch(r"sign in at: (https://\S+)\n", line)
         assert found, line + started.stderr.read()
-        at_okta = self.at_okta()
-        with at_okta.browser() as browser:
-            at_okta.allow_device(browser, found[1])
-        said, talk = started.communicate(timeout=30)
+        try:
+            yield found[1]
+        except BaseException:
+            started.kill()
+            raise
+        finally:
+            said, talk = started.communicate(timeout=30)
         assert started.returncode == 0, talk
         assert f"{self.name}@acme.example is signed in" in said
-        self.configure()
 
     def configure(self) -> None:
         self.ostiary("ssh-config", "--install")
@@ -269,7 +301,7 @@ class Client:
         self.ostiary("logout", check=False)
 
     def popen(self, *argv: object, **options) -> subprocess.Popen[str]:
-        options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("stdin", DEVNULL)
         return self.door.fleet.client.popen(argv, env=self.env, cwd=self.home, **options)
 
     def run(
@@ -310,7 +342,7 @@ def start_agent(host: Host) -> subprocess.Popen[str]:
     run = f"echo $$ > {AGENT_PID}; exec {PYTHON} -m ostiary.doors.servers.agent run"
     argv = ["sh", "-c", run]
     with (host.root / "run/agent.log").open("w") as log:
-        return host.popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return host.popen(argv, env=env, stdin=DEVNULL, stdout=log, stderr=log)
 
 
 def end_agent(host: Host, process: subprocess.Popen[str], signal: str = "KILL") -> None:
@@ -348,10 +380,10 @@ def listens(port: int) -> bool:
         return trying.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], seconds: float) -> None:
     process.terminate()
     try:
-        process.wait(SECONDS)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -9,9 +9,10 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
-from door_world import Client, Door, until
+from door_world import OSTIARY, Client, Door, until
 from hosts import TOP
 
 pytestmark = pytest.mark.root
@@ -128,13 +129,14 @@ def test_a_terminal_is_given(door, grace):
 def test_many_at_once_have_a_certificate_each(door, grace):
     config = str(grace.home / ".ssh/config")
     words = ("ssh", "-F", config, "web1", "sleep 0.5; echo in")
-    running = [grace.popen(*words, stdout=subprocess.PIPE) for _ in range(5)]
+    running = [grace.popen(*words, stdout=PIPE) for _ in range(5)]
     assert [one.communicate(timeout=60)[0] for one in running] == ["in\n"] * 5
 
 
 ISSUE = """
 import subprocess, sys
 from pathlib import Path
+from subprocess import PIPE
 from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.client.device import this_device
@@ -169,8 +171,8 @@ class Kept:
             "LogLevel": "ERROR",
         }
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        to = f"{self.person.name}@{host.address}"
-        return self.person.run("ssh", "-F", "none", *flags, to, *words, check=False)
+        command = ["ssh", "-F", "none", *flags, f"{self.person.name}@{host.address}", *words]
+        return self.person.door.fleet.control.run(command, check=False)
 
 
 def test_a_certificate_is_good_once(door, grace, tmp_path):
@@ -181,14 +183,16 @@ def test_a_certificate_is_good_once(door, grace, tmp_path):
     assert kept.ssh(door["lab1"], "-N", "-L", "0:127.0.0.1:22").returncode != 0
 
 
+@pytest.mark.parametrize("other", ["web2", "bastion", "lab1"])
 @pytest.mark.parametrize("used", [False, True])
-def test_a_certificate_is_good_on_its_own_server_only(door, ada, tmp_path, used):
-    kept = Kept(ada, tmp_path / "key", "bastion")
+def test_a_certificate_is_good_on_its_own_server_only(door, ada, tmp_path, used, other):
+    """Another server of the project, its bastion, and a server of another project; tried from where all can be reached."""
+    kept = Kept(ada, tmp_path / "key", "web1")
     if used:
-        assert kept.ssh(door["bastion"], "true").returncode == 0
-    other = kept.ssh(door["lab1"], "true")
-    assert other.returncode == 255
-    assert "Permission denied" in other.stderr
+        assert kept.ssh(door["web1"], "true").returncode == 0
+    refused = kept.ssh(door[other], "true")
+    assert refused.returncode == 255
+    assert "Permission denied" in refused.stderr
 
 
 def test_a_hop_gives_no_shell(door, grace, tmp_path):
@@ -238,6 +242,52 @@ def test_a_few_letters_name_a_server(door, grace):
     several = grace.ostiary("ssh", "web", check=False)
     assert several.returncode == 6
     assert "it is like 2 of them: web1, web2" in several.stderr
+
+
+def test_a_stronger_sign_in_is_asked_for_where_a_project_wants_it(door, grace):
+    door.fleet.relay(door.fleet.client, 8259)  # the browser comes back to the person's own machine
+    door.set_rules("lab", acr_values="urn:okta:loa:2fa:any")
+    try:
+        refused = grace.ssh("lab1", "true", check=False)
+        assert refused.returncode == 255
+        assert "fix: run: ostiary login --step-up" in refused.stderr
+        assert grace.ssh("web1", "echo in").stdout == "in\n", "prod asks for nothing"
+        assert "Go back to the terminal" in grace.sign_in_by_browser("--step-up")
+        assert grace.ssh("lab1", "echo in").stdout == "in\n"
+    finally:
+        door.set_rules("lab")
+
+
+def test_without_a_control_plane_what_is_open_stays_and_the_rest_is_said(door, ada):
+    inside = ada.popen(
+        "ssh", "-F", ada.home / ".ssh/config", "web1", "cat", stdin=PIPE, stdout=PIPE
+    )
+    inside.stdin.write("before\n")
+    inside.stdin.flush()
+    assert inside.stdout.readline() == "before\n"
+    door.stop_serve()
+    try:
+        refused = ada.ssh("web1", "true", check=False)
+        assert refused.returncode == 255
+        assert "cannot reach the control plane" in refused.stderr
+        assert "sessions that are open go on" in refused.stderr
+        assert inside.communicate("after\n", timeout=10)[0] == "after\n"
+    finally:
+        door.start_serve()
+    assert ada.ssh("web1", "echo in").stdout == "in\n"
+
+
+def test_the_audit_is_whole(door, ada, tmp_path):
+    ada.ssh("web1", "true")
+    door.stop_serve(30)  # in good order, it signs a checkpoint
+    door.start_serve()
+    told = tmp_path / "prod.jsonl"
+    ada.ostiary("audit", "export", "--project", "prod", "--to", told)
+    assert ada.run(OSTIARY, "audit", "verify", told).returncode == 0
+    lines = told.read_text().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if "certificate.issued" in line)
+    told.write_text("".join(lines[:number] + lines[number + 1 :]))
+    assert ada.run(OSTIARY, "audit", "verify", told, check=False).returncode != 0
 
 
 PLAYBOOK = """
@@ -334,7 +384,7 @@ def test_somebody_put_out_at_okta_is_out_within_seconds(door):
     """Ken has a session open; an administrator of the org deactivates him."""
     ken = door.people["ken"]
     config = ken.home / ".ssh/config"
-    inside = ken.popen("ssh", "-F", config, "lab1", "echo in; sleep 60", stdout=subprocess.PIPE)
+    inside = ken.popen("ssh", "-F", config, "lab1", "echo in; sleep 60", stdout=PIPE)
     assert inside.stdout.readline() == "in\n"
     (user,) = door.okta("GET", "/api/v1/users?q=ken")
     began = time.monotonic()
