@@ -1,6 +1,9 @@
 """Which session goes to which control plane, and what an estate may not ask of a project that exists."""
 
 import json
+import os
+import subprocess
+import sys
 from datetime import date
 
 import pytest
@@ -86,3 +89,26 @@ def test_machines_and_rules_that_have_ended_are_told(environ):
     ]
     (wanted,) = part.resources(date(2026, 3, 1))
     assert (wanted.wanted["access"], wanted.wanted["machines"]) == ([], {})
+
+
+def test_an_estate_without_servers_loads_nothing_of_them(tmp_path):
+    """Who only federates accounts pays nothing for the server door: neither its client nor its database."""
+    (tmp_path / "e.yaml").write_text(HEAD)
+    program = """
+import sys
+from pathlib import Path
+from ostiary.cli.work import with_servers
+from ostiary.doors.federation.work import open_estate
+from ostiary.settings import load
+work = with_servers(open_estate(load(estate_file=sys.argv[1]), "plan"))
+assert not work.connected.parts
+print([one for one in sys.modules if one.startswith(("ostiary.doors.servers", "sqlalchemy"))])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "e.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OKTA_CLIENT_TOKEN": "t", "AWS_DEFAULT_REGION": "us-east-1"},
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
