@@ -228,9 +228,14 @@ class ControlWorld:
         )
         self._http = httpx2.Client(transport=transport)
         wrap = LocalKeyWrap(folder / "kek")
-        self.services = control.services(
-            self.settings, wrap, http=self._http, clock=clock, **services
-        )
+        try:
+            self.services = control.services(
+                self.settings, wrap, http=self._http, clock=clock, **services
+            )
+        except BaseException:
+            self._http.close()
+            self.issuer.close()
+            raise
         self._server = control.server(self.settings, app.build(self.services, more))
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()

@@ -184,7 +184,7 @@ def _read(path: Path) -> dict[str, Mark]:
     """The last whole line of each project counts: the very last one may have been cut."""
     marks: dict[str, Mark] = {}
     try:
-        lines: Iterable[str] = path.read_text().splitlines()
+        lines: Iterable[str] = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return marks
     for line in lines:
