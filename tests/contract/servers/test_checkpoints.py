@@ -12,8 +12,9 @@ from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.authorities import HOST, Authorities
 from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.checkpoint_places import InFolder, InStore
-from ostiary.doors.servers.control.checkpoints import Checkpoints, duty
+from ostiary.doors.servers.control.checkpoints import Checkpoints, Rounds, duty
 from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.lease import Lease
 from ostiary.doors.servers.control.tables import METADATA, audit, chains
 from ostiary.doors.servers.control.tables import checkpoints as table
 from ostiary.doors.servers.control.writer import Writer
@@ -213,13 +214,58 @@ def test_a_project_without_host_authority_is_left_alone(audits):
     assert audits.signing().sign() == 0
 
 
-def test_the_duty_signs_at_the_end_too_and_one_process_at_a_time(audits):
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_one_process_at_a_time_signs_each_minute_and_at_its_end(audits):
     prod, _ = audits.project("prod")
-    first, second = (duty(audits.signing(), audits.database) for _ in range(2))
-    assert first.at_end
+    clock = Clock()
+    leases = [Lease(audits.database, "checkpoints") for _ in range(2)]
+    first, second = (Rounds(audits.signing(), one, clock) for one in leases)
     first.work()
     audits.grow(prod)
-    second.work()
-    assert len(audits.signed(prod)) == 1, "the lease is the first's"
+    for one in (first, second):
+        one.work()
+    assert len(audits.signed(prod)) == 1, "a minute has not passed, and the duty is the first's"
+    clock.now += 60
     first.work()
+    assert len(audits.signed(prod)) == 2
+    audits.grow(prod)
+    second.end()
+    assert len(audits.signed(prod)) == 2
+    first.end()
+    assert len(audits.signed(prod)) == 3
+    audits.grow(prod)
+    second.work()
+    assert len(audits.signed(prod)) == 4, "it has the duty at once"
+
+
+def test_what_failed_is_told_until_a_round_goes_well(audits):
+    prod, _ = audits.project("prod")
+    clock = Clock()
+    rounds = Rounds(audits.signing(), Lease(audits.database, "checkpoints"), clock)
+    body = audits.rows(prod)[0].body
+    change = update(audit).where(one_row(prod, 1))
+    audits.put(change.values(body="{}"))
+    for _ in range(3):
+        with pytest.raises(ProofFailed):
+            rounds.work()
+    audits.put(change.values(body=body))
+    with pytest.raises(ProofFailed):
+        rounds.work()
+    clock.now += 60
+    rounds.work()
+    assert len(audits.signed(prod)) == 1
+
+
+def test_the_duty_of_a_process_does_both(audits):
+    prod, _ = audits.project("prod")
+    made = duty(audits.signing(), audits.database)
+    made.work()
+    audits.grow(prod)
+    made.end()
     assert len(audits.signed(prod)) == 2

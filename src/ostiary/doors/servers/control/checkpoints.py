@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -32,7 +33,6 @@ from ostiary.pki import ssh_key
 
 DUTY = "checkpoints"
 SECONDS = 60.0
-_LONGER = 15.0  # seconds that the duty stays with a process after its next round is due
 _AT_ONCE = 2000  # rows in memory
 
 
@@ -116,15 +116,49 @@ class Checkpoints:
         return made
 
 
+class Rounds:
+    """Signs each minute in one process of all on a database; at its end once more, and then lets another have the duty."""
+
+    def __init__(
+        self, checkpoints: Checkpoints, lease: Lease, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._checkpoints = checkpoints
+        self._lease = lease
+        self._clock = clock
+        self._due = float("-inf")
+        self._failed: OstiaryError | None = None
+
+    def work(self) -> None:
+        """What failed in the last round is raised again until the next, so that the status goes on to tell it."""
+        if not self._lease.hold():
+            self._failed = None
+            return
+        if self._clock() >= self._due:
+            self._due = self._clock() + SECONDS
+            self._sign()
+        if self._failed is not None:
+            raise self._failed
+
+    def end(self) -> None:
+        if not self._lease.hold():
+            return
+        try:
+            self._checkpoints.sign()
+        finally:
+            self._lease.release()
+
+    def _sign(self) -> None:
+        self._failed = None
+        try:
+            self._checkpoints.sign()
+        except OstiaryError as failed:
+            self._failed = failed
+
+
 def duty(checkpoints: Checkpoints, database: Database) -> Duty:
-    """For one process of all on a database at a time, also when it ends."""
-    lease = Lease(database, DUTY, seconds=SECONDS + _LONGER)
-
-    def work() -> None:
-        if lease.hold():
-            checkpoints.sign()
-
-    return Duty(DUTY, lambda: SECONDS, work, at_end=True)
+    lease = Lease(database, DUTY)
+    rounds = Rounds(checkpoints, lease)
+    return Duty(DUTY, lambda: lease.seconds / 3, rounds.work, rounds.end)
 
 
 def after(

@@ -17,12 +17,12 @@ LOG = logging.getLogger("ostiary.duties")
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """``work`` every ``seconds``; ``at_end`` once more when the process ends. What it raises is logged, and it goes on."""
+    """``work`` every ``seconds``; ``end`` when the process ends. What they raise is logged, and it goes on."""
 
     name: str
     seconds: Callable[[], float]
     work: Callable[[], None]
-    at_end: bool = False
+    end: Callable[[], None] | None = None
 
 
 class Duties:
@@ -49,14 +49,14 @@ class Duties:
 
     def _run(self, duty: Duty) -> None:
         while not self._stop.is_set():
-            self._once(duty)
+            self._once(duty, duty.work)
             self._stop.wait(duty.seconds())
-        if duty.at_end:
-            self._once(duty)
+        if duty.end is not None:
+            self._once(duty, duty.end)
 
-    def _once(self, duty: Duty) -> None:
+    def _once(self, duty: Duty, work: Callable[[], None]) -> None:
         try:
-            duty.work()
+            work()
         except OstiaryError as error:
             self._note(duty, str(error))
         except Exception as defect:  # noqa: BLE001 - whatever it is, the other rounds are still to be done
