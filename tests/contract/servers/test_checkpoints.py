@@ -12,7 +12,8 @@ from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.authorities import HOST, Authorities
 from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.checkpoint_places import InFolder, InStore
-from ostiary.doors.servers.control.checkpoints import Checkpoints, Rounds, duty
+from ostiary.doors.servers.control.checkpoint_rounds import Rounds, duty
+from ostiary.doors.servers.control.checkpoints import Checkpoints
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.lease import Lease
 from ostiary.doors.servers.control.tables import METADATA, audit, chains

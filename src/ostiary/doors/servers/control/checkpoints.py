@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
-from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -22,8 +21,6 @@ from ostiary.doors.servers.control.authorities import HOST, Authorities, Authori
 from ostiary.doors.servers.control.chain import START_HEAD, Head, Row, faults
 from ostiary.doors.servers.control.checkpoint_places import Keeps
 from ostiary.doors.servers.control.database import Database, translated
-from ostiary.doors.servers.control.duties import Duty
-from ostiary.doors.servers.control.lease import Lease
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.control.tables import checkpoints as table
 from ostiary.doors.servers.control.writer import Writer
@@ -31,8 +28,6 @@ from ostiary.doors.servers.wire.admin import Checkpoint
 from ostiary.errors import NotFound, OstiaryError, ProofFailed
 from ostiary.pki import ssh_key
 
-DUTY = "checkpoints"
-SECONDS = 60.0
 _AT_ONCE = 2000  # rows in memory
 
 
@@ -114,51 +109,6 @@ class Checkpoints:
             [], lambda connection, _: connection.execute(insert(table).values(asdict(made)))
         )
         return made
-
-
-class Rounds:
-    """Signs each minute in one process of all on a database; at its end once more, and then lets another have the duty."""
-
-    def __init__(
-        self, checkpoints: Checkpoints, lease: Lease, clock: Callable[[], float] = monotonic
-    ) -> None:
-        self._checkpoints = checkpoints
-        self._lease = lease
-        self._clock = clock
-        self._due = float("-inf")
-        self._failed: OstiaryError | None = None
-
-    def work(self) -> None:
-        """What failed in the last round is raised again until the next, so that the status goes on to tell it."""
-        if not self._lease.hold():
-            self._failed = None
-            return
-        if self._clock() >= self._due:
-            self._due = self._clock() + SECONDS
-            self._sign()
-        if self._failed is not None:
-            raise self._failed
-
-    def end(self) -> None:
-        if not self._lease.hold():
-            return
-        try:
-            self._checkpoints.sign()
-        finally:
-            self._lease.release()
-
-    def _sign(self) -> None:
-        self._failed = None
-        try:
-            self._checkpoints.sign()
-        except OstiaryError as failed:
-            self._failed = failed
-
-
-def duty(checkpoints: Checkpoints, database: Database) -> Duty:
-    lease = Lease(database, DUTY)
-    rounds = Rounds(checkpoints, lease)
-    return Duty(DUTY, lambda: lease.seconds / 3, rounds.work, rounds.end)
 
 
 def after(

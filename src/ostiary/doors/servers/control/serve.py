@@ -21,8 +21,8 @@ from ostiary.doors.servers.control import app, high_water, keys, org_side
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.checkpoint_places import Keeps
+from ostiary.doors.servers.control.checkpoint_rounds import duty as checkpoints_duty
 from ostiary.doors.servers.control.checkpoints import Checkpoints
-from ostiary.doors.servers.control.checkpoints import duty as checkpoints_duty
 from ostiary.doors.servers.control.cloud_identity import (
     CloudIdentities,
     SeesInstances,
