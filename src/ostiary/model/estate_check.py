@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from ostiary.model.account import Account
-from ostiary.model.estate import AssignmentRule, Estate
+from ostiary.model.estate import AssignmentRule, Estate, Place
 from ostiary.model.estate_fields import suggest
 from ostiary.model.selector import Selector, select
 
@@ -18,11 +18,13 @@ def check_against(
     users: Mapping[str, Collection[str]] | None = None,
     *,
     today: date | None = None,
+    logins: Collection[str] | None = None,
 ) -> tuple[str, ...]:
     """Every rule that means nobody or nothing, as ``file:line: message`` in the order of the file.
 
     ``accounts`` are those of every Organization of the estate; ``groups`` and ``users`` are names and logins by
-    org. Rules that are overdue ``today`` need not hold any more.
+    org; ``logins`` those of the people whom the servers' part names and some org has. Rules that are overdue ``today``
+    need not hold any more.
     """
     known = tuple(accounts)
     found: list[tuple[int, str]] = []
@@ -39,25 +41,42 @@ def check_against(
             if not any(other.selector.covers(account) for account in known):
                 message = f"{other.place}: '{other.selector}' under by: of role {role.name!r} matches no account"
                 found.append((other.place.line, message))
-    found += _server_problems(estate, groups, today)
+    found += _server_problems(estate, groups, logins, today)
     return tuple(dict.fromkeys(message for _, message in sorted(found)))
 
 
+def named_on_servers(estate: Estate, today: date | None) -> tuple[tuple[Place, str, str], ...]:
+    """(place, ``group`` or ``user``, name) of everybody whom the part of servers names: in rules, as owners."""
+    named: list[tuple[Place, str, str]] = []
+    for one in estate.server_assignments:
+        kind, _, name = one.rule.subject.partition(":")
+        if kind != "machine" and not (today and one.is_overdue(today)):
+            named.append((one.place, kind, name))
+    if estate.servers is not None:
+        for project in estate.servers.projects.values():
+            named += ((project.place, "group", owner) for owner in project.owners)
+        for machine in estate.servers.machines.values():
+            if not (today and today > machine.until):
+                named.append((machine.place, "user", machine.owner))
+    return tuple(named)
+
+
 def _server_problems(
-    estate: Estate, groups: Mapping[str, Collection[str]], today: date | None
+    estate: Estate,
+    groups: Mapping[str, Collection[str]],
+    logins: Collection[str] | None,
+    today: date | None,
 ) -> Iterator[tuple[int, str]]:
-    """Groups of servers that no org has. Which org a control plane is of is not the estate's to say."""
-    known = {name for names in groups.values() for name in names}
-    named = [
-        (one.place, one.principal.removeprefix("group "))
-        for one in estate.server_assignments
-        if one.principal.startswith("group ") and not (today and one.is_overdue(today))
-    ]
-    projects = estate.servers.projects.values() if estate.servers else ()
-    named += [(one.place, owner) for one in projects for owner in one.owners]
-    for place, name in named:
-        if name not in known:
-            yield place.line, f"{place}: no Okta org has group {name!r}{suggest(name, list(known))}"
+    """Whom no org has. Which org a control plane is of is not the estate's to say."""
+    known: dict[str, Collection[str] | None] = {
+        "group": {name for names in groups.values() for name in names},
+        "user": logins,
+    }
+    for place, kind, name in named_on_servers(estate, today):
+        names = known[kind]
+        if names is not None and name not in names:
+            near = suggest(name, list(names))
+            yield place.line, f"{place}: no Okta org has {kind} {name!r}{near}"
 
 
 def _is_meant(estate: Estate, rule: AssignmentRule, account: Account) -> bool:

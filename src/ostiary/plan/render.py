@@ -9,7 +9,8 @@
 
 plan: 1 to create, 1 to update, 1 to delete, 20 as wanted
 
-A new object is one line; with ``details`` its values follow, each behind a plus sign.
+A new object is one line; with ``details`` its values follow, each behind a plus sign. What an object lets people do
+(attribute ``access``, a list of sentences) is shown always: who would gain it, and who would lose it with a deletion.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ostiary.plan.change import Change, Plan, canonical
 from ostiary.plan.resource import Json
 
 RELEASE = "release"  # no action of a plan: how a deletion is shown that only takes our mark off
+ACCESS = "access"
 _LONG = 120  # characters of a value that are still shown whole
 
 _SYMBOLS = {
@@ -118,9 +120,16 @@ def _change(change: Change, details: bool, names: Mapping[str, str]) -> Iterator
     )
     if change.action == "snippet":
         yield from (f"      | {line}" for line in change.snippet.splitlines())
-    elif change.action == "create" and details:
+    elif change.action == "create":
         for name, value in sorted((change.after or {}).items()):
-            yield f"      + {name}  {shown(value)}"
+            if name == ACCESS and isinstance(value, list):
+                yield from (f"      + {name}  {shown(item)}" for item in value)
+            elif details:
+                yield f"      + {name}  {shown(value)}"
+    elif change.action == "delete":
+        lost = (change.before or {}).get(ACCESS)
+        if isinstance(lost, list):
+            yield from (f"      - {ACCESS}  {shown(item)}" for item in lost)
     elif change.action in ("update", "replace"):
         for name in change.differing:
             lines = _difference(name, change.before or {}, change.after or {})

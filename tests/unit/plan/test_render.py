@@ -103,3 +103,15 @@ def test_values():
     assert shown("a b") == '"a b"'
     assert shown(None) == "null"
     assert shown({"b": 1, "a": [True]}) == '{"a":[true],"b":1}'
+
+
+def test_who_gains_and_loses_access_is_shown_without_details():
+    """A new object is one line, but for what it lets people do; so is one that goes."""
+    key = Key("server-project", "control", "prod")
+    access = ["group sre: login on every server"]
+    made = Change("create", key, after={"access": access, "rules": [{}]})
+    gone = Change("delete", Key("server-project", "control", "dev"), {"access": access})
+    text = render(Plan("acme", "", "", ("control",), (made, gone)))
+    assert '      + access  "group sre: login on every server"\n' in text
+    assert '      - access  "group sre: login on every server"\n' in text
+    assert "rules" not in text

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from ostiary.doors.federation.survey import Survey, survey
 from ostiary.errors import Conflict, EstateError, GuardTripped, NotFound
 from ostiary.model.account import Account, AccountId
 from ostiary.model.estate import Estate, resolve
-from ostiary.model.estate_check import check_against
+from ostiary.model.estate_check import check_against, named_on_servers
 from ostiary.model.estate_text import parse
 from ostiary.okta.app import AppKind
 from ostiary.plan.apply import Outcome
@@ -148,7 +148,11 @@ class Work:
         known = self.survey(only)
         wanted = desired(self.estate, known.seen, today=today, only=ids)
         empty = check_against(
-            self.estate, (*known.accounts, *known.suspended), self._group_names(), today=today
+            self.estate,
+            (*known.accounts, *known.suspended),
+            self._group_names(),
+            today=today,
+            logins=self._people_of_servers(today),
         )
         more = (one for one in wanted.problems if not any(line.startswith(one) for line in empty))
         self._refuse(sorted((*empty, *more), key=_line))
@@ -165,6 +169,12 @@ class Work:
     def _group_names(self) -> dict[str, tuple[str, ...]]:
         listed = {org: people.groups() for org, people in self.connected.people.items()}
         return {org: tuple(group.name for group in groups) for org, groups in listed.items()}
+
+    def _people_of_servers(self, today: date) -> frozenset[str]:
+        """Those whom the part of servers names and an org has."""
+        named = {name for _, kind, name in named_on_servers(self.estate, today) if kind == "user"}
+        found = (people.people(named) for people in self.connected.people.values())
+        return frozenset(login for people in found for login in people)
 
     def plan(
         self,
