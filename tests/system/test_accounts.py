@@ -346,3 +346,11 @@ def test_a_closed_account_is_closed_for_sshd_and_long_sessions_end(host):
     )
     refused = host.run([*ssh, "true"], check=False)
     assert refused.returncode == 255
+
+
+def test_rules_that_sudo_does_not_read_are_told(host):
+    host.run(["sed", "-i", "/includedir/d", "/etc/sudoers"])
+    problems = apply(host, [ALICE], [DEV])[1]
+    assert problems == [
+        "sudo rules: /etc/sudoers does not include /etc/sudoers.d, so none of them counts"
+    ]

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.doors.servers.agent import (
-    accounts_home,
-    accounts_local,
-    accounts_repair,
-    cutting,
-    extrausers,
-    names,
-)
+from ostiary.doors.servers.agent import accounts_home, cutting, names
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned
 from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
+from ostiary.doors.servers.agent.accounts_work import Work, complaints
 from ostiary.doors.servers.agent.files import MANAGED, HostError
-from ostiary.doors.servers.agent.run import attempt, run
+from ostiary.doors.servers.agent.run import attempt
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
 HOMES = Path("/home")
@@ -39,21 +34,6 @@ class Applied:
     problems: tuple[str, ...]
 
 
-@dataclass
-class _Work:
-    """One application: what is wanted, what is known, what went wrong."""
-
-    users: Sequence[HostUser]
-    groups: Sequence[HostGroup]
-    owned: Owned
-    lookup: Lookup
-    local: frozenset[str]  # who has a line in /etc/passwd itself
-    problems: dict[str, str]
-
-    def failed(self, name: str, error: HostError) -> None:
-        self.problems.setdefault(name, str(error))
-
-
 def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -> Applied:
     """Bring this host's accounts in line. ``owned`` is the list of what is ours, beside which jobs and keys are put aside.
 
@@ -65,14 +45,14 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
             ours = Owned.read(owned, lookup)
         except OSError as error:
             raise HostError(f"cannot read {owned}, so no account is touched: {error}") from error
-        work = _Work(tuple(users), tuple(groups), ours, lookup, local_names(), {})
+        work = Work(tuple(users), tuple(groups), ours, lookup, local_names())
         work.problems.update(conflicts(work.users, work.groups, ours, lookup))
-        before = _complaints()
+        before = complaints()
         _intend(work, owned)
         _close(work, owned)
         _open(work)
-        _repair(work)
-        if new := sorted(set(_complaints()) - set(before)):
+        work.repair()
+        if new := sorted(set(complaints()) - set(before)):
             work.problems["files of accounts"] = "; ".join(new[:5])
         entering = _entering(work)
     lines = (names.shown(f"{name}: {why}") for name, why in sorted(work.problems.items()))
@@ -94,7 +74,7 @@ def _alone(lock: Path) -> Iterator[None]:
         os.close(file)
 
 
-def _intend(work: _Work, path: Path) -> None:
+def _intend(work: Work, path: Path) -> None:
     """Write down what will be ours before any of it is made, and whom it is to be closed for before he is."""
     wanted = {user.login: user for user in work.users}
     owned = work.owned
@@ -113,25 +93,24 @@ def _intend(work: _Work, path: Path) -> None:
     owned.keep(path)
 
 
-def _close(work: _Work, path: Path) -> None:
+def _close(work: Work, path: Path) -> None:
     """Let those in no more who are gone, then end what they run: before anything that takes its time."""
     closed = [one for login in sorted(work.owned.gone) if (one := _closed(work, login))]
     if closed:
-        _bring(work, closed, ())
+        work.bring(closed, ())
     done = set(work.owned.cut)
+    before = [one.uid for one in closed if one.name in done]
+    work.attempt("processes", lambda: cutting.end_all(before))
     for one in closed:
-        try:
-            if one.name in done:
-                cutting.end_all([one.uid])
-            else:
-                cutting.cut(one.name, one.uid, Path(one.home), path.with_name("removed"))
+        if one.name not in done:
+            removed = path.with_name("removed")
+            cut = functools.partial(cutting.cut, one.name, one.uid, Path(one.home), removed)
+            if work.attempt(one.name, cut):
                 work.owned.cut.append(one.name)
-        except HostError as error:
-            work.failed(one.name, error)
     work.owned.keep(path)
 
 
-def _closed(work: _Work, login: str) -> Account | None:
+def _closed(work: Work, login: str) -> Account | None:
     there = work.lookup.user(login)
     if there is None:
         return None
@@ -146,7 +125,7 @@ def _closed(work: _Work, login: str) -> Account | None:
     )
 
 
-def _open(work: _Work) -> None:
+def _open(work: Work) -> None:
     """Make groups, accounts and homes of everybody without a conflict."""
     users = [user for user in work.users if user.login not in work.problems]
     groups = [group for group in work.groups if f"group {group.name}" not in work.problems]
@@ -163,7 +142,7 @@ def _open(work: _Work) -> None:
         if left_out := sorted(set(user.groups) - shared):
             work.problems[f"groups of {user.login}"] = f"not given: {', '.join(left_out)}"
     private = [HostGroup(user.login, user.gid) for user in users]
-    _bring(work, accounts, [*groups, *private])
+    work.bring(accounts, [*groups, *private])
     work.lookup = Lookup.now()
     fresh = []
     for one in accounts:
@@ -176,41 +155,7 @@ def _open(work: _Work) -> None:
         attempt("restorecon", "-R", *fresh)
 
 
-def _repair(work: _Work) -> None:
-    """Mend what an earlier run left half done, if it was killed."""
-    owned = work.owned
-    groups = [MANAGED, *owned.groups]
-    try:
-        files = accounts_repair.read()
-    except OSError as error:
-        work.failed(
-            "files of accounts", HostError(f"cannot read {error.filename}: {error.strerror}")
-        )
-        return
-    for command in accounts_repair.repairs(files, owned.users, owned.gone, groups):
-        try:
-            run(*command)
-        except HostError as error:
-            work.failed(command[-1], error)
-
-
-def _bring(work: _Work, accounts: Iterable[Account], groups: Iterable[HostGroup]) -> None:
-    """By extrausers where NSS reads them, but an account that is in /etc/passwd stays there."""
-    groups = list(groups)
-    if not extrausers.configured():
-        accounts_local.bring(accounts, groups, work.lookup, work.failed)
-        return
-    here = [one for one in accounts if one.name in work.local]
-    if here:
-        accounts_local.bring(here, (), work.lookup, work.failed)
-    try:
-        others = [one for one in accounts if one.name not in work.local]
-        extrausers.bring(others, groups, work.lookup)
-    except HostError as error:
-        work.failed("extrausers", error)
-
-
-def _entering(work: _Work) -> tuple[HostUser, ...]:
+def _entering(work: Work) -> tuple[HostUser, ...]:
     """Those whose accounts were seen to be right after all was done."""
     managed = work.lookup.group(MANAGED)
     members = set(managed.members) if managed else set()
@@ -231,7 +176,3 @@ def _shells() -> frozenset[str]:
         lines = Path("/etc/shells").read_text("utf-8", "replace").split()
         return frozenset(one for one in lines if one.startswith("/") and Path(one).exists())
     return frozenset({"/bin/bash", "/bin/sh"})
-
-
-def _complaints() -> tuple[str, ...]:
-    return (*accounts_local.complaints(), *extrausers.complaints())

@@ -26,6 +26,7 @@ from ostiary.doors.servers.agent.run import attempt
 
 CRONTABS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))  # Debian; RHEL, Amazon Linux
 AT_JOBS = (Path("/var/spool/cron/atjobs"), Path("/var/spool/at"))
+LOGIND = Path("/run/systemd/seats")  # there where logind runs: sd_booted(3), and what it keeps
 LINGER = Path("/var/lib/systemd/linger")
 KEYS = ("authorized_keys", "authorized_keys2")
 SECONDS = 5.0  # in which everything of a person has ended, or it is a problem
@@ -34,19 +35,23 @@ SECONDS = 5.0  # in which everything of a person has ended, or it is a problem
 def cut(login: str, uid: int, home: Path, aside: Path) -> None:
     """End everything of ``login``; jobs and keys go to the folder ``aside``. HostError if something still runs."""
     place = aside / f"{uid}-{login}"
-    folder(aside, 0o700)
-    folder(place, 0o700)
-    with contextlib.suppress(FileNotFoundError):
-        (LINGER / login).unlink()
-    attempt("loginctl", "disable-linger", login)
-    for spool in CRONTABS:
-        if spool.is_dir() and not (spool / login).is_dir():
-            _move(spool / login, place / f"crontab-{spool.name}")
-    for spool in AT_JOBS:
-        for job in _owned_files(spool, uid):
-            _move(job, place / f"at-{job.name}")
-    keys_aside(home, uid)
-    attempt("loginctl", "terminate-user", login)
+    try:
+        end_all([uid])
+    finally:
+        folder(aside, 0o700)
+        folder(place, 0o700)
+        with contextlib.suppress(FileNotFoundError):
+            (LINGER / login).unlink()
+        for spool in CRONTABS:
+            if spool.is_dir() and not (spool / login).is_dir():
+                _move(spool / login, place / f"crontab-{spool.name}")
+        for spool in AT_JOBS:
+            for job in _owned_files(spool, uid):
+                _move(job, place / f"at-{job.name}")
+        keys_aside(home, uid)
+        if LOGIND.is_dir():
+            attempt("loginctl", "disable-linger", login)
+            attempt("loginctl", "terminate-user", login)
     end_all([uid])
 
 

@@ -40,10 +40,25 @@ def apply(users: Iterable[HostUser], place: Path = PLACE) -> tuple[str, ...]:
         except HostError as error:
             problems.append(f"sudo rules of {user.login}: {error}")
             problems += _without(place / name)
+    if wanted and not _is_read(place):
+        problems.append(
+            f"sudo rules: {place.parent / 'sudoers'} does not include {place}, so none of them counts"
+        )
     for one in sorted(place.glob(f"{PREFIX}*")):
         if one.name not in wanted:
             problems += _without(one)
     return tuple(problems)
+
+
+def _is_read(place: Path) -> bool:
+    """Whether the main file includes the folder; where it cannot be read, sudo says so itself."""
+    try:
+        text = (place.parent / "sudoers").read_text("utf-8", "replace")
+    except OSError:
+        return True
+    return bool(
+        re.search(rf"^[#@]includedir[ \t]+\"?{re.escape(str(place))}/?\"?\s*$", text, re.MULTILINE)
+    )
 
 
 def render(user: HostUser) -> str:
