@@ -1,0 +1,269 @@
+"""What was answered is written down, whatever happens to the process: killed, on a full disk, on a broken one."""
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from control_process import People, Process, free_port
+from control_world import Issuer, Refused
+from postgres_world import new_database, running
+from sqlalchemy import select
+
+from ostiary.doors.servers.control import tables
+from ostiary.doors.servers.control.chain import Row, faults
+from ostiary.doors.servers.control.database import Database
+
+STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with running() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/c.db"
+        return
+    with new_database(request.getfixturevalue("cluster")) as url:
+        yield url
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.close()
+
+
+def judge(database, answered):
+    """Every certificate that was answered has its row; serials, UIDs and GIDs are single; the chain is whole."""
+    with database.reading() as connection:
+        table = tables.certificates
+        serials = [str(one) for one in connection.scalars(select(table.c.serial))]
+        rows = [
+            Row(*one)
+            for one in connection.execute(select(tables.audit).order_by(tables.audit.c.number))
+        ]
+        users = connection.execute(select(tables.local_users)).all()
+    told = [json.loads(one.body)["serial"] for one in rows if one.event == "certificate.issued"]
+    acked = [one.serial for one in answered]
+    assert len(set(acked)) == len(acked)
+    assert len(set(told)) == len(told)
+    assert set(acked) <= set(told) == set(serials)
+    assert list(faults(rows)) == []
+    for number in ("uid", "gid", "login"):
+        values = [getattr(one, number) for one in users]
+        assert len(set(values)) == len(values), number
+    return len(told) - len(acked)
+
+
+def killed(process, issuer, rounds, seconds, many):
+    """Kill -9 a process under load again and again."""
+    people = People(issuer, [process.url])
+    process.start()
+    people.project()
+    stop, found = threading.Event(), []
+    asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, many)))
+    asking.start()
+    slowest = 0.0
+    try:
+        for _ in range(rounds):
+            time.sleep(seconds)
+            process.kill()
+            slowest = max(slowest, process.start())
+    finally:
+        stop.set()
+        asking.join()
+        process.end()
+    answered, _ = found[0]
+    return answered, slowest
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.chaos)])
+def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer, rounds):
+    many = 16 if rounds == 3 else 64
+    answered, slowest = killed(Process(database_url, tmp_path, issuer), issuer, rounds, 0.5, many)
+    database = Database(database_url)
+    try:
+        unanswered = judge(database, answered)
+    finally:
+        database.close()
+    assert len(answered) > 20 * rounds
+    assert unanswered <= many * rounds, "no more than were in flight"
+    assert slowest <= 5, "ready again"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_of_two_processes_on_one_database_one_may_die(database_url, tmp_path, issuer):
+    kek = tmp_path / "kek"
+    first = Process(database_url, tmp_path, issuer, kek=kek)
+    second = Process(database_url, tmp_path, issuer, kek=kek)
+    people = People(issuer, [first.url, second.url])
+    first.start()
+    second.start()
+    people.project()
+    stop, found = threading.Event(), []
+    asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, 16)))
+    asking.start()
+    try:
+        time.sleep(1.5)
+        first.kill()
+        time.sleep(1.5)
+    finally:
+        stop.set()
+        asking.join()
+        code = second.end()
+    answered, failed = found[0]
+    database = Database(database_url)
+    try:
+        judge(database, answered)
+    finally:
+        database.close()
+    assert code == 0
+    assert len(answered) > 50
+    assert failed < len(answered), "who was cut off went on at the other"
+
+
+def test_it_ends_in_good_order(tmp_path, issuer):
+    process = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
+    process.start()
+    people = People(issuer, [process.url])
+    people.project()
+    stop, found = threading.Event(), []
+    asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, 4)))
+    asking.start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert process.end() == 0
+    assert time.monotonic() - began < 10
+    stop.set()
+    asking.join()
+    database = Database(f"sqlite:///{tmp_path}/c.db")
+    assert judge(database, found[0][0]) == 0, "all that was written was answered"
+    database.close()
+    assert oct((tmp_path / "c.db").stat().st_mode & 0o777) == "0o600"
+    log = process.log.read_text()
+    assert "ostiary_session" not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.root
+def test_a_full_disk_refuses_and_recovers_without_a_restart(tmp_path, issuer):
+    if os.geteuid() != 0:
+        (pytest.fail if STRICT else pytest.skip)("not run: a small disk of its own needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = f'mount -t tmpfs -o size=2m tmpfs {small} && exec "$@"'
+    own = ("unshare", "-m", "sh", "-c", mount, "sh")
+    process = Process(f"sqlite:///{small}/c.db", tmp_path, issuer, before=own)
+    process.start()
+    inside = Path(f"/proc/{process.process.pid}/root{small}")
+    alice = None
+    try:
+        people = People(issuer, [process.url])
+        people.project()
+        alice = people.client("alice@acme.example", ["sre"])
+        answered = [alice.certificate("web1")]
+        filler = inside / "filler"
+        fill(filler)
+        codes = set()
+        for _ in range(60):
+            try:
+                answered.append(alice.certificate("web1"))
+            except Refused as no:
+                codes.add((no.status, no.code))
+        assert codes == {(503, "database")}, "no certificate leaves"
+        filler.unlink()
+        answered.append(alice.certificate("web1"))
+        database = Database(f"sqlite:///{inside}/c.db")
+        judge(database, answered)
+        database.close()
+    finally:
+        if alice is not None:
+            alice.close()
+        process.end()
+
+
+def fill(path):
+    """Write until there is no space."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    with contextlib.suppress(OSError):
+        while True:
+            os.write(file, b"\0" * 4096)
+    os.close(file)
+
+
+def test_a_disk_that_fails_lets_no_certificate_out(tmp_path, issuer):
+    if shutil.which("strace") is None:
+        (pytest.fail if STRICT else pytest.skip)("not run: no strace")
+    url = f"sqlite:///{tmp_path}/c.db"
+    port = free_port()
+    whole = Process(url, tmp_path, issuer, port=port)
+    whole.start()
+    people = People(issuer, [whole.url])
+    people.project()
+    alice = people.client("alice@acme.example", ["sre"])
+    answered = [alice.certificate("web1")]
+    whole.end()
+    alice.close()
+    inject = "fdatasync,fsync:error=EIO:when=5+"
+    strace = (
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync,fsync",
+        "-e",
+        f"inject={inject}",
+    )
+    process = Process(url, tmp_path, issuer, port=port, before=strace)
+    process.start(40)
+    try:
+        codes = set()
+        for _ in range(12):
+            try:
+                answered.append(alice.certificate("web1"))
+            except Refused as no:
+                codes.add((no.status, no.code))
+        assert codes == {(503, "database")}
+        assert len(answered) < 12
+    finally:
+        alice.close()
+        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
+        for child in children.read_text().split():
+            os.kill(int(child), 9)
+        process.process.wait()
+    database = Database(url)
+    judge(database, answered)
+    database.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_lock_that_is_held_too_long_is_a_503(database_url, tmp_path, issuer):
+    process = Process(database_url, tmp_path, issuer)
+    process.start()
+    people = People(issuer, [process.url])
+    people.project()
+    alice = people.client("alice@acme.example", ["sre"])
+    answered = [alice.certificate("web1")]
+    database = Database(database_url)
+    with database.writing() as connection:
+        connection.execute(select(tables.chains).with_for_update())
+        with pytest.raises(Refused) as no:
+            alice.certificate("web1")
+    assert (no.value.status, no.value.code) == (503, "database")
+    answered.append(alice.certificate("web1"))
+    alice.close()
+    assert process.end() == 0
+    judge(database, answered)
+    database.close()
