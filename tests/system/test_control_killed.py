@@ -183,7 +183,9 @@ def test_a_full_disk_refuses_and_recovers_without_a_restart(tmp_path, issuer):
         assert codes == {(503, "database")}, "no certificate leaves"
         filler.unlink()
         answered.append(alice.certificate("web1"))
-        database = Database(f"sqlite:///{inside}/c.db")
+        for name in ("c.db", "c.db-wal"):  # SQLite itself would look for them outside
+            shutil.copy(inside / name, tmp_path / name)
+        database = Database(f"sqlite:///{tmp_path}/c.db")
         judge(database, answered)
         database.close()
     finally:
