@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import STRICT
 
 pytestmark = pytest.mark.root
 ACT = """
@@ -47,7 +46,8 @@ def act(*before, **env):
 @pytest.fixture(autouse=True)
 def unchanged():
     if os.geteuid() != 0:
-        (pytest.fail if STRICT else pytest.skip)("not run: needs root for namespaces")
+        text = "not run: needs root for namespaces"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(text)
     before = files()
     yield
     assert files() == before
