@@ -102,23 +102,23 @@ class Peer:
         argv = ["enroll", "--url", self.url, "--token-file", "-", "--ca-file", "/root/ca.pem"]
         return host.agent(*argv, *options, stdin="a-token\n").stdout.split()[0]
 
-    def state(self, server_id: str, *users: HostUser, **changes) -> HostState:
-        """Say this state to that server from now on; a generation more than before."""
-        last = self.says.get(server_id)
+    def state(self, to: str, /, *users: HostUser, **changes) -> HostState:
+        """Say this state to the server ``to`` from now on; a generation more than before."""
+        last = self.says.get(to)
         before = last.generation if isinstance(last, HostState) else 0
         state = HostState(
             generation=before + 1,
-            server_id=server_id,
+            server_id=to,
             project="shop",
             users=users,
             groups=(),
             authorities=(self.user.public_key.text(),),
             break_glass=(self.glass.public_key.text(),),
-            host_certificate=self.host_certificate(server_id),
+            host_certificate=self.host_certificate(to),
             poll_seconds=5,
         )
-        self.says[server_id] = replace(state, **changes)
-        return self.says[server_id]
+        said = self.says[to] = replace(state, **changes)
+        return said
 
     def host_certificate(self, server_id: str) -> str:
         enrolled = self.enrolled[server_id]

@@ -1,0 +1,160 @@
+"""The hook's own reader of certificates, and its ledger."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from ssh_world import FIDO, PLAIN, Keys
+
+from ostiary.doors.servers.agent import hook, spool
+from ostiary.doors.servers.agent.files import Paths
+from ostiary.pki import ssh_certificate
+from ostiary.pki.ssh_certificate import Certificate
+from ostiary.pki.ssh_option import flag, valued
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    return Keys(tmp_path_factory.mktemp("keys"))
+
+
+def made(keys, subject="ssh-ed25519", authority="ecdsa-sha2-nistp256", **fields):
+    options = (valued("source-address", "10.0.0.0/8"),)
+    before = int(time.time()) + 120
+    fields = {"serial": 2**63 - 1, "valid_before": before, "principals": ("a@b", "c@d"), **fields}
+    unsigned = Certificate(
+        keys.public(subject),
+        "someone",
+        critical_options=options,
+        extensions=(flag("permit-pty"), valued("device@ostiary", "x")),
+        **fields,
+    )
+    return ssh_certificate.sign(unsigned, keys.signer(authority))
+
+
+@pytest.mark.parametrize("subject", [*PLAIN, *FIDO])
+def test_it_reads_what_the_product_writes(keys, subject):
+    one = made(keys, subject)
+    found = hook.certificate(ssh_certificate.encode(one))
+    assert found == (one.serial, one.valid_before, one.authority.blob)
+
+
+def test_a_cut_certificate_is_an_error_at_every_length(keys):
+    blob = ssh_certificate.encode(made(keys))
+    end = blob.rindex(made(keys).authority.blob[-20:]) + 20
+    for length in range(end):
+        with pytest.raises(ValueError, match="certificate"):
+            hook.certificate(blob[:length])
+
+
+def test_lengths_that_lie_are_errors(keys):
+    blob = bytearray(ssh_certificate.encode(made(keys)))
+    for at in range(0, len(blob) - 4, 7):
+        lying = bytes(blob[:at]) + b"\xff\xff\xff\xff" + bytes(blob[at + 4 :])
+        try:
+            hook.certificate(lying)
+        except ValueError:
+            continue
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ledger").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def judged(keys, folder):
+    """``judged(text)``: the exit code of the hook, its authority being the P-256 one."""
+
+    def judged(text):
+        trusted = folder / "authorities"
+        trusted.write_text("# a comment\n" + keys.public("ecdsa-sha2-nistp256").text() + "\n")
+        os.environ["SSH_AUTH_INFO_0"] = text
+        try:
+            return hook.judged([str(folder), str(trusted)])
+        finally:
+            del os.environ["SSH_AUTH_INFO_0"]
+
+    return judged
+
+
+def info(certificate):
+    return f"publickey {ssh_certificate.to_text(certificate)}"
+
+
+def test_once(keys, judged, folder):
+    one = info(made(keys, serial=5))
+    assert [judged(one), judged(one), judged(one)] == [0, 1, 1]
+    assert judged(info(made(keys, serial=6))) == 0
+    assert {path.name for path in (folder / "ledger").iterdir()} == {"5", "6"}
+
+
+def test_of_many_at_once_one(keys, folder):
+    def take(_):
+        try:
+            hook.take(str(folder), 7, 8)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(take, range(64))) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "publickey ssh-ed25519 AAAA", "password", "publickey x-cert-v01@openssh.com AAAA"]
+)
+def test_whatever_is_not_one_certificate_of_ours_is_refused_here(judged, text):
+    """The guard in front asks only about ours, so this is a certificate that hides from one of the two."""
+    assert judged(text) == 1
+
+
+def test_two_certificates_or_another_authority_are_refused(keys, judged):
+    assert judged(info(made(keys, authority="ssh-ed25519"))) == 1
+    assert judged(f"{info(made(keys, serial=1))}\n{info(made(keys, serial=2))}") == 1
+
+
+def test_a_link_in_the_ledger_is_not_followed(keys, judged, folder):
+    (folder / "ledger" / "9").symlink_to(folder / "elsewhere")
+    assert judged(info(made(keys, serial=9))) == 1
+    assert not (folder / "elsewhere").exists()
+
+
+def test_events_reach_the_spool_and_leave_it_once_shipped(keys, judged, folder):
+    one = info(made(keys, serial=11))
+    os.environ |= {"PAM_USER": "alice", "PAM_RHOST": "10.0.0.1"}
+    try:
+        judged(one)
+        judged(one)
+    finally:
+        del os.environ["PAM_USER"], os.environ["PAM_RHOST"]
+    shipping = spool.Spool(Paths(var=folder))
+    first, offset = shipping.take()
+    assert [(each.serial, each.login, each.outcome) for each in first] == [
+        ("11", "alice", "accepted"),
+        ("11", "alice", "replayed"),
+    ]
+    assert shipping.take() == (first, offset)  # not shipped yet
+    judged(info(made(keys, serial=12)))
+    shipping.shipped(offset)
+    second, offset = shipping.take()
+    assert [each.serial for each in second] == ["12"]
+    shipping.shipped(offset)
+    assert shipping.take() == ((), 0)
+
+
+def test_what_comes_into_the_file_that_is_being_shipped_is_shipped_next(folder):
+    shipping = spool.Spool(Paths(var=folder))
+    (folder / "spool").write_text("1\ta\t1.0\tx\taccepted\n")
+    _, offset = shipping.take()
+    with (folder / "spool.sending").open("a") as late:
+        late.write("2\ta\t1.0\tx\taccepted\nbroken line\n3\ta\tnan?\tx\taccepted\n")
+    shipping.shipped(offset)
+    found, offset = shipping.take()
+    assert [each.serial for each in found] == ["2"]
+    shipping.shipped(offset)
+    assert not (folder / "spool.sending").exists()
