@@ -92,11 +92,10 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     raise Unreachable("the demo's control plane did not start", why=log.read_text()[-500:].strip())
 
 
-def signed_in(url: str, person: SeedPerson, *, hold: bool = False) -> Session:
-    """A session by device flow: ``person`` enters the code at a browser. With ``hold``, as ``ostiary login`` does."""
+def signed_in(url: str, person: SeedPerson) -> Session:
+    """A session by device flow: ``person`` enters the code at a browser."""
     from ostiary.doors.servers.client import begin, issuer  # noqa: PLC0415
     from ostiary.doors.servers.client.control_api import Control as Reached  # noqa: PLC0415
-    from ostiary.doors.servers.client.place import Profile  # noqa: PLC0415
     from ostiary.doors.servers.wire.person import SignInSettings  # noqa: PLC0415
 
     with Reached(url) as control:
@@ -104,10 +103,15 @@ def signed_in(url: str, person: SeedPerson, *, hold: bool = False) -> Session:
         tokens = issuer.by_device(
             found, lambda _address, _code, both: allow_device(person, both), wait=lambda _: None
         )
-        session = begin.person(control, tokens)
-    if hold:
-        begin.hold(begin.profile_of(Profile(url), session), session)
-    return session
+        return begin.person(control, tokens)
+
+
+def hold(url: str, session: Session) -> None:
+    """Have a resident agent hold it, as ``ostiary login`` does; a new one knows servers that have just come."""
+    from ostiary.doors.servers.client import begin  # noqa: PLC0415
+    from ostiary.doors.servers.client.place import Profile  # noqa: PLC0415
+
+    begin.hold(begin.profile_of(Profile(url), session), session)
 
 
 @contextlib.contextmanager

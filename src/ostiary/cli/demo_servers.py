@@ -36,11 +36,12 @@ def servers_act(listeners: Listeners, seed: Acme, folder: Path, tell: Tell) -> M
 
 
 def _act(seed: Acme, folder: Path, url: str, tell: Tell) -> Mapping[str, object]:
-    from ostiary.cli.demo_control import applied, reached, signed_in  # noqa: PLC0415
+    from ostiary.cli.demo_control import applied, hold, reached, signed_in  # noqa: PLC0415
     from ostiary.cli.demo_host import enrolled  # noqa: PLC0415
 
     people = {one.login: one for one in seed.people}
-    admin = signed_in(url, people[ADMIN], hold=True)
+    admin = signed_in(url, people[ADMIN])
+    hold(url, admin)
     tell(f"\n$ ostiary login --control {url}")
     tell(f"  {admin.person}, by device flow with password and code; on servers: {admin.login}")
     tell(f"\n$ ostiary apply --estate servers.yaml\n{applied(folder, url)}")
@@ -48,6 +49,7 @@ def _act(seed: Acme, folder: Path, url: str, tell: Tell) -> Mapping[str, object]
         with enrolled(folder / "host", url, _token(control)) as server:
             tell(f"\n$ ostiary agent enroll --name {NAME} --label role={LABEL}")
             tell(f"  {server.server_id}: {server.told}")
+            hold(url, admin)
             shown = _entered(folder, control, server, tell)
             outsider = signed_in(url, people[OUTSIDER])
             shown["refused"] = _refused(url, outsider, server, tell)
