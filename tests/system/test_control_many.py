@@ -1,0 +1,159 @@
+"""Many agents at once: all come back within a second, all wait for news, all hear of a removal."""
+
+import asyncio
+import hashlib
+import json
+import statistics
+import time
+
+import pytest
+from control_process import People, Process
+from control_world import ADMINS, Issuer
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import insert, select
+
+from ostiary.doors.servers.control import tables
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.wire.admin import Project, ProjectWanted, Rule, Settings
+from ostiary.pki import sshsig
+from ostiary.pki.signer import LocalSigner
+
+PEOPLE = 100
+
+
+class Agent:
+    """As much of an agent as asks for its state."""
+
+    def __init__(self, number):
+        self.signer = LocalSigner(Ed25519PrivateKey.generate())
+        self.id = f"srv_{number:016d}"
+        self.generation = 0
+        self.users = None
+        self.failed = 0
+
+    def row(self, project_id):
+        public = self.signer.public_key.text()
+        told = {"labels": json.dumps({"role": "web"}), "facts": "{}", "state": "active"}
+        seen = {
+            "enrolled": time.time(),
+            "last_seen": time.time(),
+            "clock_offset": 0.0,
+            "applied": 0,
+        }
+        place = {"address": "192.0.2.1", "port": 22, "bastion": "", "host_certificate": ""}
+        name = self.id.replace("_", "-")
+        return (
+            {"id": self.id, "project_id": project_id, "name": name, "host_key": public}
+            | told
+            | seen
+            | place
+        )
+
+    async def ask(self, port, wait=0):
+        """One poll by a new connection; tried again after a moment when it was refused."""
+        for attempt in range(20):
+            try:
+                return await self._ask(port, wait)
+            except (OSError, ValueError, EOFError):
+                self.failed += attempt == 0
+                await asyncio.sleep(0.5 + attempt * 0.2)
+        raise AssertionError("no answer after twenty attempts")
+
+    async def _ask(self, port, wait):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            _, body = await exchange(reader, writer, "POST", "/v1/hosts/challenge")
+            challenge = json.loads(body)["challenge"]
+            path = f"/v1/hosts/state?generation={self.generation}&wait={wait}"
+            text = f"GET\n{path}\n{challenge}\n{hashlib.sha256(b'').hexdigest()}".encode()
+            proof = f"{self.id} {challenge} {sshsig.sign(self.signer, 'ostiary-host@v1', text)}"
+            status, body = await exchange(reader, writer, "GET", path, f"Ostiary-Host: {proof}\r\n")
+        finally:
+            writer.close()
+        if status not in (200, 304):
+            raise ValueError(body)
+        if status == 200:
+            state = json.loads(body)
+            self.generation, self.users = state["generation"], len(state["users"])
+
+
+async def exchange(reader, writer, method, path, more=""):
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n{more}\r\n".encode())
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    size = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
+    return int(head.split(" ")[1]), await reader.readexactly(size)
+
+
+@pytest.mark.parametrize("many", [500, pytest.param(5000, marks=pytest.mark.chaos)])
+def test_all_come_back_at_once_and_hear_of_a_removal(tmp_path, many):
+    issuer = Issuer()
+    url = f"sqlite:///{tmp_path}/c.db"
+    process = Process(url, tmp_path, issuer)
+    process.start()
+    try:
+        people = People(issuer, [process.url])
+        people.project()
+        agents = [Agent(number) for number in range(many)]
+        fill(url, agents)
+        everybody(people)
+        began = time.monotonic()
+        asyncio.run(all_ask(agents, process.port, spread=1.0))
+        settled = time.monotonic() - began
+        assert {one.users for one in agents} == {PEOPLE}
+        assert sum(one.failed for one in agents) < many / 100
+        assert settled <= 60
+        told = asyncio.run(removal(agents, process.port, people))
+        assert {one.users for one in agents} == {0}
+        assert statistics.median(told) <= 5
+        assert max(told) <= 30
+    finally:
+        process.end()
+        issuer.close()
+
+
+async def all_ask(agents, port, *, spread=0.0, wait=0):
+    async def later(number, agent):
+        await asyncio.sleep(spread * number / len(agents))
+        await agent.ask(port, wait)
+
+    await asyncio.gather(*(later(*one) for one in enumerate(agents)))
+
+
+async def removal(agents, port, people):
+    """Seconds from the change of the rules until each agent, which waits, was told."""
+    told = []
+    changed = []
+
+    async def wait_for_it(agent):
+        while agent.users != 0:
+            await agent.ask(port, wait=20)
+        told.append(time.monotonic() - changed[0])
+
+    waiting = [asyncio.create_task(wait_for_it(one)) for one in agents]
+    await asyncio.sleep(4)
+    await asyncio.to_thread(take_away, people)
+    changed.append(time.monotonic())
+    await asyncio.gather(*waiting)
+    return told
+
+
+def take_away(people):
+    by = people.client("admin@acme.example", [ADMINS])
+    project = by.call("GET", "/v1/projects/prod", kind=Project)
+    wanted = ProjectWanted(project.generation, Settings(), (Rule("group:nobody", login=True),))
+    by.call("PUT", "/v1/projects/prod", wanted)
+    by.close()
+
+
+def fill(url, agents):
+    """Enrolling is tested elsewhere: here the rows are put there."""
+    database = Database(url)
+    with database.writing() as connection:
+        project_id = connection.scalar(select(tables.projects.c.id))
+        connection.execute(insert(tables.servers), [one.row(project_id) for one in agents])
+    database.close()
+
+
+def everybody(people):
+    for number in range(PEOPLE):
+        people.client(f"p{number}@acme.example", ["sre"]).close()
