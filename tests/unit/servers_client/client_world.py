@@ -237,7 +237,7 @@ class Person:
         self.resident.stdin.write(json.dumps(held) + "\n")
         self.resident.stdin.close()
         said = self.resident.stdout.readline()
-        assert said == "ready\n", self.resident.stderr.read()
+        assert said == "ready\n", said
 
     def sign_out(self) -> None:
         if self.resident:

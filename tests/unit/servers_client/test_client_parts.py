@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,28 @@ class TestListed:
         assert listed.one("web1").name == "web1"
         assert not listed.known("web2")
         assert len(listed.every()) == 1
+
+    def test_a_server_that_came_later_is_found(self, tmp_path, monkeypatch):
+        listed = self.make(tmp_path, [entry("web1")], [entry("web1"), entry("web2")])
+        assert listed.known("web1")
+        assert not listed.known("web2"), "not asked again at once"
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.AGAIN", 0)
+        assert listed.known("web2")
+
+    def test_a_control_plane_that_hangs_does_not_hold_up_other_hosts(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.FIRST", 0.1)
+        going_on = threading.Event()
+
+        def read():
+            assert going_on.wait(10)
+            return [entry("web1")]
+
+        listed = Listed(read, tmp_path / "servers")
+        began = time.monotonic()
+        assert not listed.known("elsewhere.example")
+        assert time.monotonic() - began < 2
+        going_on.set()
+        assert listed.one("web1").name == "web1"
 
     def test_a_control_plane_that_never_answered_is_said_so(self, tmp_path):
         listed = self.make(tmp_path, Unreachable("away"))

@@ -62,12 +62,19 @@ def hold(profile: Profile, session: Session) -> None:
     with started.stdin, started.stdout, started.stderr:
         started.stdin.write(json.dumps(held) + "\n")
         started.stdin.flush()
-        if started.stdout.readline() != "ready\n":
-            last = started.stderr.read().strip().rpartition("\n")[2]
-            raise OstiaryError(
-                "cannot start the resident agent", why=last, fix="run: ostiary login"
-            )
+        if (said := started.stdout.readline()) != "ready\n":
+            raise _failed(said or started.stderr.read())
     ssh_config.refresh(session.login)
+
+
+def _failed(said: str) -> OstiaryError:
+    """What the resident agent says instead of ``ready``: an error as JSON, or the last line of a traceback."""
+    try:
+        told = json.loads(said)
+        return OstiaryError(told["error"], why=told["why"], fix=told["fix"], code=told["code"])
+    except (ValueError, KeyError, TypeError):
+        why = said.strip().rpartition("\n")[2]
+        return OstiaryError("cannot start the resident agent", why=why, fix="run: ostiary login")
 
 
 def leave(folder: Path) -> bool:

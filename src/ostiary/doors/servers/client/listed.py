@@ -12,8 +12,10 @@ from ostiary.doors.servers.client.place import write_private
 from ostiary.doors.servers.wire.person import ServerEntry
 from ostiary.errors import Conflict, NotFound, OstiaryError
 
+FIRST = 4.0  # seconds that it waits for the first list of all
 FRESH = 60.0  # seconds that a list is taken as it is
 AGAIN = 10.0  # seconds between readings because of a name that is not in it
+PATIENCE = 1.0  # seconds that a name waits for that: whoever types another host must not feel us
 
 
 class Listed:
@@ -39,7 +41,9 @@ class Listed:
         """Whether ``host`` is a server of ours. False, not an error, when nobody can tell."""
         if host in self._by_name:
             return True
-        self._refresh(AGAIN)
+        reading = threading.Thread(target=self._refresh, args=(AGAIN,), daemon=True)
+        reading.start()
+        reading.join(PATIENCE if self._servers else FIRST)
         return host in self._by_name
 
     def one(self, host: str, project: str = "") -> ServerEntry:
@@ -69,13 +73,14 @@ class Listed:
         with self._lock:
             if time.monotonic() - self._tried <= age:
                 return
-            self._tried = time.monotonic()
             try:
                 servers = tuple(self._read())
             except OstiaryError:
                 if must:
                     raise
                 return
+            finally:
+                self._tried = time.monotonic()
             by_name: dict[str, list[ServerEntry]] = {}
             for one in servers:
                 for name in {one.name, one.server_id}:

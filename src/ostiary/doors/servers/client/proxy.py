@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import Any
 
-SECONDS = 20.0
+SECONDS = 25.0  # a little more than the resident agent waits for the control plane
 HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs 5 ms here
 
 
@@ -175,4 +175,7 @@ def _unreachable(host: str, way: dict[str, Any], error: OSError) -> Refused:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

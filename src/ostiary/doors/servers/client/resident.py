@@ -32,7 +32,7 @@ from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, peer
 from ostiary.doors.servers.wire.message import decode
 from ostiary.doors.servers.wire.person import Servers, Session
-from ostiary.errors import OstiaryError
+from ostiary.errors import OstiaryError, UsageError
 
 IDLE_SECONDS = 4 * 3600.0
 MOST_AT_ONCE = 256
@@ -51,10 +51,13 @@ class Resident:
         self._asked = time.monotonic()
         self._passes = Passes()
         self._seats = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._listed = Listed(
+            lambda: control.call("GET", "/v1/servers", kind=Servers).servers, names
+        )
         self._answers = Answers(
             control,
             session,
-            Listed(lambda: control.call("GET", "/v1/servers", kind=Servers).servers, names),
+            self._listed,
             self._passes,
             KnownHosts(folder / place.KNOWN_HOSTS),
             end=self._ended.set,
@@ -69,6 +72,7 @@ class Resident:
                     target=self._accept, args=(listening, serve), name=name, daemon=True
                 ).start()
             ready()
+            threading.Thread(target=self._listed.known, args=("",), daemon=True).start()
             while not self._over():
                 self._ended.wait(min(5.0, max(0.0, self._session.expires - time.time())))
                 self._passes.prune()
@@ -158,6 +162,12 @@ def alone(folder: Path) -> Iterator[None]:
 
 def main(given: IO[str], ready: Callable[[], None]) -> None:
     """Hold what ``given`` says: one line with control, ca and the message of the session."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise UsageError(
+            "cannot hold a sign-in on this system",
+            why="the resident agent knows who asks by SO_PEERCRED and /proc, which Linux has",
+            fix="run it on Linux",
+        )
     close_to_others()
     held = json.loads(given.readline())
     session = decode(Session, held["session"].encode())
@@ -184,4 +194,8 @@ def _ready() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.stdin, _ready)
+    try:
+        main(sys.stdin, _ready)
+    except OstiaryError as failed:
+        sys.stdout.write(json.dumps(failed.as_json()) + "\n")
+        sys.exit(failed.exit_code)
