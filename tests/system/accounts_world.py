@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from hosts import PYTHON, TOP, Host
 from ostiary.doors.servers.wire.host import HostGroup, HostState, HostUser
 from ostiary.doors.servers.wire.message import encode
 
+FULL = os.environ.get("OSTIARY_CHAOS") == "full"  # every step, in place of a few
 OWNED = "/var/lib/ostiary/owned.json"
 ENV = {"PYTHONPATH": str(TOP / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
 APPLY = f"""
