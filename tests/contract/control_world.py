@@ -216,16 +216,16 @@ class ControlWorld:
         **services,
     ):
         self.issuer = Issuer()
-        self.settings = control.ServeSettings(
-            database=database,
-            listen="127.0.0.1:0",
-            url="https://control.example",
-            issuer=self.issuer.url,
-            client_id=CLIENT_ID,
-            admin_group=ADMINS,
-            state_dir=folder,
-            **(settings or {}),
-        )
+        told = {
+            "database": database,
+            "listen": "127.0.0.1:0",
+            "url": "https://control.example",
+            "issuer": self.issuer.url,
+            "client_id": CLIENT_ID,
+            "admin_group": ADMINS,
+            "state_dir": folder,
+        }
+        self.settings = control.ServeSettings(**{**told, **(settings or {})})
         self._http = httpx2.Client(transport=transport)
         wrap = LocalKeyWrap(folder / "kek")
         try:

@@ -12,19 +12,14 @@ from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import cursors, devices, people
 from ostiary.doors.servers.wire.admin import Device, Devices, Status
 
-RED = 60.0  # seconds since the org's log was last read to its end
-
 
 def status(services: Services, _: Call) -> Status:
     with translated("cannot read the status"), services.database.reading() as connection:
         interval = connection.scalar(select(func.max(cursors.c.interval))) or 0.0
     read = services.freshness.read_at()
-    problems = list(services.problems())
-    if read and services.clock() - read > max(RED, 2 * interval):
-        age = services.clock() - read
-        problems.append(f"what Okta says was last read {age:.0f} s ago")
+    problems = (*services.problems(), *services.freshness.problems(services.clock()))
     kind = services.database.engine.dialect.name
-    return Status(__version__, kind, read, interval, tuple(problems))
+    return Status(__version__, kind, read, interval, problems)
 
 
 def alive(services: Services, _: Call) -> None:

@@ -24,6 +24,8 @@ class Freshness(Protocol):
 
     def read_at(self) -> float: ...
 
+    def problems(self, now: float) -> tuple[str, ...]: ...
+
 
 def known_until(freshness: Freshness, person: Person) -> float:
     """Until when what is known of ``person`` is true: by the org's log, or by what was read of them alone."""
@@ -68,6 +70,10 @@ class OrgFreshness:
             ).one_or_none()
         return OrgState(row.read, row.interval) if row else OrgState(0.0, 0.0)
 
+    def problems(self, now: float) -> tuple[str, ...]:
+        """What the status says of a log that was read long ago, or never."""
+        return problems(self.state(), now)
+
 
 class NoLog:
     """Freshness of an org without a log to read: each person is asked for alone (``refresh.py``)."""
@@ -75,9 +81,13 @@ class NoLog:
     def read_at(self) -> float:
         return 0.0
 
+    def problems(self, _: float) -> tuple[str, ...]:
+        return ()
+
 
 def problems(state: OrgState, now: float) -> tuple[str, ...]:
-    """What the status says of an org's log that was read long ago."""
+    if not state.read:
+        return ("the org's System Log was never read: only who signs in gets certificates",)
     age = now - state.read
     if age <= LATE:
         return ()

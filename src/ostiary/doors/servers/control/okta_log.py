@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from ostiary.doors.servers.control.lease import Lease
 from ostiary.doors.servers.control.org_reader import MACHINE, OrgReader, end_sessions, keep_read
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import cursors, projects
+from ostiary.doors.servers.control.tables import people as table
 from ostiary.doors.servers.control.writer import Ledger, Writer
 from ostiary.errors import OstiaryError
 from ostiary.okta.client import OktaClient
@@ -102,7 +104,7 @@ class OrgLog:
                 meant.add(event)
             last = page
             began = self._clock() if page.events else began
-        self._follow(lease, meant, known)
+        self._follow(lease, meant, known.keys())
         wait = interval(last.limit, self._share)
         self._keep_place(lease, last.following, began, wait)
         self._look_again(lease)
@@ -111,13 +113,13 @@ class OrgLog:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _follow(self, lease: Lease, meant: _Meant, known: dict[str, Person]) -> None:
-        self._look_at(lease, meant.leaving & known.keys())
-        moved = {one.id for one in known.values() if meant.groups.intersection(one.groups)}
-        self._look_at(lease, (moved | meant.changed & known.keys()) - meant.leaving)
+    def _follow(self, lease: Lease, meant: _Meant, known: AbstractSet[str]) -> None:
+        self._look_at(lease, meant.leaving & known)
+        moved = self._members(meant.groups) if meant.groups else set()
+        self._look_at(lease, (moved | meant.changed & known) - meant.leaving)
         if meant.groups:
             self._ours.clear()  # a group was renamed: its new name says not who has it
-        out = sorted(meant.logged_out & known.keys())
+        out = sorted(meant.logged_out & known)
         if out:
             self._write(lease, [], lambda connection, _: end_sessions(connection, out))
 
@@ -125,12 +127,11 @@ class OrgLog:
         """Some of those whom somebody else kept, the latest first, or who were not read for long."""
         before = self._clock() - AGAIN
         due = [
-            one
-            for one in self._known().values()
-            if self._ours.get(one.id) != one.read or one.read < before
+            (read, one)
+            for one, read in self._known().items()
+            if self._ours.get(one) != read or read < before
         ]
-        due.sort(key=lambda one: one.read, reverse=True)
-        self._look_at(lease, [one.id for one in due[:EACH_ROUND]])
+        self._look_at(lease, [one for _, one in sorted(due, reverse=True)[:EACH_ROUND]])
 
     def _look_at(self, lease: Lease, ids: Iterable[str]) -> None:
         """Read people and keep all that could be read; then raise what some could not be read for."""
@@ -176,10 +177,17 @@ class OrgLog:
         with translated("cannot list projects"), self._database.reading() as connection:
             return list(connection.scalars(select(projects.c.id)))
 
-    def _known(self) -> dict[str, Person]:
+    def _known(self) -> dict[str, float]:
+        """Everybody, with when they were read."""
+        query = select(table.c.id, table.c.read).where(table.c.id.not_like(f"{MACHINE}%"))
+        with translated("cannot list people"), self._database.reading() as connection:
+            return {row.id: row.read for row in connection.execute(query)}
+
+    def _members(self, groups: set[str]) -> set[str]:
+        """Who is in one of these groups, as far as we know."""
         with translated("cannot list people"), self._database.reading() as connection:
             listed = people.every(connection)
-        return {one.id: one for one in listed if not one.id.startswith(MACHINE)}
+        return {one.id for one in listed if groups.intersection(one.groups)}
 
     def _place(self) -> tuple[str | None, float]:
         with translated("cannot see how far the log was read"), self._database.reading() as found:
