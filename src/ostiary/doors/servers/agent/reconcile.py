@@ -85,4 +85,6 @@ def step(problems: Problems, name: str, work: Callable[[], T]) -> T | None:
         problems.append(f"{name}: {error}")
     except OSError as error:
         problems.append(f"{name}: {error.filename or ''}: {error.strerror or error}")
+    except Exception as defect:  # noqa: BLE001 - a defect in one step keeps no other from closing doors
+        problems.append(f"{name}: defect: {type(defect).__name__}: {defect}")
     return None

@@ -6,6 +6,7 @@ First the hook learns every authority that is trusted now or will be, then sshd 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Sequence
@@ -47,9 +48,12 @@ def bring_in_line(state: HostState, paths: Paths, interpreter: str, hook: str) -
     folder(paths.var, 0o700)
     folder(paths.ledger, 0o700)
     write(paths.hook, hook)
-    _count(sorted({*users, *read(paths.one_time)}), paths, interpreter)
+    trusted = {*read(paths.authorities)} - {*read(paths.break_glass), *glass}
+    _count(sorted({*users, *trusted}), paths, interpreter)
     write(paths.authorities, _text([*users, *glass]))
     write(paths.break_glass, _text(glass))
+    told = guard.teller(glass, interpreter, paths.hook, paths.var, paths.break_glass)
+    write(paths.teller, told, 0o755)
     _count(users, paths, interpreter)
 
 
@@ -61,7 +65,11 @@ def read(path: Path) -> list[str]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise HostError(f"cannot read {path}: {error}") from error
-    return [line for line in lines if line and not line.startswith("#")]
+    found = []
+    for line in lines:
+        with contextlib.suppress(HostError):  # comments, and what a cut left
+            found.append(key(line))
+    return found
 
 
 def fingerprints(paths: Paths) -> tuple[str, ...]:
