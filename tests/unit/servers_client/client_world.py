@@ -25,6 +25,8 @@ from ostiary.doors.servers.wire.person import (
     ServerEntry,
     Servers,
     Session,
+    SignIn,
+    SignInSettings,
 )
 from ostiary.pki import ssh_certificate, ssh_key
 from ostiary.pki.signer import LocalSigner
@@ -50,6 +52,10 @@ class Peer(ThreadingHTTPServer):
         self.slow = 0.0
         self.change: dict[str, Any] = {}  # fields of the next certificates
         self.connections = 0
+        self.issuer = ""
+        self.seconds = 600.0
+        self.signed_in: list[SignIn] = []
+        self.signed_out = 0
         self.sockets: list[socket.socket] = []
         super().__init__(("127.0.0.1", 0), _Handler)
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
@@ -100,13 +106,22 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_GET(self) -> None:
+        if self.path == "/v1/sign-in":
+            return self._say(200, SignInSettings(self.server.issuer, "0oa1", ("openid",)))
         self.server.listed += 1
-        self._say(200, Servers(tuple(self.server.servers)))
+        return self._say(200, Servers(tuple(self.server.servers)))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/v1/sign-in":
+            self.server.signed_in.append(decode(SignIn, body))
+            expires = time.time() + self.server.seconds
+            return self._say(200, Session(TOKEN, expires, LOGIN, "alice@acme.example", "dev-1"))
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._say(401, Refusal("no-session", "the session is not known"))
+        if self.path == "/v1/sign-out":
+            self.server.signed_out += 1
+            return self._say(204, None)
         request = decode(CertificateRequest, body)
         self.server.asked.append((request, dict(self.headers)))
         time.sleep(self.server.slow)
@@ -115,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._say(200, self.server.issue(request))
 
     def _say(self, status: int, message: Any) -> None:
-        body = encode(message)
+        body = encode(message) if message else b""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -266,6 +281,17 @@ class Person:
             capture_output=True,
             text=True,
             check=True,
+            timeout=30,
+        )
+
+    def ostiary(self, *words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "ostiary", *map(str, words)],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=30,
         )
 

@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from client_world import Host, Peer, Person
+from org_peer import Org
 
 
 @pytest.fixture
@@ -37,3 +38,11 @@ def host(tmp_path, peer):
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def org():
+    one = Org()
+    yield one
+    one.shutdown()
+    one.server_close()
