@@ -198,13 +198,29 @@ def test_a_plan_says_who_gains_and_who_loses_what(kind):
 
 def test_only_what_somebody_would_miss_is_counted(kind):
     found = kind.create(key_of("prod"), wanted(SRE + ADMINS + CI))
-    assert kind.detaches("delete", found, None) == 6  # 2 of sre, 2 of platform, 1 of ci, ci itself
+    assert (
+        kind.detaches("delete", found, None) == 8
+    )  # 2 of sre, 2 of platform, 1 of ci, ci, owner, other ways
     longer = wanted(SRE.replace("8h}", "9h}") + ADMINS + CI)
     assert kind.differences(found, longer) == ("access",)
     assert kind.detaches("update", found, longer) == 0
     assert kind.risk("update", found, longer) is Risk.NONE
     assert kind.detaches("update", found, wanted(ADMINS + CI)) == 2
     assert kind.risk("update", found, wanted(ADMINS + CI)) is Risk.DETACH
+
+
+def test_closing_other_ways_and_taking_an_owner_off_are_counted(kind):
+    found = kind.create(key_of("prod"), wanted(SRE))
+    closed = wanted(SRE, HEAD.replace("max_age: 8h", "max_age: 8h, other_ways: close"))
+    assert (kind.detaches("update", found, closed), kind.risk("update", found, closed)) == (
+        1,
+        Risk.DETACH,
+    )
+    unowned = wanted(SRE, HEAD.replace(", owners: [platform]", ""))
+    assert (kind.detaches("update", found, unowned), kind.risk("update", found, unowned)) == (
+        1,
+        Risk.DETACH,
+    )
 
 
 def test_the_last_administrators_go_only_when_the_project_is_named(kind):
@@ -223,7 +239,7 @@ def test_too_many_rights_at_once_trip_the_cap(kind):
     made = plan(kind, resource("".join(many.splitlines(keepends=True)[:20])))
     with pytest.raises(GuardTripped) as refused:
         Guard(None).require(made)
-    assert "would take away 20 of 41, the cap is 8" in refused.value.why
+    assert "would take away 20 of 43, the cap is 8" in refused.value.why
     assert "--allow-deletions server-project=20" in refused.value.fix
 
 

@@ -190,7 +190,7 @@ def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool
     if as_json:
         term.result_json(asdict(done))
         return
-    for key in done.authorities:
+    for key in sorted(done.authorities, key=lambda key: key.created):
         if key.use == use:
             term.result(
                 f"{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"

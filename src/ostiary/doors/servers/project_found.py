@@ -63,6 +63,9 @@ def rules_of(attributes_: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def held_in(attributes_: Mapping[str, Any]) -> frozenset[str]:
-    """What somebody would miss: every right without its bounds, every machine."""
+    """What somebody would miss: every right without its bounds, every machine, every owner, other ways into the hosts."""
     held = {line for rule in rules_of(attributes_) for line in rights(rule)}
-    return frozenset(held | {f"machine {name}" for name in attributes_["machines"]})
+    settings = attributes_["settings"]
+    held |= {f"machine {name}" for name in attributes_["machines"]}
+    held |= {f"owner {name}" for name in settings["owners"]}
+    return frozenset(held | ({"other ways"} if settings["other_ways"] == "report" else set()))
