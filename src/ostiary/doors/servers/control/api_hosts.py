@@ -14,13 +14,15 @@ from ostiary.doors.servers.control import (
 )
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, NOBODY, Call, Endpoint, Wait
+from ostiary.doors.servers.control.host_state import Told
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Challenge, Enroll, Enrolled, HostReport, HostState
-from ostiary.errors import NotFound
+from ostiary.errors import NotFound, Throttled
 
 LONGEST_WAIT = 25.0
+ATTEMPTS = 10
 
 
 def challenge(services: Services, _: Call) -> Challenge:
@@ -58,15 +60,33 @@ def enroll(services: Services, call: Call) -> Enrolled:
 
 
 def state(services: Services, call: Call) -> HostState | Wait:
-    server = _server(services, call)
+    """What the host should hold, or that it holds it. Numbers and certificates that are missing are made on the way."""
+    told = _told(services, call.host.server_id)
     asked = _number(call.query.get("generation", "0"))
-    host_certificate.renew_if_due(services, server)
-    found = services.states.of(server.id)
-    seen = services.states.seen(server.id)
-    if not found.generation <= asked <= seen:
-        return found
+    if not told.state.generation <= asked <= told.until:
+        return told.state
     seconds = min(float(_number(call.query.get("wait", "0"))), LONGEST_WAIT)
-    return Wait(server.project_id, seen, seconds)
+    return Wait(told.server.project_id, told.project_generation, seconds)
+
+
+def _told(services: Services, server_id: str) -> Told:
+    """Read anew after each thing that was made: once for numbers, once for a certificate."""
+    for _ in range(ATTEMPTS):
+        with translated("cannot read what a host should hold"), services.database.reading() as c:
+            found = inventory.at_home(c, server_id)
+            if found is None:
+                raise NotFound("no server has this id", code="no-server")
+            server, generation = found
+            view = services.views.at(c, server.project_id, generation)
+        if host_certificate.renew_if_due(services, server, view):
+            continue
+        if known := services.states.known(server, view.project.generation):
+            return known
+        if missing := services.states.missing(view, server):
+            services.states.number(server.project_id, missing)
+            continue
+        return services.states.made(view, server)
+    raise Throttled("cannot say what the host should hold", why="it changes too fast", code="busy")
 
 
 def report(services: Services, call: Call) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, update
 
-from ostiary.doors.servers.control import authorities, inventory, projects
+from ostiary.doors.servers.control import authorities, inventory
 from ostiary.doors.servers.control.authorities import HOST, Authorities
-from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.secret import new_serial
 from ostiary.doors.servers.control.services import Services
@@ -28,20 +27,20 @@ def signer(known: Authorities, view: View) -> Signer:
     return known.signer(authorities.signing(view.authorities, HOST))
 
 
-def renew_if_due(services: Services, server: Server) -> None:
-    """A new certificate when there is none, or only a third of its life is left, or its authority no longer signs."""
-    with translated("cannot read the authorities"), services.database.reading() as connection:
-        view = services.views.of(connection, projects.by_id(connection, server.project_id))
+def renew_if_due(services: Services, server: Server, view: View) -> bool:
+    """A new certificate when there is none, or only a third of its life is left, or its authority no longer signs.
+
+    Whether there is a new one.
+    """
     authority = authorities.signing(view.authorities, HOST)
     if not _is_due(server, authority.public_key, services.clock()):
-        return
+        return False
     known = services.authorities.signer(authority)
-
-    def work(connection: Connection, ledger: Ledger) -> None:
-        renew(connection, ledger, server, known)
-        projects.changed(connection, server.project_id)  # so that the host hears of it
-
-    services.writer.write([server.project_id], work)
+    services.writer.write(
+        [server.project_id],
+        lambda connection, ledger: renew(connection, ledger, server, known),
+    )
+    return True
 
 
 def renew(connection: Connection, ledger: Ledger, server: Server, by: Signer) -> None:
@@ -63,9 +62,8 @@ def renew(connection: Connection, ledger: Ledger, server: Server, by: Signer) ->
         what = f"cannot certify the host key of {server.name}"
         raise UsageError(what, why=refusal.why, code=f"bad-{refusal.code}")
     text = ssh_certificate.to_text(ssh_certificate.sign(unsigned, by))
-    connection.execute(
-        update(servers).where(servers.c.id == server.id).values(host_certificate=text)
-    )
+    values = {"host_certificate": text, "renewals": servers.c.renewals + 1}
+    connection.execute(update(servers).where(servers.c.id == server.id).values(**values))
     told = {"server": server.id, "serial": str(serial), "valid_before": unsigned.valid_before}
     ledger.append(server.project_id, "host-certificate.issued", told)
 

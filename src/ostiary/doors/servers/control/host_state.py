@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ostiary.doors.servers.control import inventory, local_users, projects
+from ostiary.doors.servers.control import inventory, local_users
 from ostiary.doors.servers.control.authorities import BREAK_GLASS, USER, trusted
-from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.rules_wire import sudo_to_wire
-from ostiary.doors.servers.control.view import View, Views
+from ostiary.doors.servers.control.view import View
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.host import Entry, HostState, HostUser, SudoRule
 from ostiary.doors.servers.wire.message import encode
@@ -28,11 +27,12 @@ ALL = SudoRule("admin", ("ALL",))
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """The last answer for a server: made of its project's ``seen`` generation, encoded, with the digest of the rest."""
+class Told:
+    """What a server should hold: ``state``, whose content has not changed up to the generation ``until``."""
 
-    seen: int
-    certificate: str
+    project_generation: int
+    server: Server
+    until: int
     digest: bytes
     state: HostState
 
@@ -40,56 +40,55 @@ class _Told:
 class HostStates:
     """The states of all hosts, for all threads of this process."""
 
-    def __init__(
-        self, database: Database, writer: Writer, views: Views, clock: Callable[[], float]
-    ) -> None:
-        self._database = database
+    def __init__(self, writer: Writer, clock: Callable[[], float]) -> None:
         self._writer = writer
-        self._views = views
         self._clock = clock
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, Told] = {}
         self._lock = threading.Lock()
 
-    def of(self, server_id: str) -> HostState:
-        """What the server should hold now. LocalUsers that are missing are made first."""
-        with translated("cannot read what a host should hold"), self._database.reading() as reading:
-            server = inventory.by_id(reading, server_id)
-            project = projects.by_id(reading, server.project_id)
-            told = self._told.get(server.id)
-            fresh = told is not None and told.seen == project.generation
-            if told is not None and fresh and told.certificate == server.host_certificate:
-                return told.state
-            view = self._views.of(reading, project)
-        if missing := self._without_numbers(view, server):
-            self._writer.write(
-                [project.id],
-                lambda connection, ledger: [
-                    local_users.of(connection, ledger, project.id, one.id) for one in missing
-                ],
-            )
-            return self.of(server_id)
-        return self._rendered(view, server)
+    def known(self, server: Server, generation: int) -> Told | None:
+        """What was told of a server at this generation of its project, if it was."""
+        told = self._told.get(server.id)
+        same = told is not None and told.project_generation == generation
+        return told if told and same and _content(told.server) == _content(server) else None
 
-    def seen(self, server_id: str) -> int:
-        """The project's generation up to which the last answer for a server holds; 0 before the first."""
-        told = self._told.get(server_id)
-        return told.seen if told else 0
-
-    def _without_numbers(self, view: View, server: Server) -> list[Person]:
+    def missing(self, view: View, server: Server) -> list[str]:
+        """The ids of those who may enter, or pass through, and have no numbers yet."""
         ways = (server, *view.behind.get(server.name, ()))
-        entitled = {p.id: p for one in ways for p, _ in view.entitled(one, self._clock())}
-        return [one for one in entitled.values() if one.id not in view.locals]
+        now = self._clock()
+        entitled = {person.id for one in ways for person, _ in view.entitled(one, now)}
+        return sorted(entitled - view.locals.keys())
 
-    def _rendered(self, view: View, server: Server) -> HostState:
+    def number(self, project_id: str, person_ids: Sequence[str]) -> None:
+        """Make LocalUsers for people."""
+        self._writer.write(
+            [project_id],
+            lambda connection, ledger: [
+                local_users.of(connection, ledger, project_id, one) for one in person_ids
+            ],
+        )
+
+    def made(self, view: View, server: Server) -> Told:
+        """The state by ``view``, with the generation at which its content was new."""
         state = host_state(view, server, self._clock())
         digest = hashlib.sha256(encode(replace(state, generation=0))).digest()
         with self._lock:
-            told = self._told.get(server.id)
-            if told is not None and told.digest == digest:
-                state = told.state
-            told = _Told(view.project.generation, server.host_certificate, digest, state)
+            before = self._told.get(server.id)
+            if before is not None and before.digest == digest:
+                state = before.state
+            until = generation(view, server)
+            told = Told(view.project.generation, server, until, digest, state)
             self._told[server.id] = told
-        return state
+        return told
+
+
+def generation(view: View, server: Server) -> int:
+    """What a host counts by: both parts only grow, and with each news one of them does."""
+    return view.project.generation + server.renewals
+
+
+def _content(server: Server) -> tuple[str, str, str]:
+    return server.host_certificate, server.state, server.name
 
 
 def host_state(view: View, server: Server, now: float) -> HostState:
@@ -108,7 +107,7 @@ def host_state(view: View, server: Server, now: float) -> HostState:
         for one in persons.values()
     )
     return HostState(
-        generation=view.project.generation,
+        generation=generation(view, server),
         server_id=server.id,
         project=view.project.name,
         users=tuple(sorted(users, key=lambda one: one.uid)),

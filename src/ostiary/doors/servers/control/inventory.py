@@ -32,6 +32,11 @@ _FIND = (  # made once: it is asked for every certificate
         servers.c.state == ACTIVE,
     )
 )
+_AT_HOME = (
+    select(servers, projects_table.c.generation)
+    .join(projects_table, projects_table.c.id == servers.c.project_id)
+    .where(servers.c.id == bindparam("id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Server:
     last_seen: float
     clock_offset: float
     applied: int
+    renewals: int = 0
 
 
 def enroll(
@@ -126,6 +132,12 @@ def _check(asked: Enroll) -> None:
         raise UsageError("cannot enroll this host", why="\n".join(problems), code="bad-request")
 
 
+def at_home(connection: Connection, server_id: str) -> tuple[Server, int] | None:
+    """The server of this id in whatever state, with its project's generation; None when there is none."""
+    row = connection.execute(_AT_HOME, {"id": server_id}).one_or_none()
+    return (of_row(row), row.generation) if row else None
+
+
 def known(connection: Connection, server_id: str) -> Server | None:
     row = connection.execute(select(servers).where(servers.c.id == server_id)).one_or_none()
     return of_row(row) if row else None
@@ -189,4 +201,5 @@ def of_row(row: Any) -> Server:
         row.last_seen,
         row.clock_offset,
         row.applied,
+        row.renewals,
     )

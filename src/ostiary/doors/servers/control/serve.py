@@ -129,7 +129,7 @@ def services(
             clock=clock,
             freshness=org.freshness,
         ),
-        states=HostStates(database, writer, views, clock),
+        states=HostStates(writer, clock),
         challenges=Challenges(keys.shared(database, wrap, "challenges")),
         verifier=verifier,
         sign_in=SignInSettings(settings.issuer, settings.client_id, org_side.SCOPES),

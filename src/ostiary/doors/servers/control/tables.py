@@ -78,6 +78,7 @@ servers = Table(
     Column("bastion", String(253), nullable=False),
     Column("host_key", Text, nullable=False),
     Column("host_certificate", Text, nullable=False),
+    Column("renewals", Integer, nullable=False, server_default="0"),  # of it: news for this host
     Column("labels", Text, nullable=False),
     Column("facts", Text, nullable=False),
     Column("state", String(16), nullable=False),
