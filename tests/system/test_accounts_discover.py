@@ -192,6 +192,37 @@ def test_ways_are_closed_by_a_real_sshd_and_opened_again(host):
     assert any(line.startswith("password  dave") for line in lines)
 
 
+def test_what_a_match_block_opens_for_somebody_is_found_and_closed(host):
+    block = "Match User dave\n    PasswordAuthentication yes\n    AuthorizedKeysFile /etc/keys/%u\n"
+    host.write("/etc/ssh/sshd_config.d/50-dave.conf", f"PasswordAuthentication no\n{block}")
+    host.write(
+        "/etc/ssh/sshd_config.d/60-net.conf", "Match Address 10.0.0.0/8\n    X11Forwarding no\n"
+    )
+    host.write("/etc/keys/dave", host.public)
+    host.run(["mkdir", "-p", "/var/lib/ostiary/ledger"])
+    host.write("/var/lib/ostiary/ledger/7", "1\n")
+    host.start_sshd()
+    lines = discovered(host)["other_ways"]
+    assert any(line.startswith("password  dave") for line in lines)
+    assert any(line.startswith("key  dave  /etc/keys/dave") for line in lines)
+    assert not any("/home/dave/.ssh" in line for line in lines)
+    assert (
+        "unknown  anybody  /etc/ssh/sshd_config.d/60-net.conf  a Match by address is not looked into"
+        in lines
+    )
+    lines, problems = ways(host, "close")
+    assert problems == []
+    assert not any(line.startswith(("password", "key")) for line in lines)
+    assert not exists(host, "/etc/keys/dave")
+    lines, _ = ways(host, "report")
+    assert any(line.startswith("key  dave  /etc/keys/dave") for line in lines)
+
+
+def test_a_root_who_may_not_log_in_has_no_way(host):
+    host.write("/etc/ssh/sshd_config.d/10-root.conf", "PermitRootLogin no\n")
+    assert not any("  root  " in line for line in discovered(host)["other_ways"])
+
+
 def test_a_way_that_sshd_will_not_have_closed_leaves_sshd_as_it_was(host):
     """The drop-in is taken back when the whole would not start; port 22 answers throughout."""
     host.start_sshd()

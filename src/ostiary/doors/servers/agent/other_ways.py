@@ -7,6 +7,8 @@ Source: sshd_config(5), sshd(8), shadow(5); the cloud's own from the documentati
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +20,13 @@ from ostiary.doors.servers.agent.other_ways_beside import Way, beside, with_pass
 
 NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _HOSTS_EQUIV = ("etc/hosts.equiv", "etc/ssh/shosts.equiv")
+_BY_ADDRESS = re.compile(
+    r"^\s*Match\s.*\b(Address|LocalAddress|LocalPort|Host|RDomain)\b", re.IGNORECASE | re.MULTILINE
+)
+MOST_ASKED = 200  # people for whom sshd is asked what holds; one process each
+_ALL = ""  # whose settings hold for the others
+
+Settings = Mapping[str, Sequence[str]]
 
 
 def find(paths: Paths, lookup: Lookup, root: Path = Path("/")) -> tuple[Way, ...]:
@@ -26,87 +35,95 @@ def find(paths: Paths, lookup: Lookup, root: Path = Path("/")) -> tuple[Way, ...
     ours = set(managed.members) if managed else set()
     people = [user for user in lookup.users.values() if user.name not in ours and can_login(user)]
     try:
-        settings: Mapping[str, Sequence[str]] = sshd.effective(paths.sshd_config, "root")
+        settings = _asked(paths.sshd_config, people)
     except HostError as error:
         return (Way("unknown", "", str(paths.sshd_config), str(error)), *beside(root))
-    return (
-        *_keys(people, settings),
-        *_passwords(people, settings, root),
-        *_settings(settings, paths, root),
-        *beside(root),
+    having = set(with_password(root))
+    found: list[Way] = []
+    for user in people:
+        here = settings.get(user.name, settings[_ALL])
+        found += _keys(user, here)
+        if user.name in having:
+            found += _password(user, here)
+    for here in settings.values():
+        found += _settings(here, paths)
+    found += _host_based(
+        any(_says(here, "hostbasedauthentication") for here in settings.values()), root
     )
+    return (*dict.fromkeys(found), *_by_address(paths), *beside(root))
 
 
 def can_login(user: User) -> bool:
     return user.shell.rpartition("/")[2] not in NO_LOGIN
 
 
-def _keys(people: Sequence[User], settings: Mapping[str, Sequence[str]]) -> Iterator[Way]:
-    patterns = " ".join(settings.get("authorizedkeysfile", ())).split()
-    for user in people:
-        for path in dict.fromkeys(keys.places(patterns, user)):
-            for key in keys.read(path):
-                kind = "authority" if key.is_authority else "key"
-                yield Way(kind, user.name, str(path), key.text, "keys")
+def _asked(config: Path, people: Sequence[User]) -> dict[str, Settings]:
+    """What holds for each of the first people, and for a name that nobody has (``_ALL``)."""
+    asked = {user.name: sshd.effective(config, user.name) for user in people[:MOST_ASKED]}
+    return {**asked, _ALL: sshd.effective(config, "nobody-of-this-name")}
 
 
-def _passwords(
-    people: Sequence[User], settings: Mapping[str, Sequence[str]], root: Path
-) -> Iterator[Way]:
-    by_password = _says(settings, "passwordauthentication")
-    by_question = _says(settings, "kbdinteractiveauthentication") and _says(settings, "usepam")
-    if not by_password and not by_question:
+def _keys(user: User, settings: Settings) -> Iterator[Way]:
+    if not _says(settings, "pubkeyauthentication"):
         return
-    having = set(with_password(root))
-    lines = [
-        ("PasswordAuthentication no", by_password),
-        ("KbdInteractiveAuthentication no", by_question),
+    if user.uid == 0 and settings.get("permitrootlogin", ["no"])[0] == "no":
+        return
+    patterns = " ".join(settings.get("authorizedkeysfile", ())).split()
+    for path in dict.fromkeys(keys.places(patterns, user)):
+        for key in keys.read(path):
+            kind = "authority" if key.is_authority else "key"
+            yield Way(kind, user.name, str(path), key.text, "keys")
+
+
+def _password(user: User, settings: Settings) -> Iterator[Way]:
+    asking = [
+        ("PasswordAuthentication no", _says(settings, "passwordauthentication")),
+        (
+            "KbdInteractiveAuthentication no",
+            _says(settings, "kbdinteractiveauthentication") and _says(settings, "usepam"),
+        ),
     ]
-    closing = "sshd_config: " + "; ".join(line for line, needed in lines if needed)
-    for user in people:
-        if user.name not in having:
-            continue
-        if user.uid == 0 and settings.get("permitrootlogin", ["no"])[0] != "yes":
-            continue
-        yield Way("password", user.name, "sshd", "has a password, and sshd asks for it", closing)
+    if user.uid == 0 and settings.get("permitrootlogin", ["no"])[0] != "yes":
+        return
+    if closing := "; ".join(line for line, asked in asking if asked):
+        detail = "has a password, and sshd asks for it"
+        yield Way("password", user.name, "sshd", detail, f"sshd_config: {closing}")
 
 
-def _settings(settings: Mapping[str, Sequence[str]], paths: Paths, root: Path) -> Iterator[Way]:
-    for name in ("authorizedkeyscommand", "authorizedprincipalscommand"):
-        command = " ".join(settings.get(name, ("none",)))
+def _settings(settings: Settings, paths: Paths) -> Iterator[Way]:
+    for name in ("AuthorizedKeysCommand", "AuthorizedPrincipalsCommand"):
+        command = " ".join(settings.get(name.lower(), ("none",)))
         if command not in ("none", ""):
-            cloud = (
-                "EC2 Instance Connect"
-                if "ec2-instance-connect" in command or "eic_" in command
-                else ""
-            )
-            spelled = {"authorizedkeyscommand": "AuthorizedKeysCommand"}.get(
-                name, "AuthorizedPrincipalsCommand"
-            )
-            yield Way("keys-command", "", command, cloud or spelled, f"sshd_config: {spelled} none")
+            cloud = any(mark in command for mark in ("ec2-instance-connect", "eic_"))
+            detail = "EC2 Instance Connect" if cloud else name
+            yield Way("keys-command", "", command, detail, f"sshd_config: {name} none")
     for file in settings.get("trustedusercakeys", ()):
         if file not in ("none", str(paths.break_glass), str(paths.authorities)):
             for key in keys.read(Path(file)) or [keys.Key("", "cannot be read", is_authority=True)]:
                 yield Way("authority", "", file, f"TrustedUserCAKeys {key.text}")
-    if _says(settings, "hostbasedauthentication"):
-        files = [f"/{one}" for one in _HOSTS_EQUIV if (root / one).exists()]
-        where = ", ".join(files) or "~/.shosts"
-        yield Way(
-            "host-based",
-            "",
-            where,
-            "HostbasedAuthentication",
-            "sshd_config: HostbasedAuthentication no",
-        )
-    else:
-        for one in _HOSTS_EQUIV:
-            if (root / one).exists():
-                yield Way("host-based", "", f"/{one}", "there, and not asked by sshd")
     if _says(settings, "gssapiauthentication"):
-        yield Way(
-            "kerberos", "", "sshd", "GSSAPIAuthentication", "sshd_config: GSSAPIAuthentication no"
-        )
+        closing = "sshd_config: GSSAPIAuthentication no"
+        yield Way("kerberos", "", "sshd", "GSSAPIAuthentication", closing)
 
 
-def _says(settings: Mapping[str, Sequence[str]], name: str) -> bool:
+def _host_based(asked: bool, root: Path) -> Iterator[Way]:
+    files = [f"/{one}" for one in _HOSTS_EQUIV if (root / one).exists()]
+    if asked:
+        closing = "sshd_config: HostbasedAuthentication no"
+        where = ", ".join(files) or "~/.shosts"
+        yield Way("host-based", "", where, "HostbasedAuthentication", closing)
+    else:
+        for file in files:
+            yield Way("host-based", "", file, "there, and not asked by sshd")
+
+
+def _by_address(paths: Paths) -> Iterator[Way]:
+    """What holds for some addresses only is beyond what sshd can be asked for in general: told as such."""
+    for file in (paths.sshd_config, *sorted(paths.drop_in.parent.glob("*.conf"))):
+        with contextlib.suppress(OSError):
+            if _BY_ADDRESS.search(file.read_text("utf-8", "replace")):
+                yield Way("unknown", "", str(file), "a Match by address is not looked into")
+
+
+def _says(settings: Settings, name: str) -> bool:
     return settings.get(name, ("no",))[0] == "yes"

@@ -24,7 +24,9 @@ from ostiary.doors.servers.agent.other_ways_beside import Way
 
 ASIDE = ".closed-by-ostiary"
 _LINE = "sshd_config: "
-_HEAD = "# made by ostiary (other_ways: close); undone by: ostiary agent ways --reopen\n"
+# Of several Match blocks that hold the first counts, and any of them before what is said outside: so what a later one says
+# for a group or a user is closed too. The agent's own block, for its users, stands before this one.
+_HEAD = "# made by ostiary (other_ways: close); undone by: ostiary agent ways --reopen\nMatch all\n"
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def _tell_sshd(paths: Paths, settings: Iterable[str]) -> list[str]:
     if not sshd_text.includes_drop_ins(sshd_candidate.main_text(paths)):
         return ["this sshd_config includes no drop-ins, so what it allows stays allowed"]
     place = _drop_in(paths)
-    text = _HEAD + "".join(f"{line}\n" for line in settings)
+    text = _HEAD + "".join(f"    {line}\n" for line in settings)
     before = sshd.effective(paths.sshd_config, "root")
     if not write(place, text):
         return []
