@@ -17,7 +17,7 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
-from ostiary.doors.servers.control import app, high_water, keys, org_side
+from ostiary.doors.servers.control import app, high_water, keys, org_side, schema
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.checkpoint_places import Keeps
@@ -41,7 +41,6 @@ from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_proof import MachineProofs
 from ostiary.doors.servers.control.machine_rates import MachineRates
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.control.tables import METADATA
 from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.writer import Writer
@@ -92,7 +91,9 @@ def services(
     """
     database = Database(settings.database)
     if settings.migrate:
-        METADATA.create_all(database.engine)
+        schema.upgrade(database)
+    else:
+        schema.check(database)
     mark = HighWater(settings.state_dir)
     if not settings.accept_older:
         high_water.verify(database, mark)

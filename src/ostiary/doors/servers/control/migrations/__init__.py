@@ -1,0 +1,1 @@
+"""Revisions of the tables, each a file; Alembic runs those that a database lacks."""
