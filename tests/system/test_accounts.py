@@ -183,6 +183,8 @@ def test_a_damaged_list_is_put_aside_and_rebuilt(host):
         whole.replace("60001", '"x"'),
         "[]",
         json.dumps({"users": {"dave": 1500}}),
+        json.dumps({"users": {}, "groups": {}, "gone": {"root": 0}, "cut": []}),
+        json.dumps({"users": {}, "groups": {}, "gone": {"games": 5}, "cut": []}),
     ):
         host.write(OWNED, damaged, 0o600)
         assert apply(host, [ALICE, BOB], [DEV]) == (["alice", "bob"], [])
@@ -354,3 +356,16 @@ def test_rules_that_sudo_does_not_read_are_told(host):
     assert problems == [
         "sudo rules: /etc/sudoers does not include /etc/sudoers.d, so none of them counts"
     ]
+
+
+def test_processes_of_the_system_are_never_ended(host):
+    script = (
+        "from ostiary.doors.servers.agent import cutting\n"
+        "for uid in (0, 999):\n    try:\n        cutting.end_all([60001, uid])\n"
+        "    except cutting.HostError as error:\n        print(error)"
+    )
+    sleeping = host.popen(["sleep", "66"])
+    assert python(host, script).stdout.count("is the system's") == 2
+    assert sleeping.poll() is None
+    sleeping.kill()
+    sleeping.wait(5)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.files import MANAGED, write
-from ostiary.doors.servers.agent.names import LOWEST, is_name
+from ostiary.doors.servers.agent.names import LOWEST, is_name, name_fault, number_fault
 
 NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 
@@ -70,7 +70,8 @@ def _parsed(path: Path) -> Owned:
         raise ValueError("it is not the list") from error
     numbered = all(
         isinstance(part, dict)
-        and all(is_name(name) and type(one) is int for name, one in part.items())
+        and all(type(one) is int and not number_fault(one) for one in part.values())
+        and not any(map(name_fault, part))
         for part in (users, groups, gone)
     )
     if not numbered or not isinstance(cut, list) or not set(map(str, cut)) <= set(gone):

@@ -58,6 +58,8 @@ def cut(login: str, uid: int, home: Path, aside: Path) -> None:
 def end_all(uids: Iterable[int], seconds: float = SECONDS) -> None:
     """Kill every process of these UIDs and what root runs for them below it (sudo). HostError if one is left."""
     wanted = set(uids)
+    if system := [uid for uid in wanted if uid < LOWEST]:
+        raise HostError(f"UID {system[0]} is the system's, its processes are not ended")
     end = time.monotonic() + seconds
     while found := _of(wanted):
         if time.monotonic() > end:
@@ -108,8 +110,6 @@ def _kill(found: Iterable[Process]) -> None:
 
 def _kill_as(uid: int) -> None:
     """All of a UID by one call of the kernel, during which none of them can fork: kill(2) with -1, as that user."""
-    if uid < LOWEST:
-        raise HostError(f"UID {uid} is the system's, its processes are not ended")
     child = os.fork()
     if child == 0:
         try:

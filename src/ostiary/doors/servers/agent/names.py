@@ -34,7 +34,7 @@ ROOT_LIKE = frozenset(
 TAKEN = (
     (60001, 60513, "systemd-homed"),
     (61184, 65519, "systemd's DynamicUser"),
-    (65534, 65535, "nobody and -1 in 16 bits"),
+    (65534, 65535, "nobody"),
     (524288, 1879048191, "systemd-nspawn and rootless containers"),
 )
 _NEVER = frozenset({65534, 65535})
