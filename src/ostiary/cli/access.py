@@ -9,11 +9,11 @@ import click
 from ostiary import term
 from ostiary.cli.options import estate_option, json_option
 from ostiary.cli.work import open_work
-from ostiary.errors import UsageError
+from ostiary.errors import OstiaryError, UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.federation.work import Work
-    from ostiary.doors.servers.questions import Questions
+    from ostiary.doors.servers.questions import Questions, ServersOf
     from ostiary.doors.servers.reached import ServerReach
 
 
@@ -30,11 +30,12 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     """Everything that USER can enter now, worked out from what Okta, AWS and the control plane hold."""
     work = open_work(estate_file, "plan")
     reached = work.reach_of(login)
-    servers = _questions(work).why(login) if work.estate.servers else None
+    servers = _on_servers(work, login)
     if as_json:
         more = {"servers": servers.as_json()["servers"]} if servers else {}
         term.result_json({**reached.as_json(), **more})
         return
+    entered = [_row(one) for one in (servers.servers if servers else ()) if one.may]
     rows = [
         (
             item.account,
@@ -47,17 +48,15 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     ]
     if rows:
         term.result(term.table(("account", "name", "role", "because", ""), rows))
-    elif not servers or not any(one.may for one in servers.servers):
+    elif not entered and (servers or work.estate.servers is None):
         inactive = "" if reached.status == "ACTIVE" else f": the user is {reached.status}"
         term.say(f"{login} can enter nothing{inactive}")
     if reached.missing:
         term.say("not open now, though the estate says so; run: ostiary plan")
         for arn in reached.missing:
             term.say(f"  {arn}")
-    if servers and servers.status == "ACTIVE":
-        entered = [_row(one) for one in servers.servers if one.may]
-        if entered:
-            term.result(term.table(("project", "server", "may", "because"), entered))
+    if entered:
+        term.result(term.table(("project", "server", "may", "because"), entered))
 
 
 @access.command()
@@ -101,6 +100,17 @@ def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
         term.result(term.table(("person", "project", "server", "may", "because"), rows))
     else:
         term.say(f"nobody may enter {target}")
+
+
+def _on_servers(work: Work, login: str) -> ServersOf | None:
+    """What somebody may do on servers; None where the estate has none, or they could not be read, which is said."""
+    if work.estate.servers is None:
+        return None
+    try:
+        return _questions(work).why(login)
+    except OstiaryError as error:
+        term.say(f"servers were not read: {error}")
+        return None
 
 
 def _questions(work: Work) -> Questions:
