@@ -256,3 +256,42 @@ state.keep(Path("/var/lib/ostiary/state.json"), decode(HostState, sys.argv[1].en
     assert python(host, command, "takeover", "--apply", "/root/plan").stdout == "took over dave\n"
     python(host, command, "takeover", "--back", "dave")
     assert owner(host, "/home/dave") == (1500, 1500)
+
+
+RACE = """
+import os, threading
+from ostiary.doors.servers.agent.accounts_files import hand_over
+os.makedirs("/srv/race/inner"); os.chown("/srv/race", 1500, 1500)
+open("/srv/roots", "w").close(); os.mkdir("/srv/rootdir"); open("/srv/rootdir/f", "w").close()
+stop = threading.Event()
+def swap():
+    names = ("/srv/race/file", "/srv/race/link", "/srv/race/folder")
+    while not stop.is_set():
+        for other in (True, False):
+            for name in names:
+                try:
+                    os.rmdir(name) if os.path.isdir(name) and not os.path.islink(name) else os.unlink(name)
+                except FileNotFoundError:
+                    pass
+            if other:
+                os.link("/srv/roots", names[0]); os.symlink("/srv/roots", names[1]); os.symlink("/srv/rootdir", names[2])
+            else:
+                for name in names[:2]:
+                    open(name, "w").close(); os.chown(name, 1500, 1500)
+                os.mkdir(names[2]); os.chown(names[2], 1500, 1500)
+thread = threading.Thread(target=swap); thread.start()
+try:
+    given = 0
+    while given < 50:
+        given += hand_over(["/srv/race"], (1500, 60001), (-1, -1))
+finally:
+    stop.set(); thread.join()
+print(given, os.stat("/srv/roots").st_uid, os.stat("/srv/rootdir").st_uid, os.stat("/srv/rootdir/f").st_uid)
+"""
+
+
+def test_files_swapped_for_others_while_they_are_handed_over_stay_whose_they_are(host):
+    """Negative test 20: hard links, links and folders of root's come and go under the walk."""
+    given, *owners = python(host, RACE).stdout.split()
+    assert int(given) >= 50
+    assert owners == ["0", "0", "0"]
