@@ -32,7 +32,7 @@ def paths(tmp_path):
 def log_in(tmp_path, keys):
     """``log_in(by)``: how the script ends, and after how long, for a certificate of that authority."""
 
-    def log_in(by, stage="open_session", interpreter=sys.executable, serial=77):
+    def log_in(by, interpreter=sys.executable, serial=77):
         trusted, script = tmp_path / "trusted", tmp_path / "session-told"
         glass = keys.public(AUTHORITIES["glass"]).text()
         trusted.write_text(f"# ours\n{glass}\n")
@@ -42,7 +42,7 @@ def log_in(tmp_path, keys):
         made = ssh_certificate.sign(unsigned, keys.signer(AUTHORITIES[by]))
         env = {
             "SSH_AUTH_INFO_0": f"publickey {ssh_certificate.to_text(made)}\n",
-            "PAM_TYPE": stage,
+            "PAM_TYPE": "open_session",
             "PAM_USER": "ada",
             "PAM_RHOST": "203.0.113.7",
         }
@@ -64,19 +64,13 @@ def told(paths, seconds=5.0):
     ]
 
 
-def test_a_login_by_break_glass_is_an_event_and_so_is_its_end(log_in, paths):
+def test_a_login_by_break_glass_is_an_event(log_in, paths):
     assert log_in("glass")[0] == 0
     assert told(paths) == [("77", "ada", "203.0.113.7", "break-glass")]
 
 
-def test_its_end_is_one_too(log_in, paths):
-    log_in("glass", "close_session", serial=78)
-    assert told(paths) == [("78", "ada", "203.0.113.7", "closed")]
-
-
 def test_what_is_no_break_glass_is_not_told(log_in, paths):
     assert log_in("ours")[0] == 0
-    assert log_in("glass", "account")[0] == 0
     assert told(paths, 0.3) == []
 
 
@@ -92,5 +86,8 @@ def test_nothing_that_is_broken_or_slow_there_is_waited_for(log_in, tmp_path, bo
 
 def test_pam_takes_no_notice_of_how_it_ends():
     lines = guard.pam_lines(Path("/etc/ssh/ostiary/session")).splitlines()
-    assert lines[-1] == "session optional pam_exec.so quiet /etc/ssh/ostiary/session-told"
+    assert (
+        lines[-1]
+        == "session optional pam_exec.so quiet type=open_session /etc/ssh/ostiary/session-told"
+    )
     assert Paths().teller == guard.told_by(Paths().guard)

@@ -73,6 +73,11 @@ class Paths:
         return self.etc / "session"
 
     @property
+    def teller(self) -> Path:
+        """What PAM runs after it, to tell of break-glass: ``guard.told_by``."""
+        return self.etc / "session-told"
+
+    @property
     def hook(self) -> Path:
         """What that runs for a certificate of ours."""
         return self.etc / "session-hook.py"

@@ -6,9 +6,11 @@ and failure, so the distinction is made before an interpreter, a ledger or a fur
 where the key begins, so each authority has three patterns; the characters at both ends, which depend on the neighbours,
 are left out. What matches goes to ``hook.py``: no interpreter, no hook, no ledger means a failure, and only for ours.
 
-Two lines of PAM, at the very top, for the opening of a session only: below them, and so at its end, pam_env has put
-variables of the user's own choice (~/.pam_environment: LD_PRELOAD) into what runs as root. The first jumps over the second for everybody who is not a managed user, for whom
-sshd does not trust our authority at all. Source: pam.conf(5), pam_exec(8), pam_succeed_if(8); Linux-PAM 1.5.
+Three lines of PAM, at the very top, for the opening of a session only: below them, and so at its end, pam_env has put
+variables of the user's own choice (~/.pam_environment: LD_PRELOAD) into what runs as root. The first jumps over the second
+for everybody who is not a managed user, for whom sshd does not trust our authority at all. The third tells of break-glass,
+and keeps nobody out: PAM takes no notice of how it ends, and its script waits for nothing.
+Source: pam.conf(5), pam_exec(8), pam_succeed_if(8); Linux-PAM 1.5.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent.files import MANAGED
 
+LINES = 3  # of PAM, below the mark
 MARK = "# ostiary: session hook; taken away by: ostiary agent remove"
 
 SCRIPT = """\
@@ -31,20 +34,45 @@ esac
 exec {interpreter} -I -S {hook} {folder} {authorities}
 """
 
+TELLER = """\
+#!/bin/sh
+# made by ostiary; changes here are undone
+case "$SSH_AUTH_INFO_0" in
+{patterns}
+  *) exit 0 ;;
+esac
+{interpreter} -I -S {hook} --tell {folder} {authorities} </dev/null >/dev/null 2>&1 &
+"""
+
 
 def script(keys: Sequence[str], interpreter: str, hook: Path, folder: Path, trusted: Path) -> str:
     """The guard for these authorities (public keys in authorized_keys form); without any it lets everybody pass."""
-    lines = [
-        f"  {'|'.join(f'*{one}*' for one in patterns(key))}) ;;"
-        for key in sorted({key.split()[1] for key in keys})
-    ]
     return SCRIPT.format(
-        patterns="\n".join(lines) or "  '') exit 0 ;;",
+        patterns=_cases(keys),
         interpreter=interpreter,
         hook=hook,
         folder=folder,
         authorities=trusted,
     )
+
+
+def teller(keys: Sequence[str], interpreter: str, hook: Path, folder: Path, trusted: Path) -> str:
+    """What tells of logins by certificates of these authorities, which are those of break-glass."""
+    return TELLER.format(
+        patterns=_cases(keys),
+        interpreter=interpreter,
+        hook=hook,
+        folder=folder,
+        authorities=trusted,
+    )
+
+
+def _cases(keys: Sequence[str]) -> str:
+    lines = [
+        f"  {'|'.join(f'*{one}*' for one in patterns(key))}) ;;"
+        for key in sorted({key.split()[1] for key in keys})
+    ]
+    return "\n".join(lines) or "  '') exit 0 ;;"
 
 
 def patterns(blob: str) -> tuple[str, str, str]:
@@ -64,7 +92,13 @@ def pam_lines(guard: Path) -> str:
         "session [success=ignore module_unknown=ignore default=1] "
         f"pam_succeed_if.so quiet user ingroup {MANAGED}\n"
         f"session [success=ok ignore=ignore default=die] pam_exec.so quiet type=open_session {guard}\n"
+        f"session optional pam_exec.so quiet type=open_session {told_by(guard)}\n"
     )
+
+
+def told_by(guard: Path) -> Path:
+    """The script beside the guard that tells of break-glass."""
+    return guard.with_name(f"{guard.name}-told")
 
 
 def with_hook(pam: str, guard: Path) -> str:
@@ -77,5 +111,5 @@ def without_hook(pam: str) -> str:
     lines = pam.splitlines(keepends=True)
     while MARK + "\n" in lines:
         at = lines.index(MARK + "\n")
-        del lines[at : at + 3]
+        del lines[at : at + LINES + 1]
     return "".join(lines)
