@@ -109,6 +109,34 @@ def test_two_bastions_in_a_row(peer, person, host):
     assert hops == {("srv_i", "srv_1"), ("srv_o", "srv_i")}
 
 
+def test_nothing_is_left_running_when_ssh_is_killed(peer, person, host):
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    options = {"env": person.environ, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE}
+    running = subprocess.Popen(person.command("web1", "echo in; sleep 60"), **options)
+    assert running.stdout.read(3) == b"in\n"
+    assert hops(person) != []
+    running.kill()
+    running.communicate(timeout=10)
+    for _ in range(100):
+        if not hops(person):
+            return
+        time.sleep(0.05)
+    pytest.fail("the way through the bastion is still there")
+
+
+def hops(person):
+    """Processes of ``ssh -W`` through the person's resident agent."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = file.read_bytes()
+            if b"\0-W\0" in words and str(person.folder).encode() in words:
+                found.append(int(file.parent.name))
+    return found
+
+
 def test_a_refusal_is_said_in_three_lines(peer, person, web1):
     peer.refuse = (403, Refusal("not-entitled", "no rule of prod lets you in", "ask sre for it"))
     done = person.ssh("web1", "true")
