@@ -328,7 +328,14 @@ def test_keys_of_other_people_go_on_and_those_of_managed_users_do_not_count(
 
 
 @pytest.mark.parametrize(
-    ("after", "before", "code"), [(-60, 120, 0), (-60, -1, DENIED), (60, 120, DENIED)]
+    ("after", "before", "code"),
+    [
+        (-60, 120, 0),
+        (-60, -1, DENIED),  # a second too late
+        (2, 120, DENIED),
+        (-160, 20, 0),  # as by a host whose clock is 100 s ahead
+        (40, 220, DENIED),  # 100 s behind: more than the 60 s that certificates allow for
+    ],
 )
 def test_the_hosts_clock_decides_to_the_second(ssh, certificate, after, before, code):
     """Negative 1; sshd itself knows no grace."""

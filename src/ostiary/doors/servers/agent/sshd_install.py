@@ -18,6 +18,7 @@ from ostiary.doors.servers.agent.files import MANAGED, HostError, Paths, folder,
 from ostiary.doors.servers.agent.run import run
 from ostiary.doors.servers.agent.sshd_text import Trust
 
+LOWEST, NOBODY = 1000, 65534  # UID_MIN of login.defs(5)
 COMPARED = 3  # people of this host, beside root, for whom nothing may change
 
 
@@ -105,7 +106,7 @@ def _judge(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
         if fault := sshd.fault(config):
             raise HostError(f"sshd refuses what we would add: {fault}")
         problems = []
-        for user in _others(managed):
+        for user in _others():
             problems += sshd_candidate.changed_for(user, paths.sshd_config, config)
         for user in managed[:1]:
             problems += sshd_candidate.missing_for(user, config, trust)
@@ -113,9 +114,12 @@ def _judge(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
             raise HostError(f"sshd would do something else than meant: {'; '.join(problems[:5])}")
 
 
-def _others(managed: Sequence[str]) -> list[str]:
-    ours = set(managed)
-    people = [one.pw_name for one in pwd.getpwall() if one.pw_uid >= 1000 and one.pw_uid != 65534]  # noqa: PLR2004 - UID_MIN, nobody
+def _others() -> list[str]:
+    """Some who are not managed users; those whom we closed still are."""
+    ours = set(grp.getgrnam(MANAGED).gr_mem)
+    people = [
+        one.pw_name for one in pwd.getpwall() if one.pw_uid >= LOWEST and one.pw_uid != NOBODY
+    ]
     return ["root", *[name for name in people if name not in ours][:COMPARED]]
 
 
