@@ -57,6 +57,15 @@ def test_nothing_secret_is_left_in_the_home(person, signing_in):
     } | ({".config/ostiary/servers"} & written)
 
 
+def test_the_token_goes_to_the_control_plane_that_it_is_of_only(person, signing_in):
+    signing_in()
+    person.environ["OSTIARY_CONTROL"] = "https://evil.example"
+    done = person.ostiary("servers", "list")
+    del person.environ["OSTIARY_CONTROL"]
+    assert done.returncode == 4
+    assert "nobody is signed in at https://evil.example" in done.stderr
+
+
 def test_another_sign_in_takes_the_place_of_the_first(peer, person, signing_in):
     assert signing_in().returncode == 0
     assert signing_in().returncode == 0

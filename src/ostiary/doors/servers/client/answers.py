@@ -75,7 +75,7 @@ class Answers:
         elif do == "connect":
             self._connect(asked, asker, say)
         elif do == "bearer":
-            say({"token": self._session.token})
+            say({"token": self._session.token, "control": self._control.url})
         elif do == "who":
             say(self._who())
         elif do == "servers":

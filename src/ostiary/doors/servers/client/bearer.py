@@ -33,8 +33,21 @@ def source(environ: Mapping[str, str]) -> Callable[[], str]:
     """What gives the token, each time that it is called."""
     if file := environ.get("OSTIARY_CONTROL_TOKEN_FILE"):
         return lambda: _from_file(Path(file))
-    folder = place.run_folder(environ)
-    return lambda: str(talk.ask(folder, "bearer")["token"])
+    folder, control = place.run_folder(environ), place.read_profile(environ).control
+    return lambda: _from_resident(folder, control)
+
+
+def _from_resident(folder: Path, control: str) -> str:
+    """The token, for the control plane that it is of and no other: whoever sets a URL must not get it."""
+    held = talk.ask(folder, "bearer")
+    if held["control"] != control:
+        raise Denied(
+            f"nobody is signed in at {control}",
+            why=f"the sign-in here is at {held['control']}",
+            fix=f"run: ostiary login --control {control}",
+            code="not-signed-in",
+        )
+    return str(held["token"])
 
 
 def _from_file(file: Path) -> str:

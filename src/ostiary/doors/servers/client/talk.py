@@ -1,6 +1,6 @@
 """A question to the resident agent: one JSON object a line, there and back, over its socket ``talk.sock``.
 
-    {"do": "bearer"}   -> {"token": …}
+    {"do": "bearer"}   -> {"token": …, "control": …}
     {"do": "who"}      -> {"person": …, "login": …, "expires": …, "control": …}
     {"do": "servers"}  -> {"servers": [ServerEntry…]}
     {"do": "end"}      -> {}
