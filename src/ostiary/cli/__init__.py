@@ -106,9 +106,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code. ``--debug`` adds a traceback to an error."""
     as_json = "--json" in arguments
     try:
-        root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
-    except click.exceptions.Exit as ended:
-        return ended.exit_code
+        ended = root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
         message = wrong.format_message().rstrip(".").replace(". (Did", " (did")
@@ -132,7 +130,7 @@ def run(arguments: Sequence[str]) -> int:
         again = f"run: ostiary --debug {shlex.join(plain)}"
         term.error(OstiaryError(what, why=str(defect), fix=again), as_json=as_json)
         return OstiaryError.exit_code
-    return 0
+    return ended if isinstance(ended, int) else 0  # click gives the code of an Exit
 
 
 def _trace(arguments: Sequence[str]) -> None:

@@ -121,3 +121,8 @@ def test_a_setting_that_is_no_number(capsys, tmp_path, monkeypatch, value):
         )
     else:
         assert "cannot read estate" in said
+
+
+def test_the_agents_own_exit_code_is_that_of_the_command(capsys):
+    assert run(["agent", "enroll", "--url", "https://c", "--token-file", "/nowhere"]) == 1
+    assert "cannot read the token" in capsys.readouterr().err

@@ -30,6 +30,12 @@ ADA = Client("ada", "ada@corp.acme.example", SID)
 PEM = serialization.Encoding.PEM
 
 
+@pytest.fixture(autouse=True)
+def now(monkeypatch):
+    """These certificates are good for three minutes, and others read the real clock."""
+    monkeypatch.setitem(globals(), "NOW", dt.datetime.now(dt.UTC).replace(microsecond=0))
+
+
 @pytest.fixture(scope="module")
 def rsa_key():
     return rsa.generate_private_key(65537, 2048)
