@@ -1,0 +1,133 @@
+"""Images of which many hosts are made, sessions with an end, cloned identities, and the bundle as the host's own file."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+from host_control import Peer, Person, admin, user
+from hosts import Fleet, wait_for
+
+from ostiary.doors.servers.agent import bundle
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def fleet():
+    with Fleet(["web1"]) as fleet:
+        yield fleet
+
+
+@pytest.fixture
+def peer(fleet, tmp_path):
+    with Peer(fleet, tmp_path) as peer:
+        yield peer
+
+
+@pytest.fixture
+def host(fleet):
+    fleet["web1"].start_sshd()
+    return fleet["web1"]
+
+
+def test_an_image_carries_nothing_of_the_host_it_was_made_on(host, peer):
+    passwd, group, main = (
+        host.read(f"/etc/{one}") for one in ("passwd", "group", "ssh/sshd_config")
+    )
+    key, machine = host.host_key, host.read("/etc/machine-id")
+    server_id = peer.enroll(host)
+    peer.state(server_id, admin(server_id=server_id), user("carol", 60002, server_id=server_id))
+    assert host.agent("once").stderr == ""
+    peer.state(server_id, admin(server_id=server_id))
+    host.agent("once")  # carol is closed, but still there
+    assert "homes" in host.agent("prepare-image", check=False).stderr
+    assert host.agent("prepare-image", "--yes").stderr == ""
+    assert sorted(host.read("/etc/passwd").splitlines()) == sorted(passwd.splitlines())
+    assert sorted(host.read("/etc/group").splitlines()) == sorted(group.splitlines())
+    assert host.read("/etc/ssh/sshd_config") == main
+    assert host.run(["ls", "-A", "/home"]).stdout == ""
+    for path in ("/var/lib/ostiary", "/etc/ssh/ostiary", "/etc/ssh/ssh_host_ed25519_key"):
+        assert not (host.root / path[1:]).exists(), path
+    assert not list((host.root / "etc/sudoers.d").glob("ostiary-*"))
+    assert host.read("/etc/machine-id") == ""
+    assert machine
+    assert server_id not in peer.enrolled
+    again = peer.enroll(host)  # as a host of that image does at its first boot
+    assert host.host_key != key
+    assert again != server_id
+
+
+def test_a_session_ends_at_its_bound(fleet, host, peer, tmp_path):
+    server_id = peer.enroll(host)
+    peer.state(server_id, user(server_id=server_id, max_session=2))
+    host.agent("once")
+    person = Person(fleet, tmp_path)
+    made = person.certificate(peer.user, f"alice@{server_id}")
+    service = host.popen(
+        ["/usr/bin/python3", "-m", "ostiary.doors.servers.agent", "run"],
+        env={"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(bundle.__file__).partition("/ostiary/")[0]},
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    began = time.monotonic()
+    assert person.ssh(host, made, "sleep 60").returncode == 255
+    assert 2 <= time.monotonic() - began < 20
+    host.run(["pkill", "-TERM", "-f", "servers.agent run"])
+    assert service.wait(10) == 0
+
+
+def test_someone_removed_is_out_of_his_session_within_seconds(fleet, host, peer, tmp_path):
+    """The agent as one file, under the distribution's Python, as it is installed."""
+    path = "usr/local/lib/ostiary-agent.pyz"
+    bundle.bundle(tmp_path / "agent.pyz")
+    (host.root / path).write_bytes((tmp_path / "agent.pyz").read_bytes())
+    server_id = peer.enroll(host)
+    peer.state(server_id, admin(server_id=server_id))
+    service = host.popen(
+        ["/usr/bin/python3", "-I", f"/{path}", "run"],
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    principals = host.root / "etc/ssh/ostiary/principals/alice"
+    wait_for(principals.exists, "the first state", 20)
+    person = Person(fleet, tmp_path)
+    made = person.certificate(peer.user, f"alice@{server_id}")
+    argv = [*person.options(made), f"alice@{host.address}", "echo in; exec sleep 60"]
+    with fleet.client.popen(argv, stdout=subprocess.PIPE) as session:
+        assert session.stdout.readline() == "in\n"
+        began = time.monotonic()
+        peer.state(server_id)
+        assert session.wait(15) == 255
+        assert time.monotonic() - began < 10
+    wait_for(lambda: peer.reports and peer.reports[-1][1].generation == 2, "the report")
+    assert {one.outcome for _, report in peer.reports for one in report.logins} == {"accepted"}
+    host.run(["pkill", "-TERM", "-f", "ostiary-agent.pyz"])
+    assert service.wait(10) == 0
+
+
+def test_a_report_says_by_what_a_clone_shows(host, peer):
+    """Not the disk: a product UUID where the machine has one, and the boot."""
+    server_id = peer.enroll(host)
+    peer.state(server_id)
+    host.agent("once")
+    report = peer.reports[-1][1]
+    assert report.boot == host.read("/proc/sys/kernel/random/boot_id").strip()
+    uuid = host.root / "sys/class/dmi/id/product_uuid"
+    assert (report.machine != "") == uuid.exists()
+    assert peer.enrolled[server_id].machine == report.machine
+
+
+def test_the_token_is_nowhere_to_be_seen(fleet, host, peer):
+    """Negative 10, on the host: not in argv, files or logs."""
+    host.write("/root/token", "a-token\n", 0o600)
+    host.write("/root/ca.pem", peer.ca_file.read_text())
+    argv = ["enroll", "--url", peer.url, "--token-file", "/root/token", "--ca-file", "/root/ca.pem"]
+    done = host.agent(*argv)
+    (host.root / "root/token").unlink()
+    places = ["/etc", "/var/lib/ostiary", "/var/log", "/run"]
+    found = host.run(["grep", "-rlD", "skip", "a-token", *places], check=False)
+    assert found.stdout == ""
+    assert "a-token" not in done.stdout + done.stderr
+    second = host.agent(*argv[:3], "--token-file", "-", *argv[5:], check=False, stdin="a-token")
+    assert "enrolled already" in second.stderr
