@@ -97,7 +97,7 @@ class CommandTable(click.Group):
 def root(context: click.Context, *, debug: bool) -> None:
     """Keep the doors between an Okta org and AWS.
 
-    One estate file says who may enter which AWS accounts; plan, apply, and prove it by really signing in.
+    One estate file says who may enter which AWS accounts and servers; plan, apply, and prove it by really signing in.
     """
     context.obj = {"debug": debug}
 
