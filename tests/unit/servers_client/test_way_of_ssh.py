@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 from client_world import LOGIN, TOKEN
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ostiary.doors.servers.client import resident
+from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import Refusal, ServerEntry
+from ostiary.doors.servers.wire.person import Refusal, ServerEntry, Session
 from ostiary.pki import ssh_key
 
 
@@ -306,6 +309,27 @@ def test_the_resident_agent_leaves_when_the_session_ends(peer, person):
     person.sign_in(peer, seconds=0.2)
     assert person.resident.wait(10) == 0
     assert not (person.folder / "talk.sock").exists()
+
+
+def test_it_leaves_when_nobody_asks_anything(peer, tmp_path, monkeypatch):
+    monkeypatch.setattr(resident, "IDLE_SECONDS", 0.3)
+    session = Session(TOKEN, time.time() + 600, LOGIN, "alice@acme.example")
+    with Control(peer.url) as control:
+        one = resident.Resident(tmp_path, control, session, tmp_path / "names")
+        running = threading.Thread(target=one.run, args=(lambda: None,))
+        running.start()
+        running.join(10)
+        assert not running.is_alive()
+    assert not (tmp_path / "agent.sock").exists()
+
+
+def test_a_full_disk_is_said_so(peer, person, web1):
+    """Where the folder of known hosts takes nothing any more."""
+    (person.folder / "known_hosts").unlink()
+    (person.folder / "known_hosts").mkdir()
+    done = person.ssh("web1", "true")
+    assert done.returncode == 255
+    assert "ostiary: error: the resident agent cannot write" in done.stderr
 
 
 def test_the_memory_of_the_resident_agent_is_closed(person, web1):

@@ -67,6 +67,10 @@ class Answers:
             self._answer(asked, asker, say)
         except OstiaryError as error:
             say(error.as_json())
+        except OSError as error:
+            fix = "see that there is room there, and run: ostiary login"
+            what = f"the resident agent cannot write {error.filename}"
+            say(OstiaryError(what, why=str(error.strerror).lower(), fix=fix).as_json())
 
     def _answer(self, asked: Mapping[str, Any], asker: Process, say: Says) -> None:
         do = asked.get("do")

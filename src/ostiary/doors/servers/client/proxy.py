@@ -79,13 +79,14 @@ def asked(to: socket.socket, folder: str, question: dict[str, str]) -> socket.So
 def said(stream: socket.SocketIO) -> dict[str, Any]:
     """The next answer. Refused when it is an error, or none comes."""
     try:
-        answer = json.loads(stream.readline())
+        line = stream.readline()
+        answer = json.loads(line or '{"error": "the resident agent ended", "why": ""}')
     except (OSError, ValueError) as error:
         raise Refused(
             "the resident agent gives no answer", str(error), "run: ostiary login"
         ) from error
     if "error" in answer:
-        raise Refused(answer["error"], answer["why"], answer["fix"])
+        raise Refused(answer["error"], answer["why"], answer.get("fix", "run: ostiary login"))
     return dict(answer)
 
 

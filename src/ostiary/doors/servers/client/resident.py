@@ -73,16 +73,19 @@ class Resident:
                 ).start()
             ready()
             threading.Thread(target=self._listed.known, args=("",), daemon=True).start()
-            while not self._over():
-                self._ended.wait(min(5.0, max(0.0, self._session.expires - time.time())))
+            while (left := self._left()) > 0:
+                self._ended.wait(min(5.0, left))
                 self._passes.prune()
 
     def end(self) -> None:
         self._ended.set()
 
-    def _over(self) -> bool:
-        idle = time.monotonic() - self._asked > IDLE_SECONDS
-        return self._ended.is_set() or idle or time.time() >= self._session.expires
+    def _left(self) -> float:
+        """Seconds until the session ends, or nobody has asked anything for too long."""
+        if self._ended.is_set():
+            return 0.0
+        idle = self._asked + IDLE_SECONDS - time.monotonic()
+        return min(idle, self._session.expires - time.time())
 
     @contextlib.contextmanager
     def _listening(self, name: str) -> Iterator[socket.socket]:
