@@ -258,6 +258,22 @@ state.keep(Path("/var/lib/ostiary/state.json"), decode(HostState, sys.argv[1].en
     assert owner(host, "/home/dave") == (1500, 1500)
 
 
+def test_files_of_containers_are_not_the_users(host):
+    host.run(
+        [
+            "sh",
+            "-c",
+            "mkdir -p /var/lib/docker/x /var/lib/theirs; chown 1500 /var/lib/docker/x /var/lib/theirs",
+        ]
+    )
+    looking = (
+        "from ostiary.doors.servers.agent import accounts_files as files\n"
+        "print(files.owned(['/var/lib'], 1500, 9), files.hand_over(['/var/lib'], (1500, 60001), (-1, -1)))"
+    )
+    assert python(host, looking).stdout == "(1, ('/var/lib/theirs',)) 1\n"
+    assert owner(host, "/var/lib/docker/x")[0] == 1500
+
+
 RACE = """
 import os, threading
 from ostiary.doors.servers.agent.accounts_files import hand_over

@@ -184,5 +184,12 @@ def test_each_local_file_system_once(tmp_path):
         "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:1 /srv /srv rw - ext4 /dev/sda1 rw\n"
         "3 1 0:30 / /home rw shared:1 - nfs4 server:/home rw\n4 1 0:5 / /proc rw - proc proc rw\n"
         "5 1 0:31 / /my\\040disk rw - xfs /dev/sdb rw\n"
+        "6 1 0:32 / /var/lib/docker/overlay2/1/merged rw - overlay overlay rw\n"
     )
     assert places(info) == ("/", "/my disk")
+
+
+def test_a_root_that_is_an_overlay_is_looked_through(tmp_path):
+    info = tmp_path / "mountinfo"
+    info.write_text("1 0 0:29 / / rw - overlay overlay rw\n2 1 0:30 / /run rw - tmpfs tmpfs rw\n")
+    assert places(info) == ("/", "/run")

@@ -7,16 +7,14 @@ Whom the control plane no longer names is closed and cut off; his home stays, hi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ostiary.doors.servers.agent import accounts_home, cutting, names
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
-from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned
+from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned, alone
 from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
 from ostiary.doors.servers.agent.accounts_work import Work, complaints
 from ostiary.doors.servers.agent.files import MANAGED, HostError
@@ -39,7 +37,7 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
 
     HostError if nothing could be done at all. A run that was killed at any moment is finished by the next.
     """
-    with _alone(owned.with_name("accounts.lock")):
+    with alone(owned):
         lookup = Lookup.now()
         try:
             ours = Owned.read(owned, lookup)
@@ -57,21 +55,6 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
         entering = _entering(work)
     lines = (names.shown(f"{name}: {why}") for name, why in sorted(work.problems.items()))
     return Applied(entering, tuple(lines))
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One agent at a time: the service and somebody's ``once``."""
-    try:
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise HostError(f"cannot open {lock}: {error.strerror}") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
 
 
 def _intend(work: Work, path: Path) -> None:

@@ -12,7 +12,11 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError
 
-_LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs zfs f2fs jfs overlay tmpfs".split())  # noqa: SIM905 - one short list
+_LOCAL = frozenset("ext2 ext3 ext4 xfs btrfs zfs f2fs jfs tmpfs".split())  # noqa: SIM905 - one short list
+# Files of containers and images: the same numbers there are other people's.
+_FOREIGN = frozenset(
+    f"/var/lib/{one}" for one in ("docker", "containers", "containerd", "lxc", "lxd", "machines")
+)
 _NOT_THERE = ("/proc", "/sys", "/dev", "/run/user")
 _OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -24,7 +28,9 @@ def places(mountinfo: Path = Path("/proc/self/mountinfo")) -> tuple[str, ...]:
         words = line.split()
         device, where = words[2], words[4].encode().decode("unicode_escape")
         kind = words[words.index("-") + 1]
-        if kind in _LOCAL and not where.startswith(_NOT_THERE):
+        if (kind in _LOCAL or (kind, where) == ("overlay", "/")) and not where.startswith(
+            _NOT_THERE
+        ):
             found.setdefault(device, where)
     return tuple(sorted(found.values()))
 
@@ -79,7 +85,11 @@ def _walk(where: Iterable[str], see: Callable[[int, str, str], None]) -> None:
                         see(here, name, f"{path}/{name}")
                     except FileNotFoundError:
                         continue  # gone while we looked
-                folders[:] = [one for one in folders if _device(here, one) == device]
+                folders[:] = [
+                    one
+                    for one in folders
+                    if _device(here, one) == device and f"{path}/{one}" not in _FOREIGN
+                ]
         except (OSError, RecursionError) as error:
             raise HostError(f"cannot look through {place}: {error}") from error
 

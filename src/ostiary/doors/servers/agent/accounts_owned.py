@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
-from ostiary.doors.servers.agent.files import MANAGED, write
+from ostiary.doors.servers.agent.files import MANAGED, HostError, write
 from ostiary.doors.servers.agent.names import LOWEST, is_name, name_fault, number_fault
 
 NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -91,3 +94,19 @@ def _rebuilt(lookup: Lookup) -> Owned:
             if own and own.gid == user.gid:
                 owned.groups[name] = own.gid
     return owned
+
+
+@contextlib.contextmanager
+def alone(owned: Path) -> Iterator[None]:
+    """One at a time works on accounts: the service, somebody's ``once``, a take-over."""
+    lock = owned.with_name("accounts.lock")
+    try:
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise HostError(f"cannot open {lock}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

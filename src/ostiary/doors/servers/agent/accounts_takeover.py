@@ -15,7 +15,7 @@ from typing import Any
 
 from ostiary.doors.servers.agent import accounts_files
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
-from ostiary.doors.servers.agent.accounts_owned import Owned
+from ostiary.doors.servers.agent.accounts_owned import Owned, alone
 from ostiary.doors.servers.agent.accounts_takeover_plan import (
     Candidate,
     Plan,
@@ -36,7 +36,8 @@ def apply(approved: Plan, users: Iterable[HostUser], owned: Path) -> tuple[list[
         if one.login not in approved.approve:
             continue
         try:
-            _take(one, wanted.get(one.login), approved.places, owned)
+            with alone(owned):
+                _take(one, wanted.get(one.login), approved.places, owned)
             taken.append(one.login)
         except HostError as error:
             problems.append(f"{one.login}: {error}")
@@ -95,6 +96,11 @@ def _give(
 
 def back(login: str, owned: Path) -> None:
     """Make an account what it was before it was taken over; it is none of ours then. A run that was killed is done again."""
+    with alone(owned):
+        _back(login, owned)
+
+
+def _back(login: str, owned: Path) -> None:
     begun = journal(owned)
     if login not in begun:
         raise HostError(f"{login} was not taken over here")

@@ -32,7 +32,7 @@ def add(commands: Any) -> None:
     looking.add_argument(
         "--group", action="append", default=[], metavar="NAME", help="a group that would be made"
     )
-    looking.add_argument("--json", action="store_true", dest="as_json")
+    looking.add_argument("--json", action="store_true", dest="as_json", help="for programs")
     looking.set_defaults(work=_discover)
     ways = commands.add_parser(
         "ways", help="other ways into this host, and the plan that closes them"
