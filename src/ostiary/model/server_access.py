@@ -181,13 +181,17 @@ def _sudo_faults(rule: SudoRule) -> list[str]:
     return found
 
 
+def slug(text: str) -> str:
+    """What of a text fits a name on hosts: lower case, other characters replaced by ``-``, at most 32."""
+    return re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-")[:32]
+
+
 def login_for(okta_login: str) -> str:
     """The LocalUser name of an Okta login: its first part in lower case, what does not fit replaced by ``-``.
 
     "" when nothing usable is left, or the name is one of the system's.
     """
-    first = okta_login.partition("@")[0].lower()
-    name = re.sub(r"[^a-z0-9_-]+", "-", first).strip("-")[:32]
+    name = slug(okta_login.partition("@")[0])
     if not LOGIN.fullmatch(name) or name in RESERVED:
         return ""
     return name

@@ -44,3 +44,33 @@ def test_a_host_hears_who_may_enter(world):
     assert [one.login for one in state.users] == ["alice"]
     assert (state.users[0].uid, state.users[0].gid) == (60001, 63001)
     assert [one.principal for one in state.users[0].entries] == [f"alice@{web.id}"]
+
+
+def test_a_group_of_okta_is_one_of_hosts_with_a_number_of_its_own(both):
+    world = both
+    web = Label("role", "web")
+    world.project(
+        "prod",
+        [
+            Rule("group:SRE Team", login=True),
+            Rule("group:docker", login=True, servers=(web,)),
+            Rule("user:bob@acme.example", login=True),
+        ],
+    )
+    host = world.server("web1", labels={"role": "web"})
+    db = world.server("db1", labels={"role": "db"})
+    world.person("alice@acme.example", ["SRE Team", "docker"])
+    world.person("bob@acme.example", ["docker"])
+    state = host.state()
+    groups = {one.name: one.gid for one in state.groups}
+    assert set(groups) == {"okta-sre-team", "okta-docker"}
+    members = {one.login: set(one.groups) for one in state.users}
+    assert members == {"alice": {"okta-sre-team", "okta-docker"}, "bob": {"okta-docker"}}
+    gids = [*groups.values(), *(one.gid for one in state.users)]
+    assert sorted(gids) == list(range(63001, 63005)), "no number twice"
+    there = db.state()
+    assert {one.name: one.gid for one in there.groups} == {"okta-sre-team": groups["okta-sre-team"]}
+    assert {one.login: one.groups for one in there.users} == {
+        "alice": ("okta-sre-team",),
+        "bob": (),
+    }

@@ -14,7 +14,7 @@ from ostiary.doors.servers.control import (
 )
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, NOBODY, Call, Endpoint, Wait
-from ostiary.doors.servers.control.host_state import Told
+from ostiary.doors.servers.control.host_states import Told
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.writer import Ledger

@@ -1,94 +1,24 @@
-"""What each host should hold: who may enter, as whom, by which way, and which authorities it believes.
-
-Decided once per project's generation and set of labels, rendered once per server. An answer keeps the generation at
-which its content was new, so a host whose content did not change hears nothing although its project moved.
-"""
+"""What a host should hold: who may enter, as whom, by which way, and which authorities it believes. Pure."""
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-
-from ostiary.doors.servers.control import inventory, local_users
+from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.authorities import BREAK_GLASS, USER, trusted
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.rules_wire import sudo_to_wire
 from ostiary.doors.servers.control.view import View
-from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.host import Entry, HostState, HostUser, SudoRule
-from ostiary.doors.servers.wire.message import encode
 from ostiary.model.server_access import ServerAccess
 
 POLL_SECONDS = 30
 ALL = SudoRule("admin", ("ALL",))
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a server should hold: ``state``, whose content has not changed up to the generation ``until``."""
-
-    project_generation: int
-    server: Server
-    until: int
-    digest: bytes
-    state: HostState
-
-
-class HostStates:
-    """The states of all hosts, for all threads of this process."""
-
-    def __init__(self, writer: Writer, clock: Callable[[], float]) -> None:
-        self._writer = writer
-        self._clock = clock
-        self._told: dict[str, Told] = {}
-        self._lock = threading.Lock()
-
-    def known(self, server: Server, generation: int) -> Told | None:
-        """What was told of a server at this generation of its project, if it was."""
-        told = self._told.get(server.id)
-        same = told is not None and told.project_generation == generation
-        return told if told and same and _content(told.server) == _content(server) else None
-
-    def missing(self, view: View, server: Server) -> list[str]:
-        """The ids of those who may enter, or pass through, and have no numbers yet."""
-        ways = (server, *view.behind.get(server.name, ()))
-        now = self._clock()
-        entitled = {person.id for one in ways for person, _ in view.entitled(one, now)}
-        return sorted(entitled - view.locals.keys())
-
-    def number(self, project_id: str, person_ids: Sequence[str]) -> None:
-        """Make LocalUsers for people."""
-        self._writer.write(
-            [project_id],
-            lambda connection, ledger: [
-                local_users.of(connection, ledger, project_id, one) for one in person_ids
-            ],
-        )
-
-    def made(self, view: View, server: Server) -> Told:
-        """The state by ``view``, with the generation at which its content was new."""
-        state = host_state(view, server, self._clock())
-        digest = hashlib.sha256(encode(replace(state, generation=0))).digest()
-        with self._lock:
-            before = self._told.get(server.id)
-            if before is not None and before.digest == digest:
-                state = before.state
-            until = generation(view, server)
-            told = Told(view.project.generation, server, until, digest, state)
-            self._told[server.id] = told
-        return told
+_GROUP = "group:"
 
 
 def generation(view: View, server: Server) -> int:
     """What a host counts by: both parts only grow, and with each news one of them does."""
     return view.project.generation + server.renewals
-
-
-def _content(server: Server) -> tuple[str, str, str]:
-    return server.host_certificate, server.state, server.name
 
 
 def host_state(view: View, server: Server, now: float) -> HostState:
@@ -101,17 +31,18 @@ def host_state(view: View, server: Server, now: float) -> HostState:
             persons[person.id] = person
             hops.setdefault(person.id, []).append(behind)
     if server.state != inventory.ACTIVE:
-        persons = {}
+        persons, inside = {}, {}
     users = (
         _user(view, server, one, inside[one.id][1] if one.id in inside else None, hops)
         for one in persons.values()
     )
+    named = sorted({one for _, access in inside.values() for one in groups_of(access)})
     return HostState(
         generation=generation(view, server),
         server_id=server.id,
         project=view.project.name,
         users=tuple(sorted(users, key=lambda one: one.uid)),
-        groups=(),
+        groups=tuple(view.groups[one] for one in named),
         authorities=trusted(view.authorities, USER),
         break_glass=trusted(view.authorities, BREAK_GLASS),
         host_certificate=server.host_certificate,
@@ -154,10 +85,16 @@ def _user(
         uid=local.uid,
         gid=local.gid,
         comment="".join(one for one in person.login if one.isprintable() and one not in ":,"),
+        groups=tuple(view.groups[one].name for one in groups_of(access)) if access else (),
         sudo=sudo,
         entries=tuple(entries),
         max_session=access.max_session if access else 0,
     )
+
+
+def groups_of(access: ServerAccess) -> tuple[str, ...]:
+    """The Okta groups by which somebody may enter."""
+    return tuple(one[len(_GROUP) :] for one in access.because if one.startswith(_GROUP))
 
 
 def target(server: Server) -> str:

@@ -33,13 +33,14 @@ from ostiary.doors.servers.control.duties import Duties, Duty
 from ostiary.doors.servers.control.endpoint import Endpoint
 from ostiary.doors.servers.control.high_water import HighWater
 from ostiary.doors.servers.control.host_proof import Challenges
-from ostiary.doors.servers.control.host_state import HostStates
+from ostiary.doors.servers.control.host_states import HostStates
 from ostiary.doors.servers.control.housekeeping import VANISHED_DAYS, Housekeeping
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_proof import MachineProofs
 from ostiary.doors.servers.control.machine_rates import MachineRates
+from ostiary.doors.servers.control.refresh import EVERY as REFRESH_SECONDS
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
 from ostiary.doors.servers.control.view import Views
@@ -70,6 +71,7 @@ class ServeSettings:
     accept_older: bool = False
     vanished_days: float = VANISHED_DAYS
     aws_certificates: Path | None = None  # folder of REGION.pem, for hosts that enroll by identity
+    refresh_seconds: float = REFRESH_SECONDS  # of an org without access to its API
     sts_endpoint: str = ""  # another STS than AWS's own: AWS_ENDPOINT_URL_STS
 
 
@@ -111,7 +113,13 @@ def services(
         org_side.with_log(database, writer, okta, endpoint, clock)
         if okta
         else org_side.without_log(
-            database, writer, wrap, endpoint=endpoint, verifier=verifier, clock=clock
+            database,
+            writer,
+            wrap,
+            endpoint=endpoint,
+            verifier=verifier,
+            clock=clock,
+            every=settings.refresh_seconds,
         )
     )
     house = Housekeeping(database, writer, clock, settings.vanished_days * 86400)

@@ -11,7 +11,7 @@ from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.freshness import Freshness
 from ostiary.doors.servers.control.host_proof import Challenges
-from ostiary.doors.servers.control.host_state import HostStates
+from ostiary.doors.servers.control.host_states import HostStates
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.machine_proof import MachineProofs

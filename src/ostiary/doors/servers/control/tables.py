@@ -157,6 +157,18 @@ local_users = Table(
     UniqueConstraint("project_id", "login"),
 )
 
+# Which group of hosts an Okta group is in a project. Rows stay for ever, as those of users.
+local_groups = Table(
+    "local_groups",
+    METADATA,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("okta_group", String(320), primary_key=True),
+    Column("name", String(32), nullable=False),
+    Column("gid", Integer, nullable=False),
+    UniqueConstraint("project_id", "gid"),
+    UniqueConstraint("project_id", "name"),
+)
+
 # One rule of who may do what. ``subject``: group:NAME or user:LOGIN; ``rule`` is the entitlement as JSON.
 entitlements = Table(
     "entitlements",

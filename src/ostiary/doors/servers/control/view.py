@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ostiary.doors.servers.control import (
     authorities,
     inventory,
+    local_groups,
     local_users,
     people,
     projects,
@@ -26,6 +27,7 @@ from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.projects import Project
+from ostiary.doors.servers.wire.host import HostGroup
 from ostiary.model.server_access import Rule, ServerAccess, decide
 
 
@@ -38,6 +40,7 @@ class View:
     authorities: tuple[Authority, ...]
     people: tuple[Person, ...]
     locals: Mapping[str, Local]
+    groups: Mapping[str, HostGroup]
     behind: Mapping[str, tuple[Server, ...]]
     _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
         default_factory=dict
@@ -105,6 +108,7 @@ def _read(connection: Connection, project: Project) -> View:
         authorities.of_project(connection, project.id),
         tuple(one for one in people.every(connection) if one.active and _named(one, subjects)),
         local_users.of_project(connection, project.id),
+        local_groups.of_project(connection, project.id),
         behind,
     )
 

@@ -187,6 +187,19 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "local_groups",
+        sa.Column("project_id", sa.String(length=40), nullable=False),
+        sa.Column("okta_group", sa.String(length=320), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("gid", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_local_groups_project_id")
+        ),
+        sa.PrimaryKeyConstraint("project_id", "okta_group", name=op.f("pk_local_groups")),
+        sa.UniqueConstraint("project_id", "gid", name=op.f("uq_local_groups_project_id_gid")),
+        sa.UniqueConstraint("project_id", "name", name=op.f("uq_local_groups_project_id_name")),
+    )
+    op.create_table(
         "local_users",
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("person_id", sa.String(length=64), nullable=False),
