@@ -77,6 +77,26 @@ def test_where_no_namespace_can_be_made_a_private_sshd_is_entered():
     assert shown["said"] == "in"
 
 
+def test_where_no_sshd_can_run_it_says_why():
+    """As in many containers: root without the right to namespaces, and without the folder that sshd wants."""
+    empty = (
+        'mount -t tmpfs empty /run && exec setpriv --bounding-set=-sys_admin --inh-caps=-all "$@"'
+    )
+    done = act("unshare", "--mount", "sh", "-c", empty, "sh")
+    assert "/run/sshd" in done["shown"]["left_out"]
+    assert done["told"][-1].startswith(
+        "  left out: cannot start an sshd: Missing privilege separation"
+    )
+
+
+def test_where_the_agent_cannot_work_a_private_sshd_is_entered():
+    """A host without groupadd: the agent says so, and the demo goes on with what needs no root."""
+    broken = 'mount --bind /bin/false /usr/sbin/groupadd && exec "$@"'
+    done = act("unshare", "--mount", "sh", "-c", broken, "sh")
+    assert done["shown"]["form"] == "private sshd"
+    assert any("left out: a host of its own" in line for line in done["told"])
+
+
 def test_where_openssh_is_missing_it_says_what_installs_it(tmp_path, monkeypatch):
     from ostiary.cli import demo_servers, demo_sshd  # noqa: PLC0415
 

@@ -1,7 +1,6 @@
-"""The server of the demo: a host in namespaces where this user may make one, else a private sshd. Neither changes the machine.
+"""The server of the demo as a host in namespaces, where the agent does all of its work: accounts, sudo, sshd, PAM.
 
-In namespaces the agent does all of its work: accounts, sudo, sshd, PAM. A private sshd runs as who runs the demo, whose own
-account stands in for the LocalUser; it has no PAM, so nothing keeps a certificate to one use.
+It changes nothing of the machine: what is written goes to memory, and is gone with the host.
 """
 
 from __future__ import annotations
@@ -49,18 +48,19 @@ exec cat
 
 
 @contextlib.contextmanager
-def enrolled(folder: Path, url: str, token: str) -> Iterator[Host]:
-    """An enrolled server, running. ``token`` is an enrollment token of the control plane at ``url``."""
+def whole(folder: Path, url: str, token: str) -> Iterator[Host | None]:
+    """An enrolled host of its own, running; None where this user, the kernel or a container does not let us.
+
+    OstiaryError where the agent could not bring it in line.
+    """
     folder.mkdir()
     port = free_port()
-    with contextlib.ExitStack() as stack:
-        pid = stack.enter_context(_namespaces(folder, port))
-        if pid:
-            yield stack.enter_context(_whole(pid, port, url, token, folder / "sshd.log"))
-        else:
-            from ostiary.cli.demo_host_private import private  # noqa: PLC0415 - elsewhere not needed
-
-            yield stack.enter_context(private(folder, port, url, token))
+    with _namespaces(folder, port) as pid:
+        if not pid:
+            yield None
+            return
+        with _agent(pid, port, url, token, folder / "sshd.log") as host:
+            yield host
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def _namespaces(folder: Path, port: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _whole(pid: int, port: int, url: str, token: str, log: Path) -> Iterator[Host]:
+def _agent(pid: int, port: int, url: str, token: str, log: Path) -> Iterator[Host]:
     inside = [program("nsenter"), f"--target={pid}", "--mount", "--uts", "--pid", "--"]
     agent = [*inside, sys.executable, "-P", "-m", "ostiary.doors.servers.agent"]
     with running([*inside, program("sshd"), "-D", "-e"], port, log):

@@ -1,4 +1,7 @@
-"""A private sshd for the demo, with the parts of the agent that need no root: identity, host certificate, trust, principals."""
+"""A private sshd for the demo, with the parts of the agent that need no root: identity, host certificate, trust, principals.
+
+It runs as who runs the demo, whose own account stands in for the LocalUser; without PAM nothing keeps a certificate to one use.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ostiary.cli.demo_sshd import LABEL, NAME, Host, program, run, running
+from ostiary.cli.demo_sshd import LABEL, NAME, Host, free_port, program, run, running
 from ostiary.doors.servers.agent import host_certificate, principals, reconcile, trust
 from ostiary.doors.servers.agent.control import Control
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
@@ -25,8 +28,10 @@ TOLD = (
 
 
 @contextlib.contextmanager
-def private(folder: Path, port: int, url: str, token: str) -> Iterator[Host]:
-    """An enrolled sshd on a loopback port. OstiaryError with the agent's words when it did not come about."""
+def private(folder: Path, url: str, token: str) -> Iterator[Host]:
+    """An enrolled sshd on a loopback port. OstiaryError with the agent's or its words when it did not come about."""
+    folder.mkdir()
+    port = free_port()
     parts = ("ssh", "etc", "var", "sudoers", "pam")
     paths = Paths(*(folder / one for one in parts))
     paths.ssh.mkdir()
