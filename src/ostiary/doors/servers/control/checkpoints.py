@@ -169,6 +169,7 @@ def _broken(project_id: str, why: str) -> ProofFailed:
     return ProofFailed(
         f"the audit of {project_id} is not whole",
         why=why,
-        fix="keep the database as it is, and compare with exports and checkpoints kept elsewhere",
+        fix="keep the database as it is, and compare with exports and checkpoints kept elsewhere; "
+        "where an older one was accepted, give --checkpoint-dir another place",
         code="tampered",
     )
