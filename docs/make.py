@@ -9,7 +9,7 @@ WIDTH, HEIGHT = 860, 340
 DOORS = (
     ("federation", "SAML sign-in to IAM roles, by role groups", "accounts", True),
     ("identity center", "permission sets, SCIM", "accounts", False),
-    ("servers", "ssh with three-minute certificates", "servers", False),
+    ("servers", "ssh with three-minute certificates", "servers", True),
     ("gateway", "the Access Gateway appliance", "applications", True),
 )
 STYLE = """
