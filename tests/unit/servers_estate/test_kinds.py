@@ -46,6 +46,10 @@ def test_the_session_goes_to_who_was_signed_in_to(environ):
 def test_and_to_nobody_else(url, environ):
     with pytest.raises(Denied) as refused:
         token_for(url, environ)
+    assert refused.value.fix == f"export OSTIARY_CONTROL={url}"
+    del environ["OSTIARY_CONTROL_TOKEN_FILE"]
+    with pytest.raises(Denied) as refused:
+        token_for(url, environ)
     assert refused.value.fix == f"run: ostiary login --control {url}"
 
 

@@ -104,15 +104,20 @@ def open_control(estate: Estate, url: str, environ: Mapping[str, str]) -> Contro
     )
     same = profile.control == url
     ca_file = named or (profile.ca if same else environ.get("OSTIARY_CONTROL_CA", ""))
-    return Control(url, ca_file, bearer.source(environ) if same else _nobody(url))
+    token_file = "OSTIARY_CONTROL_TOKEN_FILE" in environ
+    return Control(url, ca_file, bearer.source(environ) if same else _nobody(url, token_file))
 
 
-def _nobody(url: str) -> Callable[[], str]:
+def _nobody(url: str, token_file: bool) -> Callable[[], str]:
     def refuse() -> str:
         raise Denied(
             f"not signed in to the control plane at {url}",
-            why="who signed in here did so at another one, or nobody did",
-            fix=f"run: ostiary login --control {url}",
+            why="OSTIARY_CONTROL does not say that the token of OSTIARY_CONTROL_TOKEN_FILE is for it"
+            if token_file
+            else "who signed in here did so at another one, or nobody did",
+            fix=f"export OSTIARY_CONTROL={url}"
+            if token_file
+            else f"run: ostiary login --control {url}",
             code="not-signed-in",
         )
 
