@@ -98,4 +98,5 @@ def test_pam_lines_come_first_once_and_go_without_a_trace():
     assert guard.without_hook(PAM) == PAM
     moved = guard.with_hook(hooked, Path("/elsewhere"))
     assert moved.count(guard.MARK) == 1
+    assert guard.without_hook(hooked.replace(guard.END + "\n", "")) == PAM
     assert "/etc/ssh" not in moved

@@ -87,7 +87,7 @@ def test_nothing_that_is_broken_or_slow_there_is_waited_for(log_in, tmp_path, bo
 def test_pam_takes_no_notice_of_how_it_ends():
     lines = guard.pam_lines(Path("/etc/ssh/ostiary/session")).splitlines()
     assert (
-        lines[-1]
+        lines[-2]
         == "session optional pam_exec.so quiet type=open_session /etc/ssh/ostiary/session-told"
     )
     assert Paths().teller == guard.told_by(Paths().guard)

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent.files import MANAGED
 
-LINES = 3  # of PAM, below the mark
 MARK = "# ostiary: session hook; taken away by: ostiary agent remove"
+END = "# ostiary: end"
 
 SCRIPT = """\
 #!/bin/sh
@@ -93,6 +93,7 @@ def pam_lines(guard: Path) -> str:
         f"pam_succeed_if.so quiet user ingroup {MANAGED}\n"
         f"session [success=ok ignore=ignore default=die] pam_exec.so quiet type=open_session {guard}\n"
         f"session optional pam_exec.so quiet type=open_session {told_by(guard)}\n"
+        f"{END}\n"
     )
 
 
@@ -107,9 +108,14 @@ def with_hook(pam: str, guard: Path) -> str:
 
 
 def without_hook(pam: str) -> str:
-    """The text as it was before."""
-    lines = pam.splitlines(keepends=True)
-    while MARK + "\n" in lines:
-        at = lines.index(MARK + "\n")
-        del lines[at : at + LINES + 1]
-    return "".join(lines)
+    """The text as it was before. Where the end of ours was cut away, only our own lines go."""
+    kept, ours = [], False
+    for line in pam.splitlines(keepends=True):
+        word = line.rstrip("\n")
+        if word == MARK:
+            ours = True
+        elif ours and word == END:
+            ours = False
+        elif not (ours and (f"ingroup {MANAGED}" in line or "pam_exec.so quiet type=" in line)):
+            kept.append(line)
+    return "".join(kept)
