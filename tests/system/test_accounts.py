@@ -369,3 +369,12 @@ def test_processes_of_the_system_are_never_ended(host):
     assert sleeping.poll() is None
     sleeping.kill()
     sleeping.wait(5)
+
+
+def test_strangers_in_our_group_are_told(host):
+    apply(host, [ALICE], [DEV])
+    host.run(["useradd", "-u", "1500", "-G", "ostiary", "dave"])
+    entering, problems = apply(host, [ALICE], [DEV])
+    assert entering == ["alice"]
+    told = "has members that are not ours, whom sshd treats as such: dave"
+    assert problems == [f"group ostiary: {told}"]

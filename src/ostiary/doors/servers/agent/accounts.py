@@ -142,6 +142,9 @@ def _entering(work: Work) -> tuple[HostUser, ...]:
     """Those whose accounts were seen to be right after all was done."""
     managed = work.lookup.group(MANAGED)
     members = set(managed.members) if managed else set()
+    if strangers := sorted(members - {*work.owned.users, *work.owned.gone}):
+        told = f"has members that are not ours, whom sshd treats as such: {', '.join(strangers)}"
+        work.problems[f"group {MANAGED}"] = told
     found = []
     for user in work.users:
         there = work.lookup.user(user.login)
