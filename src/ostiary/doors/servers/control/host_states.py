@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
 from sqlalchemy import Connection
 
 from ostiary.doors.servers.control import local_groups, local_users
@@ -19,7 +20,6 @@ from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.view import View
 from ostiary.doors.servers.control.writer import Ledger, Writer
 from ostiary.doors.servers.wire.host import HostState
-from ostiary.doors.servers.wire.message import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class HostStates:
     def made(self, view: View, server: Server) -> Told:
         """The state by ``view``, with the generation at which its content was new."""
         state = host_state(view, server, self._clock())
-        digest = hashlib.sha256(encode(replace(state, generation=0))).digest()
+        digest = hashlib.sha256(msgspec.json.encode(replace(state, generation=0))).digest()
         with self._lock:
             before = self._told.get(server.id)
             if before is not None and before.digest == digest:
