@@ -61,13 +61,13 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
 
 @access.command()
 @click.argument("login", metavar="USER")
-@click.argument("target", metavar="SERVER")
+@click.argument("target", metavar="TARGET")
 @estate_option
 @json_option
 def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> None:
-    """Why USER may enter SERVER or may not: every rule, and what it wants.
+    """Why USER may enter TARGET or may not: every rule, and what it wants.
 
-    SERVER is a name, an id, a project, or PROJECT/NAME; USER a login, or machine:NAME.
+    TARGET is a server (name or id), a project, or PROJECT/SERVER; USER a login, or machine:NAME.
     """
     answer = _questions(open_work(estate_file, "plan")).why(login, target)
     if as_json:
@@ -86,12 +86,19 @@ def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> N
 
 
 @access.command()
-@click.argument("target", metavar="SERVER")
+@click.argument("target", metavar="TARGET")
 @estate_option
 @json_option
 def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
-    """Everybody who may enter SERVER (a name, an id, a project, or PROJECT/NAME), with what and why."""
-    answers = _questions(open_work(estate_file, "plan")).who(target)
+    """Everybody who can enter TARGET now, with what and why.
+
+    TARGET is a server (name or id), a project, PROJECT/SERVER, account:NAME-OR-ID, or account:NAME-OR-ID/ROLE.
+    """
+    work = open_work(estate_file, "plan")
+    if target.startswith("account:"):
+        _who_in_account(work, target, as_json=as_json)
+        return
+    answers = _questions(work).who(target)
     if as_json:
         term.result_json({"target": target, "people": [one.as_json() for one in answers]})
         return
@@ -100,6 +107,22 @@ def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
         term.result(term.table(("person", "project", "server", "may", "because"), rows))
     else:
         term.say(f"nobody may enter {target}")
+
+
+def _who_in_account(work: Work, target: str, *, as_json: bool) -> None:
+    account, _, role = target.removeprefix("account:").partition("/")
+    found = work.who_reaches(account, role)
+    if as_json:
+        term.result_json({"target": target, "people": [one.as_json() for one in found]})
+        return
+    rows = [
+        (one.login, one.role, one.because, "" if one.wanted else "NOT in the estate")
+        for one in found
+    ]
+    if rows:
+        term.result(term.table(("person", "role", "because", ""), rows))
+    else:
+        term.say(f"nobody can enter {target} through the apps of this estate")
 
 
 def _on_servers(work: Work, login: str) -> ServersOf | None:

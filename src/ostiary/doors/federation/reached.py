@@ -1,4 +1,4 @@
-"""What one person can enter now, and by which group: the answer to ``access what``."""
+"""What one person can enter now, or who can enter one account, and by which group: the answers of ``access``."""
 
 from __future__ import annotations
 
@@ -68,3 +68,48 @@ def reached(
     there = {item.arn for item in items}
     missing = tuple(sorted(one.role_arn for one in meant if one.role_arn not in there))
     return Reached(login, status, items, missing)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedBy:
+    """One person who can enter a role of the account that was asked about; otherwise as ``ReachedItem``."""
+
+    login: str
+    account: str
+    role: str
+    arn: str
+    because: str
+    wanted: bool
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "login": self.login,
+            "account": self.account,
+            "role": self.role,
+            "arn": self.arn,
+            "because": self.because,
+            "wanted": self.wanted,
+        }
+
+
+def reached_by(
+    held: Held, wanted: Desired, account: Account, role: str = ""
+) -> tuple[ReachedBy, ...]:
+    """Everybody who can enter ``role``, or any role, of an account now."""
+    paths = [
+        path
+        for path in computed_paths(held)
+        if path.access.entitlement.account_id == account.id
+        and role in ("", path.access.entitlement.role)
+    ]
+    return tuple(
+        ReachedBy(
+            path.access.login,
+            account.id,
+            path.access.entitlement.role,
+            path.access.entitlement.role_arn,
+            f"group {path.group} of app {path.app}",
+            path.access in wanted.access,
+        )
+        for path in sorted(paths, key=lambda path: (path.access, path.group))
+    )

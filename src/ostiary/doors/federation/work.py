@@ -23,7 +23,7 @@ from ostiary.doors.federation.live import own_sign_in
 from ostiary.doors.federation.membership import moved
 from ostiary.doors.federation.proof import ProofResult, compare, computed
 from ostiary.doors.federation.reach import matched, new_reach
-from ostiary.doors.federation.reached import Reached, reached
+from ostiary.doors.federation.reached import Reached, ReachedBy, reached, reached_by
 from ostiary.doors.federation.seen import Desired
 from ostiary.doors.federation.sign_ins import Secret, SignInReport, perform, plan_sign_ins
 from ostiary.doors.federation.survey import Survey, survey
@@ -361,6 +361,15 @@ class Work:
         accounts = [account for account in known.accounts if account.id not in known.seen.unread]
         held = read_held(self.connected, accounts)
         return reached(login, status, held, self.desired(), known.accounts)
+
+    def who_reaches(self, named: str, role: str = "") -> tuple[ReachedBy, ...]:
+        """Who can enter an account (its id or exact name), or one role of it, now."""
+        known = self.survey()
+        account = next((one for one in known.accounts if named in (one.id, one.name)), None)
+        if account is None or account.id in known.seen.unread:
+            why = "it was not read" if account else "no organization of the estate has it"
+            raise NotFound(f"cannot look into account {named}", why=why, fix="run: ostiary doctor")
+        return reached_by(read_held(self.connected, [account]), self.desired(), account, role)
 
     @cached_property
     def store(self) -> tuple[RunStore, Wrap]:
