@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
@@ -29,9 +30,10 @@ from ostiary.doors.servers.control import (
     audit_api,
     machines,
 )
-from ostiary.doors.servers.control.authenticate import authenticated
-from ostiary.doors.servers.control.endpoint import Call, Endpoint, Wait
+from ostiary.doors.servers.control.authenticate import authenticated, people
+from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
 from ostiary.doors.servers.control.limits import Limits
+from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.doors.servers.control.news import News
 from ostiary.doors.servers.control.refusal import (
     RETRIED,
@@ -45,7 +47,7 @@ from ostiary.doors.servers.control.refusal import (
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import Refusal
-from ostiary.errors import NotFound, OstiaryError, Throttled, UsageError
+from ostiary.errors import Denied, NotFound, OstiaryError, Throttled, UsageError
 
 LOG = logging.getLogger("ostiary.control")
 THREADS = 32
@@ -63,6 +65,7 @@ class Api:
         self._threads = anyio.CapacityLimiter(THREADS)
         self._news = News(services.database)
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
+        self._lines: dict[Endpoint, Line[Call]] = {}
         self._by_session = Limits(*BY_SESSION, time.monotonic)
 
     @contextlib.asynccontextmanager
@@ -72,8 +75,13 @@ class Api:
             yield
         finally:
             news.cancel()
+            for line in self._lines.values():
+                line.close()
 
     def route(self, endpoint: Endpoint) -> Route:
+        if endpoint.together is not None:
+            self._lines[endpoint] = Line(partial(self._work_together, endpoint, endpoint.together))
+
         async def answer(request: Request) -> Response:
             try:
                 return await self._answer(endpoint, request)
@@ -101,7 +109,7 @@ class Api:
         )
         if not all(one.isprintable() for one in call.path.values()):
             raise NotFound("there is nothing at this path", code="no-endpoint")
-        call, found = await self._in_thread(self._work, endpoint, call)
+        call, found = await self._found(endpoint, call)
         if isinstance(found, Wait):
             found = await self._held(endpoint, call, found)
         if isinstance(found, Wait):
@@ -109,6 +117,16 @@ class Api:
         if found is None:
             return Response(status_code=204)
         return Response(encode(found), media_type="application/json")
+
+    async def _found(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
+        line = self._lines.get(endpoint)
+        if line is not None:
+            try:
+                return call, await line.ask(call)
+            except Apart:
+                LOG.debug("%s apart", endpoint.path)
+        found: tuple[Call, Any] = await self._in_thread(self._work, endpoint, call)
+        return found
 
     async def _held(self, endpoint: Endpoint, call: Call, wait: Wait) -> Any:
         """Ask again with every news of the project, until there is an answer or the time is up."""
@@ -132,6 +150,24 @@ class Api:
         if endpoint.takes is not None:
             call = replace(call, message=_decoded(endpoint.takes, call.body))
         return call, endpoint.answer(self._services, call)
+
+    def _work_together(
+        self, endpoint: Endpoint, together: Together, calls: Sequence[Call]
+    ) -> Sequence[Any]:
+        """Who asks is looked up for all at once; then those who may ask are answered."""
+        found: list[Any] = []
+        for call, caller in zip(calls, people(self._services, calls), strict=True):
+            try:
+                if isinstance(caller, Denied):
+                    raise caller
+                self._by_session.take(caller.session)
+                message = _decoded(endpoint.takes, call.body) if endpoint.takes else None
+                found.append(replace(call, caller=caller, message=message))
+            except OstiaryError as error:
+                found.append(error)
+        known = [one for one in found if isinstance(one, Call)]
+        answers = iter(together(self._services, known))
+        return [next(answers) if isinstance(one, Call) else one for one in found]
 
 
 def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptography.exceptions import InvalidSignature
@@ -34,14 +35,26 @@ def authenticated(services: Services, endpoint: Endpoint, call: Call) -> Call:
 
 
 def person(services: Services, call: Call) -> Caller:
-    scheme, _, token = call.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise _not_signed_in("no session came with the request")
+    found = people(services, [call])[0]
+    if isinstance(found, Denied):
+        raise found
+    return found
+
+
+def people(services: Services, calls: Sequence[Call]) -> Sequence[Caller | Denied]:
+    """Who makes each call, looked up for all of them at once."""
+    tokens = [_bearer(call) for call in calls]
     with translated("cannot look up the session"), services.database.reading() as connection:
-        caller = sessions.find(connection, token.strip(), services.clock())
-    if caller is None:
-        raise _not_signed_in("the session has ended, or there is none")
-    return caller
+        wanted = [one for one in tokens if one]
+        known = sessions.find_all(connection, wanted, services.clock()) if wanted else {}
+    ended = "the session has ended, or there is none"
+    none = "no session came with the request"
+    return [known.get(one) or _not_signed_in(ended if one else none) for one in tokens]
+
+
+def _bearer(call: Call) -> str:
+    scheme, _, token = call.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def host(services: Services, call: Call) -> Proof:

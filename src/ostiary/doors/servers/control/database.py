@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head
+from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import chains
 from ostiary.errors import Unreachable, UsageError
 
@@ -52,15 +53,21 @@ class Database:
         self.engine.dispose()
 
 
+_HEAD = Statement(
+    select(chains.c.number, chains.c.hash)
+    .where(chains.c.project_id == bindparam("project_id"))
+    .with_for_update()  # SQLite has no such clause and needs none: its lock is held already
+)
+
+
 def heads(connection: Connection, project_ids: list[str]) -> dict[str, Head]:
     """The chain heads of projects, locked until the transaction ends; always locked in one order."""
-    query = (
-        select(chains)
-        .where(chains.c.project_id.in_(sorted(project_ids)))
-        .order_by(chains.c.project_id)
-        .with_for_update()  # SQLite has no such clause and needs none: its lock is held already
-    )
-    return {row.project_id: Head(row.number, row.hash) for row in connection.execute(query)}
+    found = {}
+    for project_id in sorted(project_ids):
+        row = _HEAD.run(connection, {"project_id": project_id}).fetchone()
+        if row is not None:
+            found[project_id] = Head(*row)
+    return found
 
 
 def _engine(url: str) -> Engine:

@@ -5,7 +5,7 @@ A room of its own gives a list of these to ``app.build``; it needs nothing else 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class Wait:
 
 # A message to answer with (200), None (204), or Wait (asked again after news; 304 in the end).
 Answer = Callable[[Services, Call], Any]
+# The same for several calls at once: an answer for each, or the exception that it ends with (``line.Apart`` among them).
+Together = Callable[[Services, Sequence[Call]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +71,4 @@ class Endpoint:
     answer: Answer
     who: str = PERSON
     takes: type[Any] | None = None
+    together: Together | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.secret import new_id
+from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import projects as projects_table
 from ostiary.doors.servers.control.tables import servers
 from ostiary.doors.servers.control.writer import Ledger
@@ -24,8 +25,12 @@ _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
 ACTIVE, QUARANTINED, RETIRED = "active", "quarantined", "retired"
-_FIND = (  # made once: it is asked for every certificate
-    select(servers, projects_table.c.generation)
+_COLUMNS = (
+    "id", "project_id", "name", "address", "port", "bastion", "host_key", "host_certificate", "labels", "state",
+    "last_seen", "clock_offset", "applied",
+)  # fmt: skip
+_FIND = Statement(
+    select(*(servers.c[name] for name in _COLUMNS), projects_table.c.generation)
     .join(projects_table, projects_table.c.id == servers.c.project_id)
     .where(
         (servers.c.name == bindparam("name")) | (servers.c.id == bindparam("name")),
@@ -152,7 +157,8 @@ def by_id(connection: Connection, server_id: str) -> Server:
 
 def find(connection: Connection, name: str) -> tuple[tuple[Server, int], ...]:
     """The active servers of this name or id, in whatever project, each with its project's generation."""
-    return tuple((of_row(row), row.generation) for row in connection.execute(_FIND, {"name": name}))
+    rows = _FIND.run(connection, {"name": name}).fetchall()
+    return tuple((_of_values(row), row[-1]) for row in rows)
 
 
 def every(connection: Connection, project_id: str | None = None) -> tuple[Server, ...]:
@@ -203,3 +209,8 @@ def of_row(row: Any) -> Server:
         row.applied,
         row.renewals,
     )
+
+
+def _of_values(row: Sequence[Any]) -> Server:
+    values = dict(zip(_COLUMNS, row, strict=False))
+    return Server(**{**values, "labels": json.loads(values["labels"])})

@@ -6,9 +6,12 @@ When the commit failed, or nobody knows, the certificate is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
 
 from ostiary.doors.servers.control import certificate_made, inventory, local_users
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
@@ -17,6 +20,7 @@ from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
 from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
@@ -31,9 +35,11 @@ from ostiary.doors.servers.wire.person import (
     Issued,
     ServerEntry,
 )
-from ostiary.errors import Denied, NotFound, UsageError
+from ostiary.errors import Denied, NotFound, OstiaryError, UsageError
 from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_key
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,33 @@ class Way:
     server: Server
     target: Server
     access: ServerAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A certificate that is signed and must not leave before its row is durable."""
+
+    way: Way
+    authority: Authority
+    made: Made
+    issued: Issued
+
+
+class Places:
+    """Servers by name or id, with the view of their project: each looked up once for all who ask together."""
+
+    def __init__(self, connection: Connection, views: Views) -> None:
+        self._connection = connection
+        self._views = views
+        self._found: dict[str, Sequence[tuple[Server, View]]] = {}
+
+    def named(self, name: str) -> Sequence[tuple[Server, View]]:
+        if name not in self._found:
+            self._found[name] = [
+                (server, self._views.at(self._connection, server.project_id, generation))
+                for server, generation in inventory.find(self._connection, name)
+            ]
+        return self._found[name]
 
 
 class Issuer:
@@ -72,13 +105,58 @@ class Issuer:
 
         Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for.
         """
-        now = self._clock()
         self._guard.check()
-        self._is_fresh(caller.person, now)
+        now = self._clock()
         with translated("cannot issue a certificate"), self._database.reading() as connection:
-            way = find_way(connection, self._views, caller.person, asked, now)
+            way = self._way(Places(connection, self._views), caller, asked, now)
+        ready = self._ready(way, self._local(way.view, caller.person), caller, asked, now)
+        self._submit(ready, caller, source).result()
+        return ready.issued
+
+    def issue_together(
+        self, asking: Sequence[tuple[Caller, CertificateRequest, str]]
+    ) -> list[Issued | Exception]:
+        """As ``issue`` for each, or the error: looked up over one connection, written in one transaction.
+
+        Apart for whom a LocalUser is to be made first, and where KMS signs: nobody else waits for that.
+        """
+        self._guard.check()
+        now = self._clock()
+        found: list[Any] = []
+        with translated("cannot issue certificates"), self._database.reading() as connection:
+            places = Places(connection, self._views)
+            for caller, asked, _ in asking:
+                found.append(_or_error(self._way, places, caller, asked, now))
+        for number, (caller, asked, _) in enumerate(asking):
+            if isinstance(found[number], Way):
+                found[number] = _or_error(self._at_once, found[number], caller, asked, now)
+        written: list[Any] = []
+        for number, (caller, _, source) in enumerate(asking):
+            if isinstance(found[number], Ready):
+                written.append(_or_error(self._submit, found[number], caller, source))
+            else:
+                written.append(found[number])
+        return [
+            _or_error(_after, found[number], one) if isinstance(one, Future) else one
+            for number, one in enumerate(written)
+        ]
+
+    def _way(self, places: Places, caller: Caller, asked: CertificateRequest, now: float) -> Way:
+        self._is_fresh(caller.person, now)
+        way = find_way(places, caller.person, asked, now)
         check_sign_in(caller, way.view.project, now)
-        local = self._local(way.view, caller.person)
+        return way
+
+    def _at_once(self, way: Way, caller: Caller, asked: CertificateRequest, now: float) -> Ready:
+        local = way.view.locals.get(caller.person.id)
+        if local is None or signing(way.view.authorities, USER).kms_key:
+            raise Apart
+        return self._ready(way, local, caller, asked, now)
+
+    def _ready(
+        self, way: Way, local: Local, caller: Caller, asked: CertificateRequest, now: float
+    ) -> Ready:
+        """Sign and verify: what must not leave before it is written down."""
         authority = signing(way.view.authorities, USER)
         wanted = Wanted(
             key=ssh_key.parse(asked.public_key),
@@ -92,8 +170,7 @@ class Issuer:
             purpose=asked.purpose,
         )
         made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
-        self._write_down(caller, way, authority, made, source)
-        return Issued(
+        issued = Issued(
             certificate=made.text,
             login=local.login,
             server=entry(way.view, way.server, way.access)
@@ -102,6 +179,7 @@ class Issuer:
             host_authorities=way.view.trusted_hosts,
             serial=str(made.serial),
         )
+        return Ready(way, authority, made, issued)
 
     def _is_fresh(self, person: Person, now: float) -> None:
         age = now - known_until(self._freshness, person)
@@ -124,9 +202,8 @@ class Issuer:
             ),
         )
 
-    def _write_down(
-        self, caller: Caller, way: Way, authority: Authority, made: Made, source: str
-    ) -> None:
+    def _submit(self, ready: Ready, caller: Caller, source: str) -> Future[None]:
+        way, made = ready.way, ready.made
         body = {
             **made.told,
             "person": caller.person.id,
@@ -135,7 +212,7 @@ class Issuer:
             "signed_in": caller.signed_in,
             "server": way.server.id,
             "server_name": way.server.name,
-            "authority": authority.id,
+            "authority": ready.authority.id,
             "source": source,
             "because": list(way.access.because),
         }
@@ -148,7 +225,7 @@ class Issuer:
             "met": "",
         }
         project_id = way.view.project.id
-        self._writer.write(
+        return self._writer.submit(
             [project_id],
             lambda _, ledger: ledger.insert(
                 certificates,
@@ -157,9 +234,20 @@ class Issuer:
         )
 
 
-def find_way(
-    connection: Any, views: Views, person: Person, asked: CertificateRequest, now: float
-) -> Way:
+def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:
+    """What ``work`` gives, or what it raises: of many at once each has an end of its own."""
+    try:
+        return work(*arguments)
+    except (OstiaryError, Apart) as error:
+        return error
+
+
+def _after(ready: Ready, written: Future[None]) -> Issued:
+    written.result()
+    return ready.issued
+
+
+def find_way(places: Places, person: Person, asked: CertificateRequest, now: float) -> Way:
     """Where the request leads, among the servers that the person may enter. Nobody learns whether others exist."""
     if asked.purpose not in (LOGIN, HOP) or (asked.purpose == HOP) != bool(asked.forward_to):
         raise UsageError(
@@ -169,8 +257,7 @@ def find_way(
         )
     name = asked.forward_to or asked.server
     ways = []
-    for target, generation in inventory.find(connection, name):
-        view = views.at(connection, target.project_id, generation)
+    for target, view in places.named(name):
         access = view.access(person, target, now)
         if access.login and asked.project in ("", view.project.name):
             ways.append(Way(view, target, target, access))
@@ -184,11 +271,11 @@ def find_way(
             fix=f"name the project, or its id: {ways[0].server.id}",
             code="ambiguous",
         )
-    return _through(connection, ways[0], asked) if asked.purpose == HOP else ways[0]
+    return _through(places, ways[0], asked) if asked.purpose == HOP else ways[0]
 
 
-def _through(connection: Any, way: Way, asked: CertificateRequest) -> Way:
-    for bastion, _ in inventory.find(connection, asked.server):
+def _through(places: Places, way: Way, asked: CertificateRequest) -> Way:
+    for bastion, _ in places.named(asked.server):
         same = bastion.project_id == way.target.project_id
         if same and bastion.name == way.target.bastion:
             return Way(way.view, bastion, way.target, way.access)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from ostiary.doors.servers.control.people import Person, of_row
+from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
+from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import devices, people, sessions
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import Denied, NotFound, UsageError
@@ -16,8 +18,20 @@ from ostiary.pki import ssh_key
 
 SECONDS = 12 * 3600
 ACTIVE, REVOKED = "active", "revoked"
-_FIND = (  # made once: it is asked with every request
-    select(people, sessions, devices.c.public_key, devices.c.state)
+_FIND = Statement(
+    select(
+        people.c.id,
+        people.c.login,
+        people.c.groups,
+        people.c.active,
+        people.c.read,
+        sessions.c.device,
+        devices.c.public_key,
+        devices.c.state,
+        sessions.c.signed_in,
+        sessions.c.strength,
+        sessions.c.expires,
+    )
     .join(sessions, sessions.c.person_id == people.c.id)
     .join(devices, devices.c.id == sessions.c.device, isouter=True)
     .where(sessions.c.hash == bindparam("token"), sessions.c.expires > bindparam("now"))
@@ -73,18 +87,22 @@ def begin(
 
 def find(connection: Connection, token: str, now: float) -> Caller | None:
     """Whose session a token is; None when there is none, or no more."""
-    row = connection.execute(_FIND, {"token": token_hash(token), "now": now}).one_or_none()
-    if row is None or not row.active or (row.device and row.state != ACTIVE):
-        return None
-    return Caller(
-        of_row(row),
-        row.hash,
-        row.device,
-        row.public_key or "",
-        row.signed_in,
-        row.strength,
-        row.expires,
-    )
+    return find_all(connection, [token], now).get(token)
+
+
+def find_all(connection: Connection, tokens: Sequence[str], now: float) -> dict[str, Caller]:
+    """Whose sessions tokens are: those that there are, and no more."""
+    found = {}
+    for token in set(tokens):
+        known = token_hash(token)
+        row = _FIND.run(connection, {"token": known, "now": now}).fetchone()
+        if row is None:
+            continue
+        person_id, login, groups, active, read, device, key, state, *rest = row
+        if active and (not device or state == ACTIVE):
+            person = Person(person_id, login, tuple(json.loads(groups)), active=True, read=read)
+            found[token] = Caller(person, known, device, key or "", *rest)
+    return found
 
 
 def end(connection: Connection, session: str) -> None:

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, insert, update
+from sqlalchemy import Connection, Table, bindparam, insert, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head, Row, link
 from ostiary.doors.servers.control.database import Database, heads, translated
+from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.errors import OstiaryError, Throttled, Unreachable
 
@@ -170,11 +172,11 @@ class _Alone(Exception):
 
 def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
     for table, rows in ledger.beside.items():
-        connection.execute(insert(table), rows)
+        _insertion(table).run_many(connection, rows)
     if not ledger.rows:
         return
-    connection.execute(
-        insert(audit),
+    _AUDIT.run_many(
+        connection,
         [
             {
                 "project_id": row.project_id,
@@ -194,10 +196,14 @@ def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) ->
                 insert(chains).values(project_id=project_id, number=head.number, hash=head.hash)
             )
             continue
-        moved = connection.execute(
-            update(chains)
-            .where(chains.c.project_id == project_id, chains.c.hash == known[project_id].hash)
-            .values(number=head.number, hash=head.hash)
+        moved = _MOVE.run(
+            connection,
+            {
+                "of": project_id,
+                "before": known[project_id].hash,
+                "number": head.number,
+                "hash": head.hash,
+            },
         )
         if moved.rowcount != 1:
             raise Unreachable(
@@ -205,3 +211,17 @@ def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) ->
                 why="its chain moved under the lock",
                 code="audit",
             )
+
+
+@cache
+def _insertion(table: Table) -> Statement:
+    """Into all columns of a table."""
+    return Statement(insert(table), [column.name for column in table.columns])
+
+
+_AUDIT = _insertion(audit)
+_MOVE = Statement(
+    update(chains)
+    .where(chains.c.project_id == bindparam("of"), chains.c.hash == bindparam("before"))
+    .values(number=bindparam("number"), hash=bindparam("hash"))
+)
