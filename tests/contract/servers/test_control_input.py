@@ -12,7 +12,7 @@ from control_world import ADMINS, Refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ostiary.doors.servers.control import app, limits
+from ostiary.doors.servers.control import app, limits, patience
 from ostiary.doors.servers.wire.admin import Rule, Status
 from ostiary.errors import Throttled
 
@@ -238,3 +238,62 @@ def test_too_many_requests_of_one_session_are_a_429_with_a_time(module_world, mo
         assert headers["retry-after"] == "2"
     finally:
         world.close()
+
+
+def dribble(module_world, first, more, seconds):
+    """Send ``first`` and then ``more`` again and again; whether the connection is closed within ``seconds``."""
+    parts = urlsplit(module_world.url)
+    with socket.create_connection((parts.hostname, parts.port), 5) as to:
+        to.sendall(first)
+        until = time.monotonic() + seconds
+        try:
+            while time.monotonic() < until:
+                to.sendall(more)
+                time.sleep(0.01)
+        except OSError:
+            return True
+        return False
+
+
+def test_a_head_that_does_not_end_is_not_waited_for(module_world, monkeypatch):
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
+    assert dribble(module_world, b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
+    done = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert dribble(module_world, done + b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
+    client = module_world.client()
+    for _ in range(3):
+        assert client.raw("GET", "/healthz")[0] == 204
+        time.sleep(0.15)
+
+
+def test_a_head_that_is_endless_is_cut_off(module_world):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    line = b"X: " + b"y" * 8000 + b"\r\n"
+    assert dribble(module_world, b"GET /healthz HTTP/1.1\r\n", line, 5)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10, "KiB"
+
+
+NO_HTTP = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"GET\r\n\r\n",
+    b"GET /\xff HTTP/1.1\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"POST /v1/sign-in HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    b"POST /v1/sign-in HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    b"POST /v1/sign-in HTTP/1.1\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    b"GET http://other.example/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", NO_HTTP, ids=range(len(NO_HTTP)))
+def test_what_is_no_http_is_no_5xx(module_world, raw):
+    parts = urlsplit(module_world.url)
+    with socket.create_connection((parts.hostname, parts.port), 5) as to:
+        to.sendall(raw)
+        to.shutdown(socket.SHUT_WR)
+        answer = to.recv(65536)
+    assert not answer or int(answer.split(b" ")[1]) < 500, answer
+    assert module_world.client().raw("GET", "/healthz")[0] == 204

@@ -40,6 +40,7 @@ from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_proof import MachineProofs
 from ostiary.doors.servers.control.machine_rates import MachineRates
+from ostiary.doors.servers.control.patience import PatientProtocol
 from ostiary.doors.servers.control.refresh import EVERY as REFRESH_SECONDS
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
@@ -228,6 +229,8 @@ def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
             port=int(port),
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
+            http=PatientProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
