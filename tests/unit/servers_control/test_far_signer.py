@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from ostiary.doors.servers.control.far_signer import MOST_AT_ONCE, FarSigner
-from ostiary.errors import Conflict, Throttled, Unreachable
+from ostiary.errors import Conflict, Throttled, Unreachable, UsageError
 from ostiary.pki import ssh_key
 from ostiary.pki.ssh_signature import verify
 
@@ -124,4 +124,11 @@ def test_an_interruption_is_no_failure_and_gives_its_place_back(place):
         place.signer.sign(b"x")
     place.failure = None
     assert place.signer.sign(b"x")
+    assert place.told == []
+
+
+def test_what_is_too_large_is_the_askers_fault_alone(place):
+    with pytest.raises(UsageError, match="KMS signs 4096"):
+        place.signer.sign(b"x" * 4097)
+    assert place.signer.sign(b"x" * 4096)
     assert place.told == []

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from ostiary.errors import OstiaryError, Unreachable
+from ostiary.errors import OstiaryError, Unreachable, UsageError
 from ostiary.pki.signer import LocalSigner, Private
 from ostiary.pki.ssh_key import PublicKey
 from ostiary.pki.ssh_signature import algorithms_of
 
+MOST_BYTES = 4096  # that KMS signs as they are; our key policy allows nothing else
 MOST_AT_ONCE = 32  # signatures in flight; who comes then is refused
 REST = 1.0  # seconds after a failure in which nobody tries; doubles with each failure that follows
 LONGEST_REST = 16.0
@@ -61,6 +62,10 @@ class FarSigner:
         )
 
     def sign(self, data: bytes) -> bytes:
+        """UsageError for more than KMS signs: that is the asker's fault, not the key's."""
+        if len(data) > MOST_BYTES:
+            why = f"it has {len(data)} bytes, and KMS signs {MOST_BYTES}"
+            raise UsageError("cannot sign this certificate", why=why, code="bad-size")
         self._begin()
         try:
             signature = self._signer().sign(data)

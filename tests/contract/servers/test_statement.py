@@ -1,0 +1,66 @@
+"""Statements run by the driver itself: the same rows and errors as SQLAlchemy's own, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.tables import METADATA, people
+
+ROW = {"id": "00u1", "login": "ada", "groups": "[]", "active": True, "read": 1.5, "refresh": None}
+INTO = Statement(insert(people), [column.name for column in people.columns])
+BY = Statement(
+    select(people.c.login, people.c.active, people.c.read).where(
+        people.c.id == bindparam("id"), people.c.active.is_(True)
+    )
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request, tmp_path):
+    if request.param == "postgres":
+        found = request.getfixturevalue("postgres")
+    else:
+        found = Database(f"sqlite:///{tmp_path}/control.db")
+    METADATA.create_all(found.engine)
+    yield found
+    METADATA.drop_all(found.engine)
+    found.close()
+
+
+def test_rows_come_and_go_as_by_sqlalchemy(database):
+    rows = [{**ROW, "id": f"00u{number}", "login": f"p{number}"} for number in range(3)]
+    with database.writing() as connection:
+        INTO.run_many(connection, rows)
+        connection.execute(insert(people), [{**ROW, "id": "00u9", "active": False}])
+    with database.reading() as connection:
+        assert tuple(BY.run(connection, {"id": "00u1"}).fetchone()) == ("p1", True, 1.5)
+        assert BY.run(connection, {"id": "00u9"}).fetchone() is None, "a constant of the text holds"
+        assert len(connection.execute(select(people)).all()) == 4
+
+
+def test_what_a_transaction_did_is_undone_with_it(database):
+    def fails():
+        with database.writing() as connection:
+            INTO.run_many(connection, [ROW])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    with database.reading() as connection:
+        assert BY.run(connection, {"id": "00u1"}).fetchone() is None
+
+
+def test_errors_are_sqlalchemys(database):
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        INTO.run_many(connection, [ROW, ROW])
+    METADATA.drop_all(database.engine)
+    with (
+        pytest.raises((OperationalError, ProgrammingError)),
+        database.reading() as connection,
+    ):
+        BY.run(connection, {"id": "00u1"})
+    METADATA.create_all(database.engine)
