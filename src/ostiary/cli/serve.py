@@ -63,6 +63,12 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
     help="Its private key, PEM or JWK.",
 )
 @click.option(
+    "--refresh-seconds",
+    default=120.0,
+    type=click.FloatRange(5, 240),
+    help="Without access to the org's API: ask so often who is still active [120].",
+)
+@click.option(
     "--vanished-days",
     default=30.0,
     type=click.FloatRange(0.01),
@@ -101,6 +107,7 @@ def serve(
     kek_file: Path | None,
     okta_client_id: str,
     okta_key_file: Path | None,
+    refresh_seconds: float,
     vanished_days: float,
     accept_older_database: bool,
     checkpoint_dirs: tuple[str, ...],
@@ -126,6 +133,7 @@ def serve(
         migrate=not no_migrate,
         accept_older=accept_older_database,
         vanished_days=vanished_days,
+        refresh_seconds=refresh_seconds,
         aws_certificates=aws_certificates,
         sts_endpoint=os.environ.get("AWS_ENDPOINT_URL_STS")
         or os.environ.get("AWS_ENDPOINT_URL", ""),

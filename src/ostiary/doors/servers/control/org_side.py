@@ -67,10 +67,11 @@ def without_log(
     endpoint: TokenEndpoint,
     verifier: TokenVerifier,
     clock: Callable[[], float],
+    every: float,
 ) -> OrgSide:
-    """Of any OpenID provider."""
+    """Of any OpenID provider. ``every`` so many seconds each person is asked for."""
     tokens = RefreshTokens(keys.shared(database, wrap, "refresh"))
-    refresher = Refresher(database, writer, tokens, endpoint, verifier, clock=clock)
+    refresher = Refresher(database, writer, tokens, endpoint, verifier, clock=clock, every=every)
     return OrgSide(
         NoLog(),
         None,

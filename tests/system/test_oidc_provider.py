@@ -1,0 +1,246 @@
+"""Another OpenID provider than Okta, one that we did not write: npm's oidc-provider, as people and ostiary serve meet it."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+from conftest import STRICT
+from control_process import Process, free_port
+from control_world import ADMINS, CLIENT_ID, Client, Host, Refused
+
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.wire.admin import Rule
+from ostiary.doors.servers.wire.person import Session, SignIn, SignInSettings
+
+HERE = Path(__file__).parent / "oidc_provider"
+PEOPLE = {
+    "u-root": {"login": "root@other.example", "groups": [ADMINS], "active": True},
+    "u-ann": {"login": "ann@other.example", "groups": ["sre", "web"], "active": True},
+    "u-eve": {"login": "eve@other.example", "groups": ["sre"], "active": True},
+    "u-ben": {"login": "ben@other.example", "groups": [], "active": True},
+}
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+FIELD = re.compile(r'name="(\w+)" value="([^"]*)"')
+ACTION = re.compile(r'action="([^"]+)"')
+
+pytestmark = pytest.mark.clients
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The provider with exactly what the lock names, without running anything of it."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        (pytest.fail if STRICT else pytest.skip)("not run: no node and npm")
+    folder = tmp_path_factory.mktemp("oidc-provider")
+    for name in ("package.json", "package-lock.json", "provider.mjs"):
+        shutil.copy(HERE / name, folder)
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+class Provider:
+    """The provider as a process; ``people`` may be changed while it runs."""
+
+    def __init__(self, folder):
+        self._file = folder / "people.json"
+        self.people = json.loads(json.dumps(PEOPLE))
+        self.keep()
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        command = ["node", "provider.mjs", str(port), CLIENT_ID, str(self._file)]
+        env = {"PATH": os.environ["PATH"], "NODE_NO_WARNINGS": "1"}
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        until = time.monotonic() + 20
+        while not any("listening" in line for line in self.said):
+            assert self._process.poll() is None, self.said
+            assert time.monotonic() < until, self.said
+            time.sleep(0.02)
+
+    def _read(self):
+        self.said.extend(self._process.stdout)
+
+    def keep(self):
+        self._file.write_text(json.dumps(self.people))
+
+    def put_out(self, person):
+        self.people[person]["active"] = False
+        self.keep()
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+
+
+def confirms(person, address):
+    """Somebody opens the address with the code, signs in and lets the device in."""
+    with httpx2.Client(headers={"x-person": person}, follow_redirects=True) as browser:
+        page = browser.get(address)
+        for _ in range(4):
+            action = ACTION.search(page.text)
+            if action is None:
+                break
+            page = browser.post(
+                action[1], data={**dict(FIELD.findall(page.text)), "confirm": "yes"}
+            )
+        assert page.status_code == 200, page.text
+        assert "success" in page.text.lower(), page.text
+
+
+@pytest.fixture
+def provider(installed):
+    provider = Provider(installed)
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def serve(provider, tmp_path):
+    options = ("--refresh-seconds", "5")
+    serve = Process(f"sqlite:///{tmp_path}/control.db", tmp_path, provider, options=options)
+    try:
+        serve.start()
+        yield serve
+    finally:
+        serve.end()
+
+
+class Signing:
+    """People sign in by device flow as any client may, and by ``ostiary login``."""
+
+    def __init__(self, provider, serve):
+        self.provider = provider
+        self.serve = serve
+        self.clients = []
+
+    def client(self):
+        client = Client(self.serve.url)
+        self.clients.append(client)
+        return client
+
+    def tokens(self, person, times=1):
+        """``times`` a code is redeemed: a second time is refused, and ends what the first one gave."""
+        settings = self.client().call("GET", "/v1/sign-in", kind=SignInSettings)
+        found = httpx2.get(f"{settings.issuer}/.well-known/openid-configuration").json()
+        form = {"client_id": settings.client_id}
+        scope = " ".join(settings.scopes)
+        begun = httpx2.post(found["device_authorization_endpoint"], data={**form, "scope": scope})
+        code = begun.json()
+        confirms(person, code["verification_uri_complete"])
+        form |= {"grant_type": DEVICE, "device_code": code["device_code"]}
+        given = httpx2.post(found["token_endpoint"], data=form)
+        assert given.status_code == 200, given.text
+        for _ in range(times - 1):
+            again = httpx2.post(found["token_endpoint"], data=form)
+            assert again.json()["error"] == "invalid_grant"
+        return given.json()
+
+    def sign_in(self, person, times=1):
+        given = self.tokens(person, times)
+        client = self.client()
+        asked = SignIn(given["id_token"], "laptop", refresh_token=given["refresh_token"])
+        client.session = client.call("POST", "/v1/sign-in", asked, Session)
+        client.token = client.session.token
+        return client
+
+    def project(self, by):
+        made = by.call(
+            "POST", "/v1/projects", admin.NewProject("prod", 60001, 63001), admin.Project
+        )
+        wanted = admin.ProjectWanted(
+            made.generation, admin.Settings(), (Rule("group:sre", login=True),)
+        )
+        by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
+        token = by.call(
+            "POST", "/v1/projects/prod/tokens", admin.NewToken(1, 600.0), admin.MadeToken
+        )
+        host = Host(self.serve.url)
+        self.clients.append(host.client)
+        host.enroll(token.token, "web1")
+        return host
+
+
+@pytest.fixture
+def signing(provider, serve):
+    signing = Signing(provider, serve)
+    yield signing
+    for client in signing.clients:
+        client.close()
+
+
+def refusal(client):
+    try:
+        client.certificate("web1")
+    except Refused as no:
+        return no.code
+    return ""
+
+
+def test_its_groups_let_in_and_its_refresh_tokens_put_out(signing, provider, serve):
+    host = signing.project(signing.sign_in("u-root"))
+    ann, ben = signing.sign_in("u-ann"), signing.sign_in("u-ben")
+    eve = signing.sign_in("u-eve", times=2)
+    assert eve.certificate("web1").login == "eve"
+    assert ann.certificate("web1").login == "ann"
+    assert refusal(ben) == "no-server"
+    assert {one.login for one in host.state().users} == {"ann", "eve"}
+    provider.people["u-ben"]["groups"] = ["sre"]
+    provider.put_out("u-ann")
+    began = time.monotonic()
+    gone = ["no-session", "", "no-session"]  # a code that was used twice was stolen: eve is out too
+    while (now := [refusal(one) for one in (ann, ben, eve)]) != gone:
+        assert time.monotonic() - began < 30, (now, serve.log.read_text())
+        time.sleep(0.5)
+    assert [one.login for one in host.state().users] == ["ben"]
+
+
+def test_ostiary_login_takes_it_for_its_org(signing, provider, serve, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "run").mkdir(mode=0o700)
+    env = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
+    ostiary = Path(sys.executable).parent / "ostiary"
+    command = [ostiary, "login", "--control", serve.url]
+    process = subprocess.Popen(
+        command,
+        env=env,
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stderr.readline()
+        assert line.startswith(("sign in at: ", "ostiary: sign in at: ")), line
+        confirms("u-ann", line.split("sign in at: ")[1].strip())
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+        assert "ann@other.example" in out + err
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+        subprocess.run([ostiary, "logout"], env=env, cwd=home, capture_output=True, check=False)
