@@ -23,10 +23,13 @@ from ostiary.doors.servers.wire.admin import (
 )
 from ostiary.errors import Conflict, GuardTripped, StalePlan
 from ostiary.model.estate_text import parse
+from ostiary.plan.apply import apply
 from ostiary.plan.guard import Guard, Overrides
 from ostiary.plan.plan import make_plan
 from ostiary.plan.render import render
 from ostiary.plan.resource import Resource, Risk
+from ostiary.plan.runs import FolderStore
+from ostiary.plan.wrap import LocalKeyWrap
 
 TODAY = date(2026, 11, 27)
 HEAD = """estate: acme
@@ -308,3 +311,41 @@ def test_rules_made_by_hand_are_drift(kind, peer):
     assert "group friends: login on every server" in change.before["access"]
     assert change.detaches == 1
     assert change.differing == ("access",)
+
+
+def carried_out(kind, tmp_path, made):
+    """The plan done, with everything that it takes away allowed."""
+    folder = tmp_path / "runs"
+    gone = sum(change.detaches for change in made.writes)
+    guard = Guard(None, (), Overrides({"server-project": gone}))
+    store, wrap = FolderStore(folder), LocalKeyWrap.beside(folder)
+    return apply(made, [kind], store=store, wrap=wrap, guard=guard)
+
+
+@pytest.mark.parametrize("lost", ["POST /v1/projects", "PUT /v1/projects/prod"])
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there already"])
+def test_a_run_whose_answers_are_lost_ends_as_wanted(kind, peer, tmp_path, lost, there):
+    if there:
+        kind.create(key_of("prod"), wanted(SRE))
+    peer.lost = [lost]
+    outcome = carried_out(kind, tmp_path, plan(kind, resource(ADMINS)))
+    outcome.raise_for_result()
+    assert plan(kind, resource(ADMINS)).changes == ()
+    assert len(peer.projects) == 1
+
+
+def test_a_deletion_whose_answer_is_lost_is_done(kind, peer, tmp_path):
+    kind.create(key_of("prod"), wanted(SRE))
+    peer.lost = ["DELETE /v1/projects/prod"]
+    carried_out(kind, tmp_path, plan(kind)).raise_for_result()
+    assert peer.projects == {}
+
+
+def test_a_rule_that_somebody_set_meanwhile_is_not_overwritten(kind, peer, tmp_path):
+    kind.create(key_of("prod"), wanted(SRE))
+    made = plan(kind, resource(ADMINS))
+    peer.change("prod", rules=(*peer.projects["prod"].rules, Rule("group:friends", login=True)))
+    before = peer.dump()
+    outcome = carried_out(kind, tmp_path, made)
+    assert [one.result for one in outcome.results] == ["stale"]
+    assert peer.dump() == before
