@@ -407,6 +407,28 @@ def kms_signers(
     return opened
 
 
+def kms_kek(
+    key: str,
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    transports: Transports | None = None,
+) -> Wrap:
+    """The key-encryption key of a control plane, kept in KMS as id, ARN or alias. Sends nothing yet."""
+    parts = key.split(":")
+    environ = os.environ if environ is None else environ
+    where = parts[3] if len(parts) > 3 else region_of(region, profile, environ)[0]  # noqa: PLR2004 - the region's place in an ARN
+    aws = Aws(
+        profile=profile,
+        partition=partition_of(where),
+        region=where,
+        purpose="serve",
+        on_client=transports.aws if transports else None,
+    )
+    return KmsWrap(aws, key, "control", region=where)
+
+
 def locked_store(
     url: str,
     *,

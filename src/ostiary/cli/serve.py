@@ -50,6 +50,9 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
     help="Key-encryption key [the systemd credential ostiary-kek, else STATE-DIR/kek].",
 )
 @click.option(
+    "--kek-kms", default="", metavar="KEY", help="Key-encryption key in KMS: id, ARN or alias."
+)
+@click.option(
     "--okta-client-id",
     envvar="OSTIARY_OKTA_CLIENT_ID",
     default="",
@@ -105,6 +108,7 @@ def serve(
     admin_group: str,
     state_dir: Path,
     kek_file: Path | None,
+    kek_kms: str,
     okta_client_id: str,
     okta_key_file: Path | None,
     refresh_seconds: float,
@@ -141,7 +145,7 @@ def serve(
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
     okta = _okta(settings.issuer, okta_client_id, okta_key_file)
-    wrap = _wrap(kek_file, state_dir)
+    wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
     built = control.services(settings, wrap, open_kms=_opens_kms(), okta=okta, places=places)
     term.say(f"ostiary: serving {settings.url}")
@@ -186,9 +190,17 @@ def _opens_kms() -> Callable[[str], tuple[str, Private]]:
     return open_kms
 
 
-def _wrap(kek_file: Path | None, state_dir: Path) -> Wrap:
+def _wrap(kek_file: Path | None, kek_kms: str, state_dir: Path) -> Wrap:
+    """The key-encryption key: in KMS, in the file that was named, given by systemd, or beside the state."""
+    if kek_kms and kek_file:
+        raise UsageError("cannot tell which key to use", why="--kek-kms and --kek-file are named")
+    if kek_kms:
+        from ostiary.connect import kms_kek  # noqa: PLC0415
+
+        return kms_kek(kek_kms)
     from ostiary.plan.wrap import LocalKeyWrap  # noqa: PLC0415
 
-    if kek_file is None and (credentials := os.environ.get("CREDENTIALS_DIRECTORY")):
-        kek_file = Path(credentials) / CREDENTIAL
+    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / CREDENTIAL
+    if kek_file is None and given.exists():
+        kek_file = given
     return LocalKeyWrap(kek_file or state_dir / "kek")
