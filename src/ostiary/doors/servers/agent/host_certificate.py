@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import time
 
 from ostiary.doors.servers.agent import identity
 from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
-from ostiary.doors.servers.agent.hook import Reader
-from ostiary.doors.servers.wire.host import HostState
+from ostiary.doors.servers.agent.hook import Reader, certificate
+from ostiary.doors.servers.wire.host import HOST_MARK, HostState
 
 KIND = "ssh-ed25519-cert-v01@openssh.com"
 HOST = 2
@@ -24,6 +25,17 @@ def bring_in_line(state: HostState, paths: Paths) -> bool:
     _check(text, identity.host_key(paths), state.server_id)
     folder(paths.etc)
     return write(paths.host_certificate, text + "\n")
+
+
+def signed_by(paths: Paths) -> tuple[str, ...]:
+    """The authority of the certificate that is shown, as a host reports it: HOST_MARK and fingerprint; nothing without one."""
+    try:
+        words = paths.host_certificate.read_text().split()
+        _, _, authority = certificate(base64.b64decode(words[1], validate=True))
+    except (OSError, ValueError, IndexError):
+        return ()
+    digest = hashlib.sha256(authority).digest()
+    return (f"{HOST_MARK}SHA256:{base64.b64encode(digest).decode().rstrip('=')}",)
 
 
 def _check(text: str, host_key: str, server_id: str) -> None:

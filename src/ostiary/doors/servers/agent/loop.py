@@ -15,6 +15,7 @@ from ostiary.doors.servers.agent import (
     accounts_owned,
     cutting,
     facts,
+    host_certificate,
     other_ways_close,
     reconcile,
     spool,
@@ -146,7 +147,7 @@ class Agent:
     def _report(self, logins: tuple[Login, ...]) -> None:
         report = HostReport(
             generation=self._applied,
-            trusted=trust.fingerprints(self._paths),
+            trusted=(*trust.fingerprints(self._paths), *host_certificate.signed_by(self._paths)),
             time=time.time(),
             logins=logins,
             problems=self._problems,
