@@ -1,0 +1,49 @@
+"""Selectors of servers, and moments, as the commands of servers read and show them."""
+
+import time
+
+import pytest
+
+from ostiary.cli.servers_control import ago, moment
+from ostiary.cli.servers_inventory import parse_selector, selected
+from ostiary.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "holds"),
+    [
+        ("", {}, True),
+        ("role=web", {"role": "web"}, True),
+        ("role=web", {"role": "db"}, False),
+        ("role=web", {}, False),
+        ("env!=dev", {"env": "prod"}, True),
+        ("env!=dev", {"env": "dev"}, False),
+        ("env!=dev", {}, True),
+        ("role", {"role": ""}, True),
+        ("role", {}, False),
+        ("role=web, env!=dev", {"role": "web", "env": "prod"}, True),
+        ("role=web,env!=dev", {"role": "web", "env": "dev"}, False),
+        ("note=a=b", {"note": "a=b"}, True),
+    ],
+)
+def test_a_selector_chooses(text, labels, holds):
+    assert selected(parse_selector(text), labels) is holds
+
+
+@pytest.mark.parametrize("text", ["=web", "role=", "!=dev", "role=web,env!="])
+def test_what_is_no_selector_is_refused(text):
+    with pytest.raises(UsageError, match="cannot use the selector"):
+        parse_selector(text)
+
+
+@pytest.mark.parametrize(
+    ("past", "said"),
+    [(0, "now"), (12, "12s"), (119, "119s"), (300, "5m"), (3 * 3600, "3h"), (9 * 86400, "9d"), (-50, "now")],
+)  # fmt: skip
+def test_how_long_ago(past, said):
+    assert ago(time.time() - past) == said
+
+
+def test_what_never_was():
+    assert (ago(0.0), moment(0.0)) == ("never", "")
+    assert moment(1801440000.0) == "2027-02-01 00:00Z"
