@@ -42,14 +42,17 @@ class Process:
     def start(self, seconds=20):
         """Start, and return when it answers; how long that took."""
         began = time.monotonic()
-        env = {name: value for name, value in os.environ.items() if not name.startswith("OKTA_")}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stderr=log, stdout=log, env=env)
+        self.launch()
         while not self.answers():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() - began < seconds, self.log.read_text()
             time.sleep(0.02)
         return time.monotonic() - began
+
+    def launch(self):
+        env = {name: value for name, value in os.environ.items() if not name.startswith("OKTA_")}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stderr=log, stdout=log, env=env)
 
     def answers(self):
         client = Client(self.url)

@@ -1,0 +1,155 @@
+"""How a control plane starts, and what it refuses to start with."""
+
+import datetime as dt
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from ipaddress import ip_address
+
+import httpx2
+import pytest
+from aws_world import join, small_organization
+from control_process import Process, free_port
+from control_world import ADMINS, CLIENT_ID, Issuer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from ostiary import connect
+from ostiary.doors.servers.control import keys, schema
+from ostiary.doors.servers.control.database import Database
+from ostiary.errors import Denied, OstiaryError, UsageError
+from ostiary.plan.wrap import LocalKeyWrap
+
+WORLD = ("--issuer", "http://127.0.0.1:9", "--client-id", CLIENT_ID, "--admin-group", ADMINS)
+
+
+def serve(folder, *options, database="sqlite:///{}/c.db"):
+    """Run it until it ends by itself."""
+    command = [sys.executable, "-m", "ostiary", "serve", "--database", database.format(folder)]
+    return subprocess.run(
+        [*command, "--state-dir", folder / "state", *WORLD, *options],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+    )
+
+
+REFUSED = {
+    "not loopback": (("--listen", "0.0.0.0:8443"), "without TLS only loopback"),
+    "no port": (("--listen", "127.0.0.1"), "not ADDRESS:PORT"),
+    "half of TLS": (("--tls-cert", "x.pem"), "go together"),
+    "two keys": (("--kek-file", "x", "--kek-kms", "y"), "are named"),
+    "no tables": (("--no-migrate",), "its tables are of revision none"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_it_says_why_it_does_not_start(tmp_path, case):
+    options, why = REFUSED[case]
+    done = serve(tmp_path, *options)
+    assert done.returncode not in (0, None)
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_password_in_the_address_is_refused_and_not_said_again(tmp_path):
+    done = serve(tmp_path, database="postgresql://u:s3cret@127.0.0.1/x")
+    assert done.returncode == 2
+    assert "PGPASSFILE" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_another_key_does_not_open_the_database(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}/c.db")
+    schema.upgrade(database)
+    made = keys.shared(database, LocalKeyWrap(tmp_path / "kek"), "challenges")
+    assert keys.shared(database, LocalKeyWrap(tmp_path / "kek"), "challenges") == made
+    LocalKeyWrap(tmp_path / "other").wrap(b"x")
+    for wrong in ("other", "none"):
+        with pytest.raises(Denied, match="cannot open the keys in this database") as no:
+            keys.shared(database, LocalKeyWrap(tmp_path / wrong), "challenges")
+        assert "--kek-file" in no.value.fix
+    database.close()
+
+
+def test_the_key_may_be_in_kms(tmp_path, monkeypatch):
+    site = small_organization(monkeypatch)
+    arn = site.aws.call("kms", "create_key", repeatable=True)["KeyMetadata"]["Arn"]
+    transports = connect.Transports(aws=join)
+    database = Database(f"sqlite:///{tmp_path}/c.db")
+    schema.upgrade(database)
+    made = keys.shared(database, connect.kms_kek(arn, transports=transports), "challenges")
+    again = connect.kms_kek(arn, region="eu-west-1", transports=transports)
+    assert keys.shared(database, again, "challenges") == made
+    other = site.aws.call("kms", "create_key", repeatable=True)["KeyMetadata"]["Arn"]
+    with pytest.raises(OstiaryError, match="cannot open the keys in this database"):
+        keys.shared(database, connect.kms_kek(other, transports=transports), "challenges")
+    database.close()
+
+
+def test_plain_http_is_for_loopback_alone(tmp_path):
+    from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
+
+    for listen in ("192.0.2.1:1", "[::]:1", "example.com:1"):
+        wanted = control.ServeSettings(
+            f"sqlite:///{tmp_path}/c.db", listen, "u", "i", "c", "a", tmp_path
+        )
+        with pytest.raises(UsageError):
+            control.server(wanted, None)
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "control")])
+    now = dt.datetime.now(dt.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+
+
+def test_it_serves_by_tls_and_ends_at_sigterm(tmp_path):
+    certificate(tmp_path)
+    issuer = Issuer()
+    port = free_port()
+    tls = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    served = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer, port=port, options=tls)
+    served.launch()
+    try:
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        with httpx2.Client(verify=context) as http:
+            for _ in range(200):
+                try:
+                    answer = http.get(f"https://127.0.0.1:{port}/v1/sign-in")
+                    break
+                except httpx2.TransportError:
+                    time.sleep(0.05)
+            assert answer.json()["client_id"] == CLIENT_ID
+            assert "server" not in answer.headers
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(15) == 0
+    finally:
+        if served.process.poll() is None:
+            served.kill()
+        issuer.close()
