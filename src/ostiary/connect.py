@@ -22,6 +22,7 @@ from ostiary.aws.admin_path import AdminPathCheck
 from ostiary.aws.clients import Clients
 from ostiary.aws.fleet import Fleet
 from ostiary.aws.iam_role import IamRoleKind
+from ostiary.aws.instance_seen import InstancesSeen
 from ostiary.aws.kms_key import KmsKey, open_key
 from ostiary.aws.kms_wrap import KmsWrap
 from ostiary.aws.locked_store import LockedStore
@@ -405,6 +406,25 @@ def kms_signers(
         return key.arn, key
 
     return opened
+
+
+def instances_seen(
+    *, profile: str | None = None, transports: Transports | None = None
+) -> InstancesSeen:
+    """What asks EC2 for instances of the account that this process's credentials are of. Sends nothing yet."""
+    clients = Clients(profile, transports.aws if transports else None, patience=SIGN_PATIENCE)
+
+    @cache
+    def reached(where: str) -> Aws:
+        return Aws(
+            profile=profile,
+            partition=partition_of(where),
+            region=where,
+            purpose="serve",
+            clients=clients,
+        )
+
+    return InstancesSeen(reached, SIGN_WITHIN)
 
 
 def kms_kek(

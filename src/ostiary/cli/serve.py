@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ostiary.doors.servers.control.checkpoint_places import Keeps
+    from ostiary.doors.servers.control.cloud_identity import SeesInstances
     from ostiary.okta.client import OktaClient
     from ostiary.pki.signer import Private
     from ostiary.plan.wrap import Wrap
@@ -147,9 +148,22 @@ def serve(
     okta = _okta(settings.issuer, okta_client_id, okta_key_file)
     wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
-    built = control.services(settings, wrap, open_kms=_opens_kms(), okta=okta, places=places)
+    built = control.services(
+        settings,
+        wrap,
+        open_kms=_opens_kms(),
+        okta=okta,
+        places=places,
+        sees=_sees() if aws_certificates else None,
+    )
     term.say(f"ostiary: serving {settings.url}")
     control.run(settings, built)
+
+
+def _sees() -> SeesInstances:
+    from ostiary.connect import instances_seen  # noqa: PLC0415
+
+    return instances_seen()
 
 
 def _okta(issuer: str, client_id: str, key_file: Path | None) -> OktaClient | None:

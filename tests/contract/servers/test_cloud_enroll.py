@@ -9,11 +9,13 @@ from control_world import ControlWorld, Refused
 from pipelines import Router
 from sqlalchemy import select
 
+from ostiary.doors.servers.agent import cloud
 from ostiary.doors.servers.control.cloud_identity import MOST_AGE, read_certificates
 from ostiary.doors.servers.control.tables import audit, servers
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.host import CloudIdentity
 from ostiary.errors import UsageError
+from ostiary.sandbox.aws.imds import MetadataService
 from ostiary.sandbox.aws.instance_identity import region_key
 
 CONTROL = "https://control.example"
@@ -105,6 +107,16 @@ def test_an_instance_of_the_projects_account_enrols_without_a_token(site):
     assert told["by"] == f"instance {ACCOUNT}/{instance.id} role WebServer"
 
 
+def test_what_the_agent_says_of_its_instance_is_taken(site, monkeypatch):
+    """The agent's own words, from the metadata service of the instance: nothing of it is botocore's."""
+    instance = site.instance()
+    with MetadataService(site.aws, instance) as service:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", service.url)
+        enrolled, _ = site.enroll(cloud.identity(CONTROL))
+        assert enrolled.project == "prod"
+        site.refused(cloud.identity("https://other.example"), "DoesNotMatch", code="bad-aws-proof")
+
+
 def test_an_instance_enrols_once_even_after_it_was_retired(site):
     instance = site.instance()
     _, host = site.enroll(site.identity(instance))
@@ -116,9 +128,9 @@ def test_an_instance_enrols_once_even_after_it_was_retired(site):
 def test_a_proof_that_a_second_agent_replays_is_refused(site):
     """Both the whole of it, and for another host key and name after it failed for the first."""
     instance = site.instance()
-    cloud = site.identity(instance)
-    site.enroll(cloud)
-    site.refused(cloud, "used already")
+    told = site.identity(instance)
+    site.enroll(told)
+    site.refused(told, "used already")
     young = site.instance()
     first = site.identity(young)
     with pytest.raises(Refused):
@@ -187,8 +199,8 @@ def test_a_signer_that_is_not_the_regions_is_refused(site):
 @pytest.mark.parametrize("document", ["x", "[]", "{}", "9" * 20_000, "[" * 5000])
 def test_what_is_no_document_is_refused(site, document):
     instance = site.instance()
-    cloud = site.identity(instance)
-    site.refused(CloudIdentity(document, cloud.signature, cloud.caller), "the document")
+    told = site.identity(instance)
+    site.refused(CloudIdentity(document, told.signature, told.caller), "the document")
 
 
 def test_an_old_instance_or_one_from_the_future_is_refused(site):
@@ -236,8 +248,8 @@ def test_without_token_and_identity_nobody_enrols(site):
 def test_two_projects_that_name_one_account_take_nobody(site):
     accounts = admin.Settings(accounts=(ACCOUNT,))
     site.control.project("twin", settings=accounts, uid_start=80001, gid_start=80001)
-    cloud = site.identity(site.instance())
-    site.refused(cloud, "prod, twin", code="several-projects", status=409)
+    told = site.identity(site.instance())
+    site.refused(told, "prod, twin", code="several-projects", status=409)
     site.control.admin().call("DELETE", "/v1/projects/twin")
 
 
