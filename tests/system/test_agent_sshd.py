@@ -280,3 +280,26 @@ def test_a_login_is_proven_on_a_private_sshd_that_opens_no_port(world):
     assert not (world.host.root / "etc/ssh/ostiary/candidate").exists()
     assert not (world.host.root / "etc/pam.d/ostiary-proof").exists()
     assert re.search(r"Received SIGHUP", world.host.sshd_log)
+
+
+def test_a_renewed_host_certificate_is_served(world):
+    world.once()
+    known = world.person.folder / "known"
+    known.write_text(f"@cert-authority * {world.peer.glass.public_key.text()}\n")
+
+    def known_by_new_authority():
+        made = world.person.certificate(world.peer.user, f"alice@{world.id}")
+        strict = ["-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes"]
+        first, *options = world.person.options(made)
+        name = ["-o", f"HostKeyAlias={world.id}", f"alice@{world.host.address}", "true"]
+        done = world.fleet.client.run([first, *strict, *options, *name], check=False)
+        return done.returncode == 0
+
+    assert not known_by_new_authority()
+    signs, world.peer.host = world.peer.host, world.peer.glass
+    try:
+        world.peer.state(world.id, admin(server_id=world.id))
+    finally:
+        world.peer.host = signs
+    assert world.once().returncode == 0
+    assert known_by_new_authority()

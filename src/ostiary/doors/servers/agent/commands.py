@@ -17,6 +17,7 @@ from ostiary.doors.servers.agent import (
     identity,
     leave,
     loop,
+    sshd_install,
     trust,
     unit,
 )
@@ -147,6 +148,7 @@ def _status(given: argparse.Namespace, paths: Paths) -> int:
         "generation": state.generation if state else 0,
         "users": [user.login for user in state.users] if state else [],
         "trusted": list(trust.fingerprints(paths)),
+        "in_force": sshd_install.in_force(paths),
     }
     if given.as_json:
         sys.stdout.write(json.dumps(told) + "\n")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,3 +158,15 @@ def swept(folder_path: Path) -> None:
         for one in folder_path.iterdir():
             if one.name.startswith(".") and len(one.name.rpartition(".")[2]) == 12:  # noqa: PLR2004 - as write names them
                 one.unlink()
+
+
+@contextlib.contextmanager
+def alone(lock: Path) -> Iterator[bool]:
+    """Hold a lock file; waits for whoever holds it."""
+    folder(lock.parent, 0o700)
+    file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield True
+    finally:
+        os.close(file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from pathlib import Path
 
-from ostiary.doors.servers.agent import identity
+from ostiary.doors.servers.agent import identity, sshd
 from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
 from ostiary.doors.servers.agent.hook import Reader, certificate
 from ostiary.doors.servers.wire.host import HOST_MARK, HostState
@@ -15,20 +16,38 @@ KIND = "ssh-ed25519-cert-v01@openssh.com"
 HOST = 2
 
 
-def bring_in_line(state: HostState, paths: Paths) -> bool:
-    """Whether the file changed. Source: OpenSSH PROTOCOL.certkeys."""
+def bring_in_line(state: HostState, paths: Paths) -> None:
+    """Keep the certificate, or none. Source: OpenSSH PROTOCOL.certkeys."""
     text = state.host_certificate.strip()
-    if not text:
-        there = paths.host_certificate.exists()
-        paths.host_certificate.unlink(missing_ok=True)
-        return there
-    _check(text, identity.host_key(paths), state.server_id)
-    folder(paths.etc)
-    return write(paths.host_certificate, text + "\n")
+    if text:
+        _check(text, identity.host_key(paths), state.server_id)
+    there = paths.host_certificate.read_text() if paths.host_certificate.exists() else ""
+    if there.strip() == text:
+        return
+    folder(paths.var, 0o700)
+    write(_unserved(paths), "")
+    if text:
+        folder(paths.etc)
+        write(paths.host_certificate, text + "\n")
+    else:
+        paths.host_certificate.unlink()
+
+
+def serve(paths: Paths) -> None:
+    """Have sshd read a certificate that is new: it does so only when it starts. A kill before that is made good later."""
+    if not _unserved(paths).exists():
+        return
+    settings = sshd.effective(paths.sshd_config, "root")
+    if not sshd.reload(settings):
+        sshd.start_again(settings)
+        raise HostError("sshd did not answer after it was told to read the host's certificate")
+    _unserved(paths).unlink()
 
 
 def signed_by(paths: Paths) -> tuple[str, ...]:
     """The authority of the certificate that is shown, as a host reports it: HOST_MARK and fingerprint; nothing without one."""
+    if _unserved(paths).exists():
+        return ()
     try:
         words = paths.host_certificate.read_text().split()
         _, _, authority = certificate(base64.b64decode(words[1], validate=True))
@@ -36,6 +55,10 @@ def signed_by(paths: Paths) -> tuple[str, ...]:
         return ()
     digest = hashlib.sha256(authority).digest()
     return (f"{HOST_MARK}SHA256:{base64.b64encode(digest).decode().rstrip('=')}",)
+
+
+def _unserved(paths: Paths) -> Path:
+    return paths.var / "certificate-unserved"
 
 
 def _check(text: str, host_key: str, server_id: str) -> None:

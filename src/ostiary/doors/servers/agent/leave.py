@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent import (
     accounts,
+    accounts_takeover,
     cutting,
     extrausers,
     identity,
@@ -34,12 +35,14 @@ MACHINE_ID = Path("/etc/machine-id")
 def remove(paths: Paths, *, retire: bool) -> tuple[str, ...]:
     """Close everybody's account, take the agent's configuration away, and tell the control plane; the problems.
 
-    LocalUsers stay closed with their homes and UIDs, so that no file of theirs becomes somebody else's.
+    LocalUsers stay closed with their homes and UIDs, so that no file of theirs becomes somebody else's; accounts that were
+    taken over become what they were.
     """
     problems: list[str] = []
     if retire:
         step(problems, "retire", lambda: _retire(paths))
     step(problems, "principals", lambda: principals.close(paths, ()))
+    problems += step(problems, "taken over", lambda: accounts_takeover.all_back(paths.owned)) or ()
     done = step(problems, "accounts", lambda: accounts.apply((), (), paths.owned))
     problems += done.problems if done else ()
     problems += step(problems, "sudo", lambda: sudoers.apply((), paths.sudoers)) or ()

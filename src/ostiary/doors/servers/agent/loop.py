@@ -6,6 +6,7 @@ good state stays in force; it is applied again from time to time, because others
 
 from __future__ import annotations
 
+import http.client
 import random
 import threading
 import time
@@ -54,6 +55,7 @@ class Agent:
         self._applied = 0
         self._applied_at = self._reported_at = float("-inf")
         self._unsaid = True  # something to report
+        self._news = False  # by the last answer
         self.waiting = False  # for an answer that may take long
 
     def run(self, stop: threading.Event) -> None:
@@ -67,7 +69,8 @@ class Agent:
             try:
                 self.round(WAIT)
                 pause = FIRST_PAUSE
-                stop.wait(FIRST_PAUSE if time.monotonic() - began < FIRST_PAUSE else 0)
+                if time.monotonic() - began < FIRST_PAUSE:
+                    stop.wait(self._poll())
                 continue
             except Stopped:
                 return
@@ -91,6 +94,11 @@ class Agent:
             self._spool.shipped(offset)
             spool.prune(self._paths.ledger, time.time())
 
+    def _poll(self) -> float:
+        """Seconds until the next question, where the control plane does not hold one; at once after news."""
+        asked = self._state.poll_seconds if self._state else FIRST_PAUSE
+        return FIRST_PAUSE if self._news else max(FIRST_PAUSE, min(asked, LONGEST_PAUSE))
+
     def _watch(self, stop: threading.Event) -> None:
         """End sessions that are older than their user's bound."""
         while not stop.wait(WATCH):
@@ -112,9 +120,13 @@ class Agent:
             answer = self._control.call("GET", path, server_id=server_id, seconds=seconds)
         finally:
             self.waiting = False
-        if answer.status == 304:  # noqa: PLR2004 - not modified
+        self._news = answer.status != http.client.NOT_MODIFIED
+        if not self._news:
             return
-        owned = accounts_owned.Owned.read(self._paths.owned, Lookup.now()).users
+        try:
+            owned = accounts_owned.Owned.read(self._paths.owned, Lookup.now()).users
+        except OSError as error:
+            raise HostError(f"cannot read {self._paths.owned}", why=str(error)) from error
         try:
             state = states.believe(
                 self._paths.state,
@@ -135,10 +147,13 @@ class Agent:
         now = time.monotonic()
         if self._state is None or now - self._applied_at < AGAIN:
             return
-        problems = reconcile.apply(self._state, self._identity, self._paths)
+        found = list(reconcile.apply(self._state, self._identity, self._paths))
         mode = self._state.other_ways
-        self._ways, more = other_ways_close.apply(self._paths, mode)
-        problems += more
+        ways = lambda: other_ways_close.apply(self._paths, mode)  # noqa: E731
+        if told := reconcile.step(found, "other ways", ways):
+            self._ways, more = told
+            found += more
+        problems = tuple(found)
         for problem in problems:
             self._say(problem)
         self._unsaid |= problems != self._problems or self._applied != self._state.generation

@@ -2,8 +2,9 @@
 
 It talks over a pipe (``sshd -i``), so that no port is opened, and trusts two authorities that live as long as the proof: one
 in the place of the project's, whose certificate must enter once and be refused the second time, one in the place of
-break-glass, whose certificate must enter twice. sshd calls its PAM service by the name that it was started with
-(OpenSSH 9.7 and before; auth-pam.c): a link of another name gives the candidate stack a service of its own.
+break-glass, whose certificate must enter twice. The candidate PAM stack is a service of its own: sshd calls its service by
+the name that it was started with, so a link of another name does it (OpenSSH 9.7 and before; auth-pam.c), and by the
+keyword PAMServiceName where it has one (9.8 and later; unverified).
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ def prove(user: str, paths: Paths, parts: Parts) -> None:
             write(service, guard.with_hook(parts.pam, _guard(where, parts)))
             config = sshd_candidate.build(where, paths, trust)
             (where / SERVICE).symlink_to(sshd.program())
+            named = "pamservicename" in sshd.effective(config, user)
             for step, (name, serial, wanted) in enumerate(_STEPS):
                 key = _certified(where, f"{name}{serial}", files[name], serial)
-                code = _enter(where, config, user, key)
+                code = _enter(where, config, (user, named), key)
                 if code != wanted:
                     raise HostError(f"{_MEANING[step]} (ssh ended with {code}): {_log(where)}")
         finally:
@@ -105,8 +107,11 @@ def _certified(where: Path, name: str, authority: Path, serial: int) -> Path:
     return key
 
 
-def _enter(where: Path, config: Path, user: str, key: Path) -> int:
+def _enter(where: Path, config: Path, who: tuple[str, bool], key: Path) -> int:
+    user, named = who
     server = f"{where / SERVICE} -i -f {config} -E {where / 'log'}"
+    if named:
+        server += f" -o PAMServiceName={SERVICE}"
     settings = (
         f"ProxyCommand={server}",
         "BatchMode=yes",

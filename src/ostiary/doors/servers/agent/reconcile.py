@@ -7,6 +7,7 @@ fails opens nothing that stands on it. What failed is told, not raised.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 from ostiary.doors.servers.agent import accounts, principals, sshd_install, sudoers, trust
 from ostiary.doors.servers.agent import host_certificate as certificate
-from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.identity import Identity
 from ostiary.doors.servers.wire.host import HostState, HostUser
 
@@ -24,8 +25,15 @@ Problems = list[str]
 
 
 def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]:
-    """Bring this host in line; the problems, one line each."""
+    """Bring this host in line; the problems, one line each. One agent at a time: the service and somebody's ``once``."""
     problems: Problems = []
+    with contextlib.ExitStack() as held:
+        if step(problems, "lock", lambda: held.enter_context(alone(paths.var / "agent.lock"))):
+            _apply(state, identity, paths, problems)
+    return tuple(problems)
+
+
+def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problems) -> None:
     named = {user.login for user in state.users} | {identity.break_glass_account} - {""}
     step(problems, "principals", lambda: principals.close(paths, named))
     made = step(
@@ -46,12 +54,12 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
     )
     if ready is None:
         ready = sshd_install.in_force(paths)
+    step(problems, "host certificate", lambda: certificate.serve(paths))
     if entering is not None and trusted:
         others = _break_glass(state, identity)
         entitled = entering if ready else ()
         wanted = lambda: principals.bring_in_line(entitled, paths, others)  # noqa: E731
         problems += step(problems, "principals", wanted) or ()
-    return tuple(problems)
 
 
 def _trust(state: HostState, paths: Paths) -> bool:

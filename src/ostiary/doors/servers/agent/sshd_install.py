@@ -31,6 +31,11 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
     before = sshd.effective(paths.sshd_config, "root")
     if before.get("usepam") != ["yes"]:
         raise HostError("UsePAM is no here, and without PAM nobody counts certificates")
+    if str(paths.host_key) not in before.get("hostkey", ()):
+        raise HostError(
+            f"sshd does not use {paths.host_key}, by which clients know this host",
+            fix=f"add to {paths.sshd_config}: HostKey {paths.host_key}",
+        )
     trust = wanted(paths, before)
     complete = _complete(paths, trust)
     if complete and _hooked(paths):
