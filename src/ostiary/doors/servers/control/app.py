@@ -30,6 +30,7 @@ from ostiary.doors.servers.control import (
     audit_api,
     machines,
 )
+from ostiary.doors.servers.control.answering import answer
 from ostiary.doors.servers.control.authenticate import authenticated, people
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
 from ostiary.doors.servers.control.limits import Limits
@@ -45,7 +46,7 @@ from ostiary.doors.servers.control.refusal import (
     status_of,
 )
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Denied, NotFound, OstiaryError, Throttled, UsageError
 
@@ -82,7 +83,7 @@ class Api:
         if endpoint.together is not None:
             self._lines[endpoint] = Line(partial(self._work_together, endpoint, endpoint.together))
 
-        async def answer(request: Request) -> Response:
+        async def asked(request: Request) -> Response:
             try:
                 return await self._answer(endpoint, request)
             except OstiaryError as error:
@@ -90,7 +91,7 @@ class Api:
             except ClientDisconnect:
                 return Response(status_code=400)
 
-        return Route(endpoint.path, answer, methods=[endpoint.method])
+        return Route(endpoint.path, asked, methods=[endpoint.method])
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         address = request.client.host if request.client else ""
@@ -114,9 +115,7 @@ class Api:
             found = await self._held(endpoint, call, found)
         if isinstance(found, Wait):
             return Response(status_code=304)
-        if found is None:
-            return Response(status_code=204)
-        return Response(encode(found), media_type="application/json")
+        return answer(found)
 
     async def _found(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
         line = self._lines.get(endpoint)
@@ -197,19 +196,19 @@ def refused(error: OstiaryError) -> Response:
         headers["connection"] = "close"  # what is still to come is not waited for
     if status in RETRIED:
         LOG.warning("%s [%s]", error, error.code)
-    return Response(encode(refusal_of(error)), status, headers, "application/json")
+    return answer(refusal_of(error), status, headers)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     what = Refusal("no-endpoint", f"{error.status_code} {error.detail}")
-    return Response(encode(what), error.status_code, media_type="application/json")
+    return answer(what, error.status_code)
 
 
 async def _our_fault(request: Request, error: Exception) -> Response:
     LOG.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
     what = Refusal("defect", f"this is a defect of ostiary: {type(error).__name__}")
-    return Response(encode(what), 500, media_type="application/json")
+    return answer(what, 500)
 
 
 def _target(request: Request) -> str:
