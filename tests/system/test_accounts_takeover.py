@@ -148,10 +148,28 @@ def test_who_was_removed_after_the_takeover_can_be_led_back_too(host):
     approve(host, "dave")
     takeover(host, "apply")
     apply(host, [DAVE], [DEV])
+    host.run(["install", "-d", "-o", "dave", "/home/dave/.ssh"])
+    host.write("/home/dave/.ssh/authorized_keys", "his\n")
     apply(host, [])
     assert host.run(["getent", "shadow", "dave"]).stdout.split(":")[1].startswith("!")
     takeover(host, "dave")
     assert everything(host) == before
+    assert host.read("/home/dave/.ssh/authorized_keys") == "his\n"
+
+
+def test_whoever_was_taken_over_is_led_back_when_the_agent_leaves(host):
+    before = everything(host)
+    takeover(host, "plan", [DAVE, ERIN])
+    approve(host, "dave", "erin")
+    assert takeover(host, "apply", [DAVE, ERIN]) == [["dave", "erin"], []]
+    apply(host, [DAVE, ERIN], [DEV])
+    leaving = (
+        "from ostiary.doors.servers.agent import leave\nfrom ostiary.doors.servers.agent.files import Paths\n"
+        "print(leave.remove(Paths(), retire=False))"
+    )
+    assert python(host, leaving).stdout == "()\n"
+    assert everything(host) == before
+    assert host.run(["id", "-u", "erin"]).stdout == "1600\n"
 
 
 def test_a_shared_primary_group_keeps_its_files(host):

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ostiary.doors.servers.agent import accounts_files
+from ostiary.doors.servers.agent import accounts_files, cutting
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import Owned, alone
 from ostiary.doors.servers.agent.accounts_takeover_plan import (
@@ -53,8 +53,10 @@ def _take(one: Candidate, user: HostUser | None, places: Sequence[str], owned: P
     if one.login not in begun:
         _still(one, user, lookup)
         _keep(owned, {**begun, one.login: {**asdict(one), "places": list(places)}})
-    elif begun[one.login]["uid"] != one.uid:
-        raise HostError("it was taken over from another number before")
+    else:
+        one, places = _kept(begun[one.login])
+        if (one.new_uid, one.new_gid) != (user.uid, user.gid):
+            raise HostError("it was taken over with other numbers: lead it back first")
     ours = Owned.read(owned, lookup)
     ours.users[one.login], ours.groups[one.login] = one.new_uid, one.new_gid
     ours.keep(owned)
@@ -72,7 +74,9 @@ def _still(one: Candidate, user: HostUser, lookup: Lookup) -> None:
     there = lookup.user(one.login)
     if there is None:
         raise HostError("the account is gone")
-    if (there.uid, there.gid, there.home) != (one.uid, one.gid, one.home):
+    own = lookup.group(one.login)
+    now = (there.uid, there.gid, there.home, own is not None and own.gid == there.gid)
+    if now != (one.uid, one.gid, one.home, one.private_group):
         raise HostError("the account is not as planned: make the plan again")
     if why := refusal(user, there, lookup, local_names()):
         raise HostError(why)
@@ -100,12 +104,22 @@ def back(login: str, owned: Path) -> None:
         _back(login, owned)
 
 
+def all_back(owned: Path) -> tuple[str, ...]:
+    """The same for everybody who was taken over; the problems."""
+    problems = []
+    for login in sorted(journal(owned)):
+        try:
+            back(login, owned)
+        except HostError as error:
+            problems.append(f"{login}: {error}")
+    return tuple(problems)
+
+
 def _back(login: str, owned: Path) -> None:
     begun = journal(owned)
     if login not in begun:
         raise HostError(f"{login} was not taken over here")
-    kept = begun[login]
-    before = Candidate(**{name: value for name, value in kept.items() if name != "places"})
+    before, places = _kept(begun[login])
     if busy := running(before.new_uid):
         raise HostError(f"{login} is in use: {', '.join(busy[:5])}")
     lookup = Lookup.now()
@@ -114,18 +128,24 @@ def _back(login: str, owned: Path) -> None:
     for part in (ours.users, ours.gone, ours.groups):
         part.pop(login, None)
     ours.cut = [one for one in ours.cut if one != login]
+    if closed:
+        cutting.keys_back(Path(before.home), before.new_uid)
     if before.private_group and lookup.group(login):
         run("groupmod", "-g", str(before.gid), "--", login)
     _renumber(login, before.uid, before.gid)
     groups = ",".join(one for one in before.groups if lookup.group(one))
     looks = ("-G", groups, "-s", before.shell, "-c", before.comment, "-e", "")
     run("usermod", *looks, *(("-U",) if closed and before.password else ()), "--", login)
-    _give(before, kept["places"], (before.new_uid, before.uid), (before.new_gid, before.gid))
+    _give(before, places, (before.new_uid, before.uid), (before.new_gid, before.gid))
     if not before.private_group and lookup.group(login):
         run("groupdel", "--", login)
     ours.keep(owned)
     begun.pop(login)
     _keep(owned, begun)
+
+
+def _kept(entry: dict[str, Any]) -> tuple[Candidate, list[str]]:
+    return Candidate(**{key: one for key, one in entry.items() if key != "places"}), entry["places"]
 
 
 def journal(owned: Path) -> dict[str, dict[str, Any]]:

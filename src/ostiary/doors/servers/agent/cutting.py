@@ -28,7 +28,7 @@ CRONTABS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))  # Debian
 AT_JOBS = (Path("/var/spool/cron/atjobs"), Path("/var/spool/at"))
 LOGIND = Path("/run/systemd/seats")  # there where logind runs: sd_booted(3), and what it keeps
 LINGER = Path("/var/lib/systemd/linger")
-KEYS = ("authorized_keys", "authorized_keys2")
+KEYS, REMOVED = ("authorized_keys", "authorized_keys2"), ".removed"
 SECONDS = 5.0  # in which everything of a person has ended, or it is a problem
 
 
@@ -122,21 +122,28 @@ def _kill_as(uid: int) -> None:
     os.waitpid(child, 0)
 
 
-def keys_aside(home: Path, uid: int, suffix: str = ".removed") -> list[str]:
-    """Rename authorized_keys inside the home to ``….removed``; what was renamed. Links in the way are not followed."""
-    moved = []
+def keys_aside(home: Path, uid: int) -> None:
+    """Rename authorized_keys inside the home to ``….removed``. Links in the way are not followed."""
+    _rename_keys(home, uid, "", REMOVED)
+
+
+def keys_back(home: Path, uid: int) -> None:
+    """The other way; a file that is there again stays."""
+    _rename_keys(home, uid, REMOVED, "")
+
+
+def _rename_keys(home: Path, uid: int, was: str, becomes: str) -> None:
     with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
         top = os.open(home, FOLDER)
         opened.callback(os.close, top)
         if os.fstat(top).st_uid != uid:
-            return []
+            return
         inner = os.open(".ssh", FOLDER, dir_fd=top)
         opened.callback(os.close, inner)
+        there = os.listdir(inner)  # noqa: PTH208 - of a descriptor
         for name in KEYS:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(name, name + suffix, src_dir_fd=inner, dst_dir_fd=inner)
-                moved.append(str(home / ".ssh" / name))
-    return moved
+            if name + was in there and (becomes or name not in there):
+                os.rename(name + was, name + becomes, src_dir_fd=inner, dst_dir_fd=inner)
 
 
 def _owned_files(spool: Path, uid: int) -> list[Path]:
