@@ -6,11 +6,12 @@ import os
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from control_process import People, Process, free_port
-from control_world import Issuer, Refused
+from control_world import Client, Issuer, Refused
 from postgres_world import new_database, running
 from sqlalchemy import select
 
@@ -87,6 +88,7 @@ def killed(process, issuer, rounds, seconds, many):
     return answered, slowest
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.chaos)])
 def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer, rounds):
     many = 16 if rounds == 3 else 64
@@ -132,6 +134,47 @@ def test_of_two_processes_on_one_database_one_may_die(database_url, tmp_path, is
     assert failed < len(answered), "who was cut off went on at the other"
 
 
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("many", [100, pytest.param(1000, marks=pytest.mark.chaos)])
+def test_people_who_come_at_once_get_numbers_of_their_own_for_ever(
+    database_url, tmp_path, issuer, many
+):
+    kek = tmp_path / "kek"
+    count = 2 if database_url.startswith("postgresql") else 1
+    processes = [Process(database_url, tmp_path, issuer, kek=kek) for _ in range(count)]
+    for one in processes:
+        one.start()
+    people = People(issuer, [one.url for one in processes])
+    host = people.project()
+
+    def come(number, groups=("sre",)):
+        client = people.client(f"p{number}@acme.example", groups, number)
+        try:
+            return client.certificate("web1")
+        except Refused as no:
+            return no.code
+        finally:
+            client.close()
+
+    try:
+        with ThreadPoolExecutor(min(64, many)) as pool:
+            issued = list(pool.map(come, range(many)))
+        assert [one.login for one in issued] == [f"p{number}" for number in range(many)]
+        host.client = Client(processes[0].url)
+        before = {one.login: (one.uid, one.gid) for one in host.state().users}
+        assert sorted(uid for uid, _ in before.values()) == list(range(60001, 60001 + many))
+        assert len({gid for _, gid in before.values()}) == many
+        assert come(7, ()) == "no-server"
+        assert "p7" not in {one.login for one in host.state().users}
+        time.sleep(1.1)  # an ID token says to the second when it was made
+        assert come(7).login == "p7"
+        assert {one.login: (one.uid, one.gid) for one in host.state().users} == before
+        host.client.close()
+    finally:
+        for one in processes:
+            one.end()
+
+
 def test_it_ends_in_good_order(tmp_path, issuer):
     process = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
     process.start()
@@ -151,7 +194,8 @@ def test_it_ends_in_good_order(tmp_path, issuer):
     database.close()
     assert oct((tmp_path / "c.db").stat().st_mode & 0o777) == "0o600"
     log = process.log.read_text()
-    assert "ostiary_session" not in log
+    for secret in ("ostiary_session", "ostiary_enroll", "eyJ", "ssh-ed25519-cert", "PRIVATE"):
+        assert secret not in log
     assert "Traceback" not in log
 
 
