@@ -56,7 +56,7 @@ def unchanged():
 def test_as_root_somebody_enters_a_host_once():
     done = act()
     shown = done["shown"]
-    assert shown["form"] == "whole"
+    assert (shown["form"], shown["left_out"]) == ("whole", {})
     assert shown["said"] == "ada on web1, as administrator root"
     assert (shown["second_use"], shown["refused"]) == ("refused", "no-server")
     assert shown["certificate"]["seconds"] == 180
@@ -83,10 +83,8 @@ def test_where_no_sshd_can_run_it_says_why():
         'mount -t tmpfs empty /run && exec setpriv --bounding-set=-sys_admin --inh-caps=-all "$@"'
     )
     done = act("unshare", "--mount", "sh", "-c", empty, "sh")
-    assert "/run/sshd" in done["shown"]["left_out"]
-    assert done["told"][-1].startswith(
-        "  left out: cannot start an sshd: Missing privilege separation"
-    )
+    assert "/run/sshd" in done["shown"]["left_out"]["a private sshd"]
+    assert "cannot start an sshd: Missing privilege separation" in done["told"][-1]
 
 
 def test_where_the_agent_cannot_work_a_private_sshd_is_entered():
@@ -94,7 +92,7 @@ def test_where_the_agent_cannot_work_a_private_sshd_is_entered():
     broken = 'mount --bind /bin/false /usr/sbin/groupadd && exec "$@"'
     done = act("unshare", "--mount", "sh", "-c", broken, "sh")
     assert done["shown"]["form"] == "private sshd"
-    assert any("left out: a host of its own" in line for line in done["told"])
+    assert "a host of its own" in done["shown"]["left_out"]
 
 
 def test_where_openssh_is_missing_it_says_what_installs_it(tmp_path, monkeypatch):
@@ -104,5 +102,5 @@ def test_where_openssh_is_missing_it_says_what_installs_it(tmp_path, monkeypatch
     monkeypatch.setattr(demo_sshd, "PATHS", str(tmp_path))
     told = []
     shown = demo_servers.servers_act(None, None, tmp_path, told.append)
-    assert shown == {"left_out": "no OpenSSH", "fix": "apt-get install openssh-server"}
+    assert shown == {"left_out": {"OpenSSH": "apt-get install openssh-server"}}
     assert "apt-get install openssh-server" in told[-1]

@@ -28,7 +28,7 @@ def servers_act(listeners: Listeners, seed: Acme, folder: Path, tell: Tell) -> M
     )
     if install := lacking():
         tell(f"  left out: this machine has no OpenSSH to enter; {install}")
-        return {"left_out": "no OpenSSH", "fix": install}
+        return {"left_out": {"OpenSSH": install}}
     from ostiary.cli.demo_control import control, home  # noqa: PLC0415 - everything heavy is imported here
 
     here = Path(tempfile.mkdtemp(prefix="servers-", dir=folder))
@@ -46,14 +46,16 @@ def _act(seed: Acme, folder: Path, url: str, tell: Tell) -> Mapping[str, object]
     tell(f"  {admin.person}, by device flow with password and code; on servers: {admin.login}")
     tell(f"\n$ ostiary apply --estate servers.yaml\n{applied(folder, url)}")
     with reached(url, admin) as control, contextlib.ExitStack() as stack:
-        server = _server(stack, folder, control, tell)
-        if isinstance(server, OstiaryError):
-            tell(f"  left out: {server}")
-            return {"left_out": str(server), "fix": server.fix}
+        lacks: dict[str, str] = {}
+        server = _server(stack, folder, control, lacks)
+        for what, why in lacks.items():
+            tell(f"  left out: {what}, since here {why}")
+        if server is None:
+            return {"left_out": lacks}
         tell(f"\n$ ostiary agent enroll --name {NAME} --label role={LABEL}")
         tell(f"  {server.server_id}: {server.told}")
         hold(url, admin)
-        shown = _entered(folder, control, server, tell)
+        shown = {"left_out": lacks, **_entered(folder, control, server, tell)}
         outsider = signed_in(url, people[OUTSIDER])
         shown["refused"] = _refused(url, outsider, server, tell)
         shown["audit"] = _audited(control, folder, tell)
@@ -61,9 +63,9 @@ def _act(seed: Acme, folder: Path, url: str, tell: Tell) -> Mapping[str, object]
 
 
 def _server(
-    stack: contextlib.ExitStack, folder: Path, control: Control, tell: Tell
-) -> Host | OstiaryError:
-    """The most that this machine allows, running until ``stack`` ends; else why there is none."""
+    stack: contextlib.ExitStack, folder: Path, control: Control, lacks: dict[str, str]
+) -> Host | None:
+    """The most that this machine allows, running until ``stack`` ends; what is not possible goes into ``lacks``."""
     from ostiary.cli.demo_host import whole  # noqa: PLC0415
     from ostiary.cli.demo_host_private import private  # noqa: PLC0415
     from ostiary.doors.servers.wire.admin import ServersHeld  # noqa: PLC0415
@@ -73,13 +75,14 @@ def _server(
         if made is not None:
             return made
     except OstiaryError as failure:
-        tell(f"  left out: a host of its own, since here {failure}")
+        lacks["a host of its own"] = str(failure)
     try:
         for one in control.call("GET", "/v1/projects/prod/servers", kind=ServersHeld).servers:
             control.call("POST", f"/v1/servers/{one.id}/retire")
         return stack.enter_context(private(folder / "sshd", control.url, _token(control)))
     except OstiaryError as failure:
-        return failure
+        lacks["a private sshd"] = str(failure)
+    return None
 
 
 def _token(control: Control) -> str:
@@ -124,7 +127,7 @@ def _as_oneself(kept: Any, told: str, tell: Tell) -> dict[str, Any]:
         said = kept.enter()
     except Unreachable as refused:
         tell(f"{told}\n  left out: this machine's sshd does not let {account} in: {refused.why}")
-        return {**shown, "left_out": refused.why}
+        return {**shown, "said": "", "refused_by_sshd": refused.why}
     tell(f"\n$ ssh {NAME} 'echo in'\n  {said}   (as {account}, whose account stands in)\n{told}")
     tell("  not tried: a second use, which the agent's hook refuses")
     if said != "in":
