@@ -101,8 +101,8 @@ class Door:
             self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
             for one in others:
                 one.result()
-        for host in self.fleet:
-            self._ending.callback(end_agent, host, start_agent(host))
+        self._start_agents()
+        self._ending.callback(self._end_agents)
 
     def _machines(self) -> list[dict[str, object]]:
         """One that proves itself by a key of its own, for which ada answers; the private half is in a file."""
@@ -120,6 +120,21 @@ class Door:
                 "public_keys": public,
             }
         ]
+
+    def _start_agents(self) -> None:
+        self._agents = {host.name: start_agent(host) for host in self.fleet}
+
+    def _end_agents(self) -> None:
+        for name, process in self._agents.items():
+            end_agent(self.fleet[name], process)
+
+    def come_back(self) -> None:
+        """The control plane again, until it has read the org's log; agents begin anew, who would else wait up to a minute."""
+        began = time.time()
+        self.start_serve()
+        self._end_agents()
+        self._start_agents()
+        until(lambda: float(self.people["ada"].python(READ_AT)) > began, 60)
 
     def set_rules(self, project: str, **settings: object) -> None:
         """Rules, machines and ``settings`` of a project, by its administrator."""
@@ -221,6 +236,13 @@ class Door:
         """In good order when it needs no more than ``seconds``."""
         _end(self._serving, seconds)
 
+
+READ_AT = """
+from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.wire.admin import Status
+with signed_in() as control:
+    print(control.call("GET", "/v1/status", kind=Status).okta_read)
+"""
 
 SET_RULES = """
 import json, sys

@@ -274,7 +274,7 @@ def test_without_a_control_plane_what_is_open_stays_and_the_rest_is_said(door, a
         assert "sessions that are open go on" in refused.stderr
         assert inside.communicate("after\n", timeout=10)[0] == "after\n"
     finally:
-        door.start_serve()
+        door.come_back()
     assert ada.ssh("web1", "echo in").stdout == "in\n"
     told = tmp_path / "prod.jsonl"
     ada.ostiary("audit", "export", "--project", "prod", "--to", told)
