@@ -19,6 +19,7 @@ from ostiary.doors.servers.control import tables
 from ostiary.doors.servers.control.chain import Row, faults
 from ostiary.doors.servers.control.database import Database
 
+FULL = os.environ.get("OSTIARY_CHAOS") == "full"
 STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
 
 
@@ -88,10 +89,10 @@ def killed(process, issuer, rounds, seconds, many):
     return answered, slowest
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("rounds", [3, pytest.param(100, marks=pytest.mark.chaos)])
-def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer, rounds):
-    many = 16 if rounds == 3 else 64
+def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer):
+    rounds, many = (100, 64) if FULL else (3, 16)
     answered, slowest = killed(Process(database_url, tmp_path, issuer), issuer, rounds, 0.5, many)
     database = Database(database_url)
     try:
@@ -134,11 +135,10 @@ def test_of_two_processes_on_one_database_one_may_die(database_url, tmp_path, is
     assert failed < len(answered), "who was cut off went on at the other"
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("many", [100, pytest.param(1000, marks=pytest.mark.chaos)])
-def test_people_who_come_at_once_get_numbers_of_their_own_for_ever(
-    database_url, tmp_path, issuer, many
-):
+def test_people_who_come_at_once_get_numbers_of_their_own_for_ever(database_url, tmp_path, issuer):
+    many = 1000 if FULL else 100
     kek = tmp_path / "kek"
     count = 2 if database_url.startswith("postgresql") else 1
     processes = [Process(database_url, tmp_path, issuer, kek=kek) for _ in range(count)]
