@@ -28,6 +28,10 @@ LEAVING = frozenset(
     }
 )
 LOGGED_OUT = frozenset({"user.session.clear", "user.authentication.universal_logout"})
+# Of one app: whoever loses it cannot sign in there again.
+UNASSIGNED = frozenset(
+    {"application.user_membership.remove", "group.application_assignment.remove"}
+)
 _FILTER = " or ".join(
     [
         *(
@@ -36,7 +40,10 @@ _FILTER = " or ".join(
         ),
         *(
             f'eventType eq "{name}"'
-            for name in ("group.profile.update", "user.account.update_profile", *sorted(LOGGED_OUT))
+            for name in (
+                *("group.profile.update", "user.account.update_profile"),
+                *sorted(LOGGED_OUT | UNASSIGNED),
+            )
         ),
     ]
 )
@@ -44,11 +51,12 @@ _FILTER = " or ".join(
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """``people`` are the ids of the users that it is about, ``groups`` the names of its groups."""
+    """``people`` and ``apps`` are the ids of users and apps that it is about, ``groups`` the names of groups."""
 
     type: str
     people: tuple[str, ...]
     groups: tuple[str, ...]
+    apps: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +112,14 @@ def _event(event: Object) -> LogEvent:
     found = [one for one in targets if isinstance(one, dict)] if isinstance(targets, list) else []
     return LogEvent(
         str(event.get("eventType", "")),
-        tuple(str(one["id"]) for one in found if one.get("type") == "User" and one.get("id")),
-        tuple(str(one.get("displayName") or "") for one in found if one.get("type") == "UserGroup"),
+        _of(found, "User", "id"),
+        _of(found, "UserGroup", "displayName"),
+        _of(found, "AppInstance", "id"),
     )
+
+
+def _of(targets: list[Object], kind: str, member: str) -> tuple[str, ...]:
+    return tuple(str(one[member]) for one in targets if one.get("type") == kind and one.get(member))
 
 
 def _broken(why: str) -> Unreachable:

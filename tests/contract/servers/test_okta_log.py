@@ -348,6 +348,32 @@ def test_an_administrator_who_ends_sessions_at_the_org_ends_them_here(org):
     assert org.person("ann").active
 
 
+@pytest.mark.parametrize("how", ["person", "group"])
+def test_who_loses_the_app_of_the_sign_in_is_signed_out(org, how):
+    okta = org.world.okta
+    ours = okta.add_native_app("Servers", groups=("platform",))
+    other = okta.add_native_app("Other", groups=("platform", "sre"))
+    okta.assign(ours, "cara@acme.example")
+    okta.assign(other, "cara@acme.example")
+    log = OrgLog(
+        org.database, org.writer, make_client(org.world), app=ours.id, clock=org.world.clock.now
+    )
+    for name in ("ann", "cara"):
+        session(org, name)
+    for app in (other, ours):
+        if how == "person":
+            org.admin("DELETE", f"/apps/{app.id}/users/{user_id(org.world, 'cara')}")
+        else:
+            org.admin("DELETE", f"/apps/{app.id}/groups/{okta.group('platform').id}")
+        assert org.lease.hold()
+        log(org.lease)
+        if app is other:
+            assert sessions_of(org) == {"ann", "cara"}, "another app is another matter"
+    log.close()
+    assert sessions_of(org) == {"ann" if how == "person" else "cara"}
+    assert org.person("ann").active
+
+
 def test_the_running_duty_puts_somebody_out_within_five_seconds(tmp_path):
     """By the real clock, as ``ostiary serve`` runs it."""
     database = Database(f"sqlite:///{tmp_path}/control.db")

@@ -120,8 +120,12 @@ def _assigned(call: Call, app: App) -> User:
     return user
 
 
-def _targets(app: App, user: User) -> tuple[tuple[str, str, str], tuple[str, str, str]]:
-    return (user.id, "AppUser", user.name), (app.id, "AppInstance", app.label)
+def _targets(app: App, user: User) -> tuple[tuple[str, str, str], ...]:
+    return (
+        (f"0ua{user.id[3:]}", "AppUser", user.name),
+        (app.id, "AppInstance", app.label),
+        (user.id, "User", user.name),
+    )
 
 
 READ, MANAGE = "okta.apps.read", "okta.apps.manage"

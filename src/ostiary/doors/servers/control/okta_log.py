@@ -29,7 +29,7 @@ from ostiary.doors.servers.control.tables import people as table
 from ostiary.doors.servers.control.writer import Ledger, Writer
 from ostiary.errors import OstiaryError
 from ostiary.okta.client import OktaClient
-from ostiary.okta.system_log import LEAVING, LOGGED_OUT, LogEvent, LogPage, read_log
+from ostiary.okta.system_log import LEAVING, LOGGED_OUT, UNASSIGNED, LogEvent, LogPage, read_log
 
 DUTY = "okta-log"
 SHORTEST, LONGEST = 1.0, 30.0  # seconds between two rounds
@@ -55,9 +55,14 @@ class _Meant:
     changed: set[str] = field(default_factory=set)
     logged_out: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
+    without_app: set[str] = field(default_factory=set)  # groups that lost the app of the sign-in
 
-    def add(self, event: LogEvent) -> None:
-        if event.type in LOGGED_OUT:
+    def add(self, event: LogEvent, app: str) -> None:
+        if event.type in UNASSIGNED:
+            if app in event.apps:
+                self.logged_out.update(event.people)
+                self.without_app.update(event.groups)
+        elif event.type in LOGGED_OUT:
             self.logged_out.update(event.people)
         elif event.type in LEAVING:
             self.leaving.update(event.people)
@@ -68,7 +73,10 @@ class _Meant:
 
 
 class OrgLog:
-    """The rounds of the duty ``okta-log`` for the org of ``client``. ``share`` of its rate limit at most."""
+    """The rounds of the duty ``okta-log`` for the org of ``client``, whose app ``app`` people sign in to.
+
+    ``share`` of its rate limit is used at most.
+    """
 
     def __init__(
         self,
@@ -76,6 +84,7 @@ class OrgLog:
         writer: Writer,
         client: OktaClient,
         *,
+        app: str = "",
         share: float = 0.5,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -84,6 +93,7 @@ class OrgLog:
         self._writer = writer
         self._client = client
         self._reader = OrgReader(client, clock)
+        self._app = app
         self._share = share
         self._clock = clock
         self._ours: dict[str, float] = {}  # when we read whom last
@@ -101,7 +111,7 @@ class OrgLog:
         meant, last = _Meant(), LogPage((), "", None)
         for page in read_log(self._client, place or "", min(read or began, began) - OVERLAP):
             for event in page.events:
-                meant.add(event)
+                meant.add(event, self._app)
             last = page
             began = self._clock() if page.events else began
         self._follow(lease, meant, known.keys())
@@ -119,7 +129,8 @@ class OrgLog:
         self._look_at(lease, (moved | meant.changed & known) - meant.leaving)
         if meant.groups:
             self._ours.clear()  # a group was renamed: its new name says not who has it
-        out = sorted(meant.logged_out & known)
+        without_app = self._members(meant.without_app) if meant.without_app else set()
+        out = sorted((meant.logged_out | without_app) & known)
         if out:
             self._write(lease, [], lambda connection, _: end_sessions(connection, out))
 

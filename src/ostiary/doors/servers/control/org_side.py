@@ -49,7 +49,7 @@ def with_log(
     clock: Callable[[], float],
 ) -> OrgSide:
     """Of an Okta org whose API may be asked. No refresh token is taken: none is needed, and none can leak."""
-    log = OrgLog(database, writer, okta, clock=clock)
+    log = OrgLog(database, writer, okta, app=endpoint.client_id, clock=clock)
     return OrgSide(
         OrgFreshness(database, log.org),
         OrgReader(okta, clock),

@@ -38,8 +38,8 @@ class TokenEndpoint:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.issuer = issuer
+        self.client_id = client_id
         self._http = http
-        self._client_id = client_id
         self._clock = clock
         self._document: Mapping[str, Any] = {}
         self._read_at = float("-inf")
@@ -57,7 +57,7 @@ class TokenEndpoint:
         what = f"cannot ask {self.issuer} who is still active"
         form = {
             "grant_type": "refresh_token",
-            "client_id": self._client_id,
+            "client_id": self.client_id,
             "refresh_token": refresh_token,
         }
         try:
