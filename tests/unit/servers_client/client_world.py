@@ -34,6 +34,7 @@ from ostiary.pki.ssh_certificate import HOST, Certificate
 from ostiary.pki.ssh_option import flag
 
 LOGIN = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+HOP, SHELL = ("permit-port-forwarding",), ("permit-pty", "permit-agent-forwarding")
 TOKEN = "ses_token-of-the-session"
 
 
@@ -84,7 +85,7 @@ class Peer(ThreadingHTTPServer):
             serial=len(self.asked),
             valid_after=now - 60,
             valid_before=now + 120,
-            extensions=(flag("permit-port-forwarding"),) if hop else (flag("permit-pty"),),
+            extensions=tuple(map(flag, HOP if hop else SHELL)),
         )
         fields = {"login": LOGIN, "host_authorities": (self.host.public_key.text(),), **self.change}
         made = ssh_certificate.sign(unsigned, self.user)

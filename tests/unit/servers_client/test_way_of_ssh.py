@@ -89,6 +89,33 @@ ASK_WHO = (
 )
 
 
+@pytest.fixture
+def own_agent(person, tmp_path):
+    """The person's own ssh-agent, with a key; its socket."""
+    sock = tmp_path / "own"
+    words = ["ssh-agent", "-D", "-a", sock]
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        if sock.exists():
+            break
+        time.sleep(0.02)
+    key = tmp_path / "own-key"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "mine", "-f", key], check=True
+    )
+    person.environ["SSH_AUTH_SOCK"] = str(sock)
+    subprocess.run(["ssh-add", "-q", key], env=person.environ, check=True)
+    yield sock
+    running.terminate()
+    running.wait(10)
+
+
+def test_what_is_forwarded_is_empty_unless_the_person_names_their_own(person, web1, own_agent):
+    assert "no identities" in person.ssh("-A", "web1", "ssh-add -l").stdout
+    named = person.ssh("-o", f"ForwardAgent={own_agent}", "web1", "ssh-add -l")
+    assert " mine (ED25519)" in named.stdout
+
+
 def test_a_bastion_in_between_is_not_noticed(peer, person, host):
     bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
     peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
