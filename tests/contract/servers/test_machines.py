@@ -14,6 +14,7 @@ from joserfc import jwk, jwt
 from pipelines import GITHUB, SUB, Router
 from sqlalchemy import select, update
 
+from ostiary.doors.servers.client.machine_proof import by_own_key
 from ostiary.doors.servers.control import people, projects
 from ostiary.doors.servers.control.machine_proof import MOST_BYTES
 from ostiary.doors.servers.control.org_reader import keep_read
@@ -145,6 +146,7 @@ def _site(tmp_path_factory):
 def site(_site):
     """The site as it was at the beginning."""
     _site.router.github.broken = None
+    _site.control.services.rates._taken.clear()
     before = dict(_site.machines)
     yield _site
     if _site.machines != before:
@@ -176,6 +178,21 @@ def test_a_proof_is_good_once(site, name):
     proof = site.proof(name)
     site.sign_in(name, proof)
     assert "used already" in site.refused(name, proof)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [("EC", "P-256"), ("EC", "P-384"), ("OKP", "Ed25519"), ("RSA", 2048)],
+)
+def test_the_clients_own_words_are_taken_for_every_kind_of_key(site, tmp_path, kind, size):
+    made = {"EC": jwk.ECKey, "OKP": jwk.OKPKey, "RSA": jwk.RSAKey}[kind]
+    key = made.generate_key(size, {"kid": "k9"})
+    file = tmp_path / "key.jwk"
+    file.write_text(json.dumps(key.as_dict(private=True)))
+    public = json.dumps({"keys": [key.as_dict(private=False)]})
+    site.set(robot=replace(site.machines["robot"], public_keys=public))
+    site.sign_in("robot", by_own_key("robot", CONTROL, file))
+    site.refused("robot", by_own_key("robot", CONTROL + "/", file))
 
 
 def test_a_proof_of_another_kind_or_for_another_machine_is_no_use(site):
@@ -387,7 +404,6 @@ def test_a_machine_that_is_taken_away_is_signed_out(site):
 
 
 def test_a_machine_has_its_rate_and_no_more(site):
-    site.control.services.rates._taken.clear()
     client = site.sign_in("ansible", site.caller())
     for _ in range(2):
         client.certificate("web1")
