@@ -121,6 +121,17 @@ class Fields:
                 values.append(value)
         return tuple(values)
 
+    def texts_by_name(self, key: str, pattern: str) -> dict[str, str]:
+        """A mapping of names to texts, such as labels."""
+        found = {}
+        entries = named_entries(self.entries.get(key), f"name in {key}", pattern, self.problems)
+        for name, value, line in entries:
+            if value.type is not Type.TEXT or not value.text.isprintable() or not value.text:
+                message = f'{name!r} in {key} of {self.where} must be text, in "quotes"'
+                self.problems.add(line, message)
+            found[name] = value.text
+        return found
+
     def flag(self, key: str, *, default: bool) -> bool:
         node = self.entries.get(key)
         if node is None:

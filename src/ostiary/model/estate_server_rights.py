@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ostiary.model.estate_fields import Fields, suggest
 from ostiary.model.estate_server_shapes import LABEL, PROJECT_NAME, RULE_NAME
-from ostiary.model.estate_servers import LONGEST, texts_by_name
+from ostiary.model.estate_servers import LONGEST
 from ostiary.model.estate_yaml import Node, Type
 from ostiary.model.server_access import Rule, SudoRule, faults
 from ostiary.model.servers import MachineSettings, ServerAssignment, ServersSettings
@@ -70,7 +70,7 @@ def _rule(subject: str, rights: Fields, sudo: Mapping[str, SudoRule], until: flo
         agent_forwarding=rights.flag("agent_forwarding", default=False),
         x11=rights.flag("x11", default=False),
         max_session=rights.duration("max_session", 60, LONGEST) or 0,
-        servers=tuple(sorted(texts_by_name(rights, "servers", LABEL).items())),
+        servers=tuple(sorted(rights.texts_by_name("servers", LABEL).items())),
         until=until,
         source_address=tuple(sorted(rights.texts("source_address"))),
         force_command=rights.text("force_command") or "",

@@ -19,8 +19,9 @@ from ostiary.model.estate_shapes import (
 
 PROJECT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 RULE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+MACHINE_NAME = r"^[a-z0-9][a-z0-9-]{0,54}$"
 LABEL = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
-ENROLLING_ACCOUNT = r"^[0-9]{12}(/[a-z]{2}(-[a-z]+)+-[0-9]+)?$"
+ENROLLING_ACCOUNT = r"^[0-9]{12}(/[a-z]{2}(-[a-z]+)+-[0-9])?$"
 KMS_KEY = r"^(alias/[A-Za-z0-9/_-]{1,250}|arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[A-Za-z0-9/_-]+)$"
 MACHINE_KINDS = ("private-key-jwt", "oidc", "aws")
 LOWEST_NUMBER, HIGHEST_NUMBER = 1000, 999_999_999
@@ -31,7 +32,7 @@ SERVER_SHAPES: dict[str, Shape] = {
         "ca_file": text("file of the authorities that its certificate is checked by"),
         "projects": named("project", PROJECT_NAME, "projects by name"),
         "sudo": named("sudo_rule", RULE_NAME, "what sudo may run, by the name that may: uses"),
-        "machines": named("machine", RULE_NAME, "principals that are no people, by name"),
+        "machines": named("machine", MACHINE_NAME, "principals that are no people, by name"),
     },
     "project": {
         "uid_start": number(
@@ -68,11 +69,11 @@ SERVER_SHAPES: dict[str, Shape] = {
         "owner": text("login of the person who answers for it"),
         "until": text("last day on which it holds, YYYY-MM-DD in UTC", DATE),
         "issuer": text("https address of its issuer (oidc)", r"^https://\S+$"),
-        "audience": text("audience that its token must have"),
-        "claims": texts_by_name("claims that its token must have, exactly; oidc needs sub"),
+        "audience": text("audience that its token must have (oidc)"),
+        "claims": texts_by_name("claims that its token must have, exactly, sub among them (oidc)"),
         "public_keys_file": text("file with its JWK set (private-key-jwt)"),
         "arn": text("IAM role that it has (aws)", r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/\S+$"),
-        "rate": number("certificates an hour at most", 1, 1_000_000, 1000),
+        "rate": number("certificates an hour at most", 1, 100_000, 1000),
     },
     "server_rights": {
         "login": texts("projects whose servers may be entered", PROJECT_NAME),

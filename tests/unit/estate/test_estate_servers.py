@@ -22,9 +22,20 @@ SERVERS = """servers:
          audience: ostiary, claims: {sub: "repo:acme/web"}, rate: 10}
 assignments:
 """
-KEYS = '{"keys": [{"kty": "EC", "x": "1", "y": "2"}]}'
-PRIVATE = '{"keys": [{"kty": "EC", "d": "3"}]}'
-FILES = {"jwks.json": KEYS, "private.json": PRIVATE, "text.json": "no", "list.json": "[]"}
+KEYS = '{"keys": [{"kty": "EC", "kid": "a", "x": "1", "y": "2"}]}'
+FILES = {
+    "jwks.json": KEYS,
+    "private.json": KEYS.replace('"x"', '"d"'),
+    "nokid.json": KEYS.replace('"kid"', '"k1d"'),
+    "twice.json": '{"keys": [{"kid": "a"}, {"kid": "a"}]}',
+    "text.json": "no",
+    "list.json": "[]",
+}
+BY_KEY = (
+    "kind: private-key-jwt, public_keys_file: jwks.json, owner: ada@acme.example, until: 2027-01-31"
+)
+OIDC = """kind: oidc, owner: ada@acme.example, until: 2027-01-31, issuer: "https://ci.example",
+         audience: ostiary, claims: {sub: "repo:acme/web"}"""
 
 
 def read(text):
@@ -95,9 +106,24 @@ def test_roles_and_servers_stand_in_one_list():
 
 
 def test_public_keys_are_kept_canonical():
-    text = SERVERS.replace("kind: oidc", "kind: private-key-jwt, public_keys_file: jwks.json")
-    keys = read(text).servers.machines["ci"].public_keys
-    assert keys == '{"keys":[{"kty":"EC","x":"1","y":"2"}]}'
+    assert OIDC in SERVERS
+    keys = read(SERVERS.replace(OIDC, BY_KEY)).servers.machines["ci"].public_keys
+    assert keys == '{"keys":[{"kid":"a","kty":"EC","x":"1","y":"2"}]}'
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("private.json", "or a private one"),
+        ("nokid.json", "with a kid each"),
+        ("twice.json", "two keys of one kid"),
+        ("text.json", "is no set of keys"),
+        ("list.json", "is no set of keys"),
+    ],
+)
+def test_what_is_no_set_of_public_keys_is_refused(file, says):
+    found = problems(SERVERS.replace(OIDC, BY_KEY.replace("jwks.json", file)))
+    assert any(says in one for one in found), found
 
 
 @pytest.mark.parametrize(
@@ -117,10 +143,14 @@ def test_public_keys_are_kept_canonical():
         ("kind: oidc", "kind: saml", "kind of machine 'ci' is 'saml'"),
         ("kind: oidc", "kind: aws", "machine 'ci' is of kind aws and lacks 'arn'"),
         ("{sub:", "{aud:", "must name sub"),
+        ("repo:acme/web", "repo:acme/*", "has a wildcard"),
+        ("kind: oidc", "kind: private-key-jwt", "lacks 'public_keys_file'"),
+        ("kind: oidc", "kind: private-key-jwt", "issuer of machine 'ci' is of kind oidc"),
+        ("kind: oidc", 'kind: oidc, arn: "arn:aws:iam::111122223333:role/X"', "is of kind aws"),
+        ("    ci: {", "    ci.x: {", "bad name of machine 'ci.x'"),
+        ("owner: ada@acme.example", "owner: ada", "owner of machine 'ci' is 'ada'"),
+        ("rate: 10}", "rate: 100001}", "must be between 1 and 100000"),
         ("         audience: ostiary,", "", "lacks 'audience'"),
-        ("kind: oidc", "kind: oidc, public_keys_file: private.json", "or a private one"),
-        ("kind: oidc", "kind: oidc, public_keys_file: text.json", "is no set of keys"),
-        ("kind: oidc", "kind: oidc, public_keys_file: list.json", "is no set of keys"),
     ],
 )
 def test_what_is_wrong_with_the_section_is_said(old, new, says):

@@ -7,8 +7,13 @@ import sys
 from datetime import date
 
 import pytest
+from joserfc import jwk
 
 from ostiary.doors.servers import kinds
+from ostiary.doors.servers.control import projects
+from ostiary.doors.servers.control.machine_faults import faults
+from ostiary.doors.servers.wire.admin import ProjectWanted
+from ostiary.doors.servers.wire.message import decode
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate_text import parse
 from ostiary.plan.change import Change, Plan
@@ -116,3 +121,24 @@ print([one for one in sys.modules if one.startswith(("ostiary.doors.servers", "s
         env={**os.environ, "OKTA_CLIENT_TOKEN": "t", "AWS_DEFAULT_REGION": "us-east-1"},
     )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+MACHINES = """
+    oidc: {project: prod, kind: oidc, owner: a@b, until: 2027-01-31, issuer: "https://ci.example", audience: ostiary,
+           claims: {sub: "repo:acme/web:ref:refs/heads/main", environment: prod}}
+    key: {project: prod, kind: private-key-jwt, owner: a@b, until: 2027-01-31, public_keys_file: jwks.json}
+    role: {project: prod, kind: aws, owner: a@b, until: 2027-01-31, arn: "arn:aws:iam::111122223333:role/path/Ci", rate: 7}
+"""
+
+
+def test_what_the_estate_takes_the_control_plane_takes(environ):
+    key = jwk.ECKey.generate_key("P-256", {"kid": "k1"}).as_dict(private=False)
+    text = f'{HEAD}servers:\n  control: "{HERE}"\n  projects: {{prod: {{accounts: ["111122223333/eu-west-1"]}}}}\n  machines:{MACHINES}'
+    read = parse(text, file="e.yaml", read_file=lambda _: json.dumps({"keys": [dict(key)]}))
+    (wanted,) = kinds.open_part(read, environ).resources(date(2026, 11, 27))
+    asked = {name: wanted.wanted[name] for name in ("settings", "rules")}
+    asked |= {"v": 1, "generation": 1, "machines": list(wanted.wanted["machines"].values())}
+    message = decode(ProjectWanted, json.dumps(asked).encode())
+    assert {one.name for one in message.machines} == {"oidc", "key", "role"}
+    assert [fault for one in message.machines for fault in faults(one)] == []
+    assert projects._faults(message.settings) == []
