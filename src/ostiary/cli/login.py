@@ -128,12 +128,12 @@ def _asked_for() -> tuple[str, int | None]:
 def _in_browser(
     found: Issuer, port: int, acr_values: str = "", max_age: int | None = None
 ) -> Tokens:
-    from ostiary.doors.servers.client import browser, issuer  # noqa: PLC0415
+    from ostiary.doors.servers.client import browser, code_flow  # noqa: PLC0415
 
     with browser.Returning(port or browser.PORT) as returning:
-        code = issuer.begin_code(found, returning.address, acr_values, max_age)
+        code = code_flow.begin_code(found, returning.address, acr_values, max_age)
         browser.show(code.url, term.say)
-        return issuer.redeem(found, code, returning.wait())
+        return code_flow.redeem(found, code, returning.wait())
 
 
 def _proof(

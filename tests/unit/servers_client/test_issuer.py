@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from ostiary.doors.servers.client import issuer
+from ostiary.doors.servers.client import code_flow, issuer
 from ostiary.doors.servers.client.browser import Returning
 from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Conflict, Denied, Unreachable, UsageError
@@ -74,7 +74,7 @@ def test_endpoints_in_the_clear_are_not_used(org):
     with pytest.raises(UsageError, match="in the clear"):
         issuer.by_device(org.found(), lambda *_: None)
     with pytest.raises(UsageError, match="in the clear"):
-        issuer.begin_code(org.found(), "http://127.0.0.1:1/callback")
+        code_flow.begin_code(org.found(), "http://127.0.0.1:1/callback")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_endpoints_in_the_clear_are_not_used(org):
 def test_addresses_that_mean_more_to_a_shell_are_not_opened(org, url):
     org.document["authorization_endpoint"] = url
     with pytest.raises(UsageError):
-        issuer.begin_code(org.found(), "http://127.0.0.1:1/callback")
+        code_flow.begin_code(org.found(), "http://127.0.0.1:1/callback")
 
 
 def test_nobody_there_is_said_so():
@@ -92,7 +92,7 @@ def test_nobody_there_is_said_so():
 
 
 def begun(org, **more):
-    return issuer.begin_code(org.found(), "http://127.0.0.1:1/callback", **more)
+    return code_flow.begin_code(org.found(), "http://127.0.0.1:1/callback", **more)
 
 
 def test_a_code_is_redeemed_by_who_asked_for_it(org):
@@ -100,7 +100,7 @@ def test_a_code_is_redeemed_by_who_asked_for_it(org):
     query = dict(parse_qsl(urlsplit(code.url).query))
     assert (query["acr_values"], query["max_age"], query["scope"]) == ("phr", "0", "openid profile")
     org.answers["/token"] = [(200, {"id_token": id_token(nonce=query["nonce"])})]
-    tokens = issuer.redeem(found, code, {"state": query["state"], "code": "c1"})
+    tokens = code_flow.redeem(found, code, {"state": query["state"], "code": "c1"})
     assert tokens.refresh_token == ""
     path, form = org.asked[-1]
     digest = hashlib.sha256(form["code_verifier"].encode()).digest()
@@ -112,7 +112,7 @@ def test_a_code_is_redeemed_by_who_asked_for_it(org):
 @pytest.mark.parametrize("state", [{}, {"state": "other"}, {"state": "é"}])
 def test_an_answer_to_another_question_is_refused(org, state):
     with pytest.raises(Denied, match="not asked for by this run"):
-        issuer.redeem(org.found(), begun(org), {**state, "code": "c1"})
+        code_flow.redeem(org.found(), begun(org), {**state, "code": "c1"})
     assert "/token" not in dict(org.asked)
 
 
@@ -121,21 +121,21 @@ def test_an_id_token_of_another_run_is_refused(org):
     for token in (id_token(nonce="other"), id_token(), "x", "a.b.c"):
         org.answers["/token"] = [(200, {"id_token": token})]
         with pytest.raises(Denied, match="another run"):
-            issuer.redeem(org.found(), code, {"state": code.state, "code": "c1"})
+            code_flow.redeem(org.found(), code, {"state": code.state, "code": "c1"})
 
 
 def test_no_id_token_is_said_so(org):
     code = begun(org)
     org.answers["/token"] = [(200, {"access_token": "a"})]
     with pytest.raises(Denied, match="scope openid"):
-        issuer.redeem(org.found(), code, {"state": code.state, "code": "c1"})
+        code_flow.redeem(org.found(), code, {"state": code.state, "code": "c1"})
 
 
 def test_the_org_refuses_in_the_browser(org):
     code = begun(org)
     answer = {"state": code.state, "error": "access_denied", "error_description": "not assigned"}
     with pytest.raises(Denied, match="access_denied: not assigned"):
-        issuer.redeem(org.found(), code, answer)
+        code_flow.redeem(org.found(), code, answer)
 
 
 def test_the_browser_comes_back_once_and_only_to_the_path():
