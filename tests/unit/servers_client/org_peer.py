@@ -19,6 +19,7 @@ class Org(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answers: dict[str, list] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.broken = False  # connections end without an answer
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.document = {
@@ -59,6 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, form: dict[str, str]) -> None:
         path = urlsplit(self.path).path
+        if self.server.broken:
+            self.close_connection = True
+            return
         self.server.asked.append((path, form))
         answers = self.server.answers[path]
         status, said = answers.pop(0) if len(answers) > 1 else answers[0]

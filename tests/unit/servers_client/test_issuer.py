@@ -38,6 +38,22 @@ def test_the_device_flow_waits_as_it_is_told(org):
     assert "idt" not in repr(tokens)
 
 
+def test_the_device_flow_outlives_a_network_that_is_gone_for_a_while(org):
+    found = org.found()
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 1:
+            org.broken = True
+        else:
+            org.broken = False
+            org.answers["/token"] = [(200, {"id_token": "idt"})]
+
+    assert issuer.by_device(found, lambda *_: None, wait).id_token == "idt"
+    assert waits == [5, 10]
+
+
 @pytest.mark.parametrize(
     "code", ["access_denied", "expired_token", "invalid_client", "server_error"]
 )

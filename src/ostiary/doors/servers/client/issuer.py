@@ -84,7 +84,13 @@ def by_device(
     }
     while time.monotonic() < ends:
         wait(pause)
-        status, said = fetch(issuer.token, polled)
+        try:
+            status, said = fetch(issuer.token, polled)
+        except (
+            Unreachable
+        ):  # the person may be in the browser still: RFC 8628 section 3.5 says come again, later
+            pause += SLOWER
+            continue
         if status == http.client.OK:
             return tokens_in(settings, said)
         if said.get("error") == "slow_down":
