@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from ostiary.sandbox.seeds import SeedPerson
     from ostiary.sandbox.serve import Listeners
 
+# What this person's own sign-in goes by.
+TOLD_ELSEWHERE = (
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+    "OSTIARY_CONTROL",
+    "OSTIARY_CONTROL_CA",
+    "OSTIARY_CONTROL_TOKEN_FILE",
+)
 ADMINS, OTHERS = "platform-engineering", "developers"
 ESTATE = """\
 estate: acme-servers
@@ -41,17 +49,15 @@ def home(folder: Path) -> Iterator[None]:
     """The client keeps its few files and its sockets there, not in the person's own folders."""
     from ostiary.doors.servers.client import begin, place  # noqa: PLC0415
 
-    names = ("XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
-    before = {name: os.environ.pop(name, None) for name in names}
+    before = {name: os.environ.pop(name) for name in TOLD_ELSEWHERE if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="ostiary-run-") as run:  # a path of a socket is short
         os.environ |= {"XDG_CONFIG_HOME": str(folder / "config"), "XDG_RUNTIME_DIR": run}
         try:
             yield
         finally:
             begin.leave(place.run_folder())
-            for name in names:
-                del os.environ[name]
-            os.environ |= {name: value for name, value in before.items() if value is not None}
+            del os.environ["XDG_CONFIG_HOME"], os.environ["XDG_RUNTIME_DIR"]
+            os.environ |= before
 
 
 @contextlib.contextmanager
