@@ -34,7 +34,7 @@ from ostiary.aws.saml_provider import SamlProviderKind
 from ostiary.aws.session import Aws
 from ostiary.aws.signed_calls import Send
 from ostiary.aws.trust_statement import TrustStatementKind
-from ostiary.errors import EstateError, UsageError
+from ostiary.errors import EstateError, Interrupted, UsageError
 from ostiary.model.estate import DEFAULT_STORE, Estate, OrganizationSettings, OrgSettings, resolve
 from ostiary.okta.auth import Secret, ServiceApp, Ssws
 from ostiary.okta.client import OktaClient
@@ -484,11 +484,14 @@ def control_org(
     key_file: Path | None = None,
     transports: Transports | None = None,
     environ: Mapping[str, str] | None = None,
+    stopping: threading.Event | None = None,
 ) -> OktaClient | None:
     """The API of the org whose authorization server ``issuer`` is; None without credentials for it.
 
-    They are those of a service app, else the API token in OKTA_CLIENT_TOKEN. Sends nothing yet.
+    They are those of a service app, else the API token in OKTA_CLIENT_TOKEN. Sends nothing yet. Setting ``stopping``
+    ends every wait with ``Interrupted``.
     """
+    stopping = stopping or threading.Event()
     environ = os.environ if environ is None else environ
     token = environ.get("OKTA_CLIENT_TOKEN", "").strip()
     parts = urlsplit(issuer)
@@ -503,8 +506,18 @@ def control_org(
     auth: httpx2.Auth = Ssws(Secret(token))
     if client_id:
         auth = ServiceApp(client_id, Secret(_key_of(key_file)), CONTROL_SCOPES)
-    transport = transports.okta if transports else None
-    return OktaClient(f"https://{parts.netloc}", auth, transport=transport, timeout=10.0)
+
+    def pause(seconds: float) -> None:
+        if stopping.wait(seconds):
+            raise Interrupted("cannot go on asking Okta", why="this process is ending")
+
+    return OktaClient(
+        f"https://{parts.netloc}",
+        auth,
+        transport=transports.okta if transports else None,
+        sleep=pause,
+        timeout=10.0,
+    )
 
 
 def _key_of(key_file: Path | None) -> str:

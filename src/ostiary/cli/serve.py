@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,8 @@ def serve(
     )
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
-    okta = _okta(settings.issuer, okta_client_id, okta_key_file)
+    stopping = threading.Event()
+    okta = _okta(settings.issuer, okta_client_id, okta_key_file, stopping)
     wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
     built = control.services(
@@ -157,7 +159,7 @@ def serve(
         sees=_sees() if aws_certificates else None,
     )
     term.say(f"ostiary: serving {settings.url}")
-    control.run(settings, built)
+    control.run(settings, built, stopping=stopping)
 
 
 def _sees() -> SeesInstances:
@@ -166,10 +168,12 @@ def _sees() -> SeesInstances:
     return instances_seen()
 
 
-def _okta(issuer: str, client_id: str, key_file: Path | None) -> OktaClient | None:
+def _okta(
+    issuer: str, client_id: str, key_file: Path | None, stopping: threading.Event
+) -> OktaClient | None:
     from ostiary.connect import control_org  # noqa: PLC0415
 
-    okta = control_org(issuer, client_id=client_id, key_file=key_file)
+    okta = control_org(issuer, client_id=client_id, key_file=key_file, stopping=stopping)
     if okta is None:
         term.say(
             "ostiary: no access to the org's API: who is still active is asked by refresh tokens,"

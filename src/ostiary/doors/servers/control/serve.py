@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -191,8 +192,9 @@ def run(
     built: Services,
     more: Sequence[Endpoint] = (),
     duties: Sequence[Duty] = (),
+    stopping: threading.Event | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; then finish what is under way and close."""
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way and close. ``stopping`` is set then."""
     signal.signal(signal.SIGTERM, _end)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
     running = Duties((*built.duties, *duties))
@@ -201,6 +203,8 @@ def run(
     try:
         server(settings, app.build(built, more)).run()
     finally:
+        if stopping is not None:
+            stopping.set()
         running.close()
         built.writer.close()
         built.database.close()
