@@ -9,6 +9,9 @@ import time
 import pytest
 from aws_world import join, small_organization
 from control_world import ControlWorld, Refused
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
 from ostiary import connect
@@ -16,6 +19,8 @@ from ostiary.doors.servers.control import rotation
 from ostiary.doors.servers.control.tables import audit, certificates
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.host import HOST_MARK
+from ostiary.doors.servers.wire.message import encode
+from ostiary.doors.servers.wire.person import CertificateRequest, Issued
 from ostiary.pki import ssh_certificate, ssh_key
 
 RULES = [admin.Rule("group:sre", login=True)]
@@ -122,13 +127,6 @@ def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
 
 
 def request(client):
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
-        Ed25519PrivateKey,
-    )
-
-    from ostiary.doors.servers.wire.message import encode  # noqa: PLC0415
-    from ostiary.doors.servers.wire.person import CertificateRequest  # noqa: PLC0415
-
     key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
     headers = {"Authorization": f"Bearer {client.token}"}
     return encode(CertificateRequest("web1", key, "login")), headers
@@ -241,3 +239,59 @@ def test_who_may_rotate(world):
 
 def rotate_view(by):
     return by.call("GET", "/v1/projects/prod", kind=admin.Project)
+
+
+def x509_certificate(by, key):
+    public = ssh_key.of(key.public_key()).text()
+    asked = CertificateRequest("web1", public, "x509")
+    return by.call("POST", "/v1/certificates", asked, Issued)
+
+
+@pytest.mark.parametrize("in_kms", [False, True])
+def test_x509_clients_get_certificates_of_an_authority_of_their_own(world, site, in_kms):
+    more = {}
+    if in_kms:
+        asked = {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}
+        made = site.aws.call("kms", "create_key", repeatable=True, **asked)
+        more = {"kms_key": made["KeyMetadata"]["Arn"]}
+    world.project("prod", RULES)
+    web = world.server("web1")
+    key = rsa.generate_private_key(65537, 2048)
+    with pytest.raises(Refused) as refused:
+        x509_certificate(world.person("ada@acme.example", ["sre"]), key)
+    assert refused.value.code == "no-authority"
+    (authority,) = of(rotate(world.admin(), "begin", "x509", **more), "x509")
+    assert authority.state == "signing", "the first of its use has nobody to wait for"
+    ada = world.person("ada@acme.example", ["sre"])
+    issued = x509_certificate(ada, key)
+    leaf, own = x509.load_pem_x509_certificates(issued.certificate.encode())
+    assert own == x509.load_pem_x509_certificate(authority.public_key.encode())
+    leaf.verify_directly_issued_by(own)
+    assert leaf.subject.rfc4514_string() == f"CN=ada@{web.id}"
+    assert (leaf.not_valid_after_utc - leaf.not_valid_before_utc).total_seconds() == 180
+    usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usages) == [x509.ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert str(leaf.serial_number) == issued.serial
+    (row,) = rows(world, certificates)
+    assert row.serial == leaf.serial_number
+    assert json.loads(rows(world, audit)[-1].body)["purpose"] == "x509"
+    assert authority.public_key not in web.state().authorities, "sshd trusts no X.509"
+    if in_kms:
+        site.aws.call("kms", "disable_key", KeyId=more["kms_key"])
+        with pytest.raises(Refused) as refused:
+            x509_certificate(ada, key)
+        assert (refused.value.status, refused.value.code) == (503, "signing-unavailable")
+
+
+def test_keys_that_no_x509_certificate_is_for(world):
+    world.project("prod", RULES)
+    world.server("web1")
+    rotate(world.admin(), "begin", "x509")
+    ada = world.person("ada@acme.example", ["sre"])
+    for key in (rsa.generate_private_key(65537, 1024), rsa.generate_private_key(3, 2048)):
+        with pytest.raises(Refused) as refused:
+            x509_certificate(ada, key)
+        assert refused.value.status == 400
+    assert x509_certificate(ada, ec.generate_private_key(ec.SECP256R1()))
+    assert len(rows(world, certificates)) == 1

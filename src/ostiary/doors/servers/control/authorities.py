@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -27,6 +29,7 @@ from ostiary.doors.servers.control.far_signer import FarSigner
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities
 from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.x509_authority import authority_text
 from ostiary.errors import NotFound, OstiaryError, Throttled
 from ostiary.pki import ssh_key
 from ostiary.pki.signer import LocalSigner, Private, Signer
@@ -34,6 +37,7 @@ from ostiary.plan.wrap import Wrap, seal, unseal
 
 USER, HOST, X509, BREAK_GLASS = "user", "host", "x509", "break-glass"
 SIGNING, TRUSTED, RETIRED = "signing", "trusted", "retired"
+RSA_BITS = 3072
 _LENGTH = 2  # bytes in front of the wrapped key
 
 
@@ -77,15 +81,21 @@ class Authorities:
         self._lock = threading.Lock()
 
     def make(self, use: str, kms_key: str = "", state: str = SIGNING) -> Authority:
-        """A new authority, not kept yet: an Ed25519 key of ours, or the key that KMS holds under ``kms_key``."""
+        """A new authority, not kept yet: a key of ours (Ed25519; RSA for x509), or the one that KMS holds under ``kms_key``.
+
+        What is trusted of an X.509 authority is its certificate, PEM.
+        """
         authority_id = new_id("ca")
+        arn, key, private = "", new_key(use), None
         if kms_key:
-            arn, held = self._in_kms(authority_id, kms_key)
-            public = ssh_key.of(held.public_key()).text()
-            return Authority(authority_id, use, state, public, arn)
-        key = Ed25519PrivateKey.generate()
-        public = ssh_key.of(key.public_key()).text()
-        return Authority(authority_id, use, state, public, "", self._sealed(authority_id, key))
+            arn, key = self._in_kms(authority_id, kms_key)
+        else:
+            private = self._sealed(authority_id, key)
+        if use == X509:
+            public = authority_text(f"ostiary {authority_id}", key, time.time())
+        else:
+            public = ssh_key.of(key.public_key()).text()
+        return Authority(authority_id, use, state, public, arn, private)
 
     def signer(self, authority: Authority) -> Signer:
         """Who signs for this authority; asks nobody yet. NotFound where its private half is nowhere in our reach."""
@@ -95,6 +105,12 @@ class Authorities:
                 known = self._open[authority.id] = self._opened(authority)
             return known
 
+    def private_key(self, authority: Authority) -> Private:
+        """What an X.509 authority signs with. NotFound as for ``signer``; a key in KMS is asked for each time."""
+        if authority.kms_key:
+            return self._in_kms(authority.id, authority.kms_key)[1]
+        return self._unsealed(authority)
+
     def problems(self) -> tuple[str, ...]:
         """Why which authorities do not sign now."""
         with self._lock:
@@ -102,7 +118,7 @@ class Authorities:
         found = (one.problem for one in known if isinstance(one, FarSigner))
         return tuple(filter(None, found))
 
-    def _sealed(self, authority_id: str, key: Ed25519PrivateKey) -> bytes:
+    def _sealed(self, authority_id: str, key: Private) -> bytes:
         inner = os.urandom(32)
         wrapped = self._wrap.wrap(inner)
         plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -112,6 +128,9 @@ class Authorities:
     def _opened(self, authority: Authority) -> Signer:
         if authority.kms_key:
             return self._far(authority)
+        return LocalSigner(self._unsealed(authority))
+
+    def _unsealed(self, authority: Authority) -> Private:
         if authority.private is None:
             raise NotFound(
                 f"cannot sign with authority {authority.id}",
@@ -123,8 +142,8 @@ class Authorities:
         inner = self._wrap.unwrap(stored[_LENGTH : _LENGTH + length])
         plain = unseal(inner, stored[_LENGTH + length :], authority.id.encode())
         key = load_der_private_key(plain, None)
-        assert isinstance(key, Ed25519PrivateKey), "we seal no other"
-        return LocalSigner(key)
+        assert isinstance(key, Private), "we seal no other"
+        return key
 
     def _far(self, authority: Authority) -> FarSigner:
         def told(failure: OstiaryError | None) -> None:
@@ -147,6 +166,13 @@ class Authorities:
                 code="no-authority",
             )
         return self._open_kms(kms_key)
+
+
+def new_key(use: str) -> Private:
+    """Domain controllers take certificates by RSA authorities only."""
+    if use == X509:
+        return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    return Ed25519PrivateKey.generate()
 
 
 def into_audit(writer: Writer) -> Told:

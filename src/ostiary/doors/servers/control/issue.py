@@ -13,7 +13,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from ostiary.doors.servers.control import certificate_made, inventory, local_users
+from ostiary.doors.servers.control import (
+    authorities,
+    certificate_made,
+    inventory,
+    local_users,
+    x509_issue,
+)
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
 from ostiary.doors.servers.control.certificate_made import Made, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
@@ -31,6 +37,7 @@ from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.person import (
     HOP,
     LOGIN,
+    X509,
     CertificateRequest,
     Issued,
     ServerEntry,
@@ -149,7 +156,9 @@ class Issuer:
 
     def _at_once(self, way: Way, caller: Caller, asked: CertificateRequest, now: float) -> Ready:
         local = way.view.locals.get(caller.person.id)
-        if local is None or signing(way.view.authorities, USER).kms_key:
+        if local is None or asked.purpose == X509:
+            raise Apart
+        if signing(way.view.authorities, USER).kms_key:
             raise Apart
         return self._ready(way, local, caller, asked, now)
 
@@ -157,7 +166,8 @@ class Issuer:
         self, way: Way, local: Local, caller: Caller, asked: CertificateRequest, now: float
     ) -> Ready:
         """Sign and verify: what must not leave before it is written down."""
-        authority = signing(way.view.authorities, USER)
+        of_x509 = asked.purpose == X509
+        authority = signing(way.view.authorities, authorities.X509 if of_x509 else USER)
         wanted = Wanted(
             key=ssh_key.parse(asked.public_key),
             person=caller.person.login,
@@ -169,12 +179,16 @@ class Issuer:
             access=way.access,
             purpose=asked.purpose,
         )
-        made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
+        if of_x509:
+            key = self._authorities.private_key(authority)
+            made = x509_issue.make(wanted, authority.public_key, key, int(now))
+        else:
+            made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
         issued = Issued(
             certificate=made.text,
             login=local.login,
             server=entry(way.view, way.server, way.access)
-            if asked.purpose == LOGIN
+            if asked.purpose != HOP
             else entry(way.view, way.server, ServerAccess(), may_hop=True),
             host_authorities=way.view.trusted_hosts,
             serial=str(made.serial),
@@ -249,10 +263,10 @@ def _after(ready: Ready, written: Future[None]) -> Issued:
 
 def find_way(places: Places, person: Person, asked: CertificateRequest, now: float) -> Way:
     """Where the request leads, among the servers that the person may enter. Nobody learns whether others exist."""
-    if asked.purpose not in (LOGIN, HOP) or (asked.purpose == HOP) != bool(asked.forward_to):
+    if asked.purpose not in (LOGIN, HOP, X509) or (asked.purpose == HOP) != bool(asked.forward_to):
         raise UsageError(
             "cannot issue such a certificate",
-            why="its purpose is login, or hop with the server behind in forward_to",
+            why="its purpose is login, x509, or hop with the server behind in forward_to",
             code="bad-request",
         )
     name = asked.forward_to or asked.server

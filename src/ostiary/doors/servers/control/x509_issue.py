@@ -1,0 +1,52 @@
+"""X.509 client certificates of a project: for TLS to what guards a Windows host, by an authority of their own.
+
+As with SSH: one person, one server, three minutes. Its common name is ``LOGIN@SERVER_ID``. Names of a domain (UPN, SID) are not
+known here, so such a certificate is for TLS clients only; ``ostiary.pki.x509_certificate`` makes those for a domain too.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ostiary.doors.servers.control.certificate_made import BEFORE, LIFE, Made, Wanted
+from ostiary.doors.servers.control.far_signer import UNAVAILABLE
+from ostiary.doors.servers.control.secret import new_serial
+from ostiary.errors import Conflict, Denied, Throttled, Unreachable, UsageError
+from ostiary.pki import ssh_key, x509_certificate
+from ostiary.pki.signer import Private
+from ostiary.pki.x509_authority import X509Authority
+from ostiary.pki.x509_certificate import Asked
+from ostiary.pki.x509_rules import Client
+
+
+def make(wanted: Wanted, authority: str, key: Private, now: int) -> Made:
+    """The certificate and its authority's, PEM. OstiaryError when our rules forbid it, Unreachable while KMS does not sign."""
+    serial = new_serial()
+    start = dt.datetime.fromtimestamp(now - BEFORE, dt.UTC)
+    name = f"{wanted.login}@{wanted.server.id}"
+    end = start + dt.timedelta(seconds=LIFE)
+    asked = Asked(Client(name), ssh_key.loaded(wanted.key), serial, start, end)
+    own = x509.load_pem_x509_certificate(authority.encode())
+    if wanted.key.is_sk:
+        why = "X.509 has no keys of FIDO authenticators"
+        raise UsageError("cannot issue such a certificate", why=why, code="bad-key")
+    try:
+        made = x509_certificate.issue(X509Authority(own, key), asked)
+    except (Conflict, Denied, Throttled, Unreachable) as error:  # of a key in KMS
+        what = "cannot sign with the X.509 authority now"
+        raise Unreachable(what, why=error.why, fix=error.fix, code=UNAVAILABLE) from error
+    before = now - BEFORE + LIFE
+    told = {
+        "serial": str(serial),
+        "purpose": wanted.purpose,
+        "principal": name,
+        "key": wanted.key.fingerprint,
+        "valid_after": now - BEFORE,
+        "valid_before": before,
+        "options": [],
+        "behind": "",
+    }
+    return Made(made.public_bytes(Encoding.PEM).decode() + authority, serial, before, told)
