@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "contract")]
+sys.path.insert(0, str(Path(__file__).parent))
 
 from acme_small import acme_small
 from control_world import ControlWorld
