@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.authorities import BREAK_GLASS, USER, trusted
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.people import Person
@@ -22,7 +21,10 @@ def generation(view: View, server: Server) -> int:
 
 
 def host_state(view: View, server: Server, now: float) -> HostState:
-    """All that ``server`` should hold by ``view``. Pure. A server that is not active holds nobody."""
+    """All that ``server`` should hold by ``view``. Pure.
+
+    In quarantine it goes on holding its people: nobody gets a certificate for it, but break-glass enters as one of them.
+    """
     inside = dict(_by_id(view, server, now))
     hops: dict[str, list[Server]] = {}
     persons = {person.id: person for person, _ in inside.values()}
@@ -30,8 +32,6 @@ def host_state(view: View, server: Server, now: float) -> HostState:
         for person, _ in view.entitled(behind, now):
             persons[person.id] = person
             hops.setdefault(person.id, []).append(behind)
-    if server.state != inventory.ACTIVE:
-        persons, inside = {}, {}
     users = (
         _user(view, server, one, inside[one.id][1] if one.id in inside else None, hops)
         for one in persons.values()
