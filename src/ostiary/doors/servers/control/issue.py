@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -33,7 +34,7 @@ from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
-from ostiary.doors.servers.control.writer import Writer
+from ostiary.doors.servers.control.writer import Writer, waited
 from ostiary.doors.servers.wire.person import (
     HOP,
     LOGIN,
@@ -117,7 +118,7 @@ class Issuer:
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = self._way(Places(connection, self._views), caller, asked, now)
         ready = self._ready(way, self._local(way.view, caller.person), caller, asked, now)
-        self._submit(ready, caller, source).result()
+        waited(self._submit(ready, caller, source))
         return ready.issued
 
     def issue_together(
@@ -180,7 +181,7 @@ class Issuer:
             purpose=asked.purpose,
         )
         if of_x509:
-            key = self._authorities.private_key(authority)
+            key = partial(self._authorities.private_key, authority)
             made = x509_issue.make(wanted, authority.public_key, key, int(now))
         else:
             made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
@@ -257,7 +258,7 @@ def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:
 
 
 def _after(ready: Ready, written: Future[None]) -> Issued:
-    written.result()
+    waited(written)
     return ready.issued
 
 

@@ -7,6 +7,7 @@ known here, so such a certificate is for TLS clients only; ``ostiary.pki.x509_ce
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,7 +23,7 @@ from ostiary.pki.x509_certificate import Asked
 from ostiary.pki.x509_rules import Client
 
 
-def make(wanted: Wanted, authority: str, key: Private, now: int) -> Made:
+def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: int) -> Made:
     """The certificate and its authority's, PEM. OstiaryError when our rules forbid it, Unreachable while KMS does not sign."""
     serial = new_serial()
     start = dt.datetime.fromtimestamp(now - BEFORE, dt.UTC)
@@ -34,7 +35,7 @@ def make(wanted: Wanted, authority: str, key: Private, now: int) -> Made:
         why = "X.509 has no keys of FIDO authenticators"
         raise UsageError("cannot issue such a certificate", why=why, code="bad-key")
     try:
-        made = x509_certificate.issue(X509Authority(own, key), asked)
+        made = x509_certificate.issue(X509Authority(own, open_key()), asked)
     except (Conflict, Denied, Throttled, Unreachable) as error:  # of a key in KMS
         what = "cannot sign with the X.509 authority now"
         raise Unreachable(what, why=error.why, fix=error.fix, code=UNAVAILABLE) from error
