@@ -20,36 +20,74 @@ def program(name):
     return str(known[-1]) if known else shutil.which(name)
 
 
+class Server:
+    """One PostgreSQL. It refuses to run as root, so root runs it as nobody."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._as = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+            self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        self.control = (program("pg_ctl"), "-D", folder / "data", "-w")
+
+    def run(self, *command):
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False, **self._as
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def make(self):
+        form = ("-U", "ostiary", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8")
+        self.run(program("initdb"), "-D", self.folder / "data", *form)
+
+    def copy_of(self, other):
+        """Become a standby of another."""
+        place = ("-h", other.folder, "-U", "ostiary", "-D", self.folder / "data")
+        self.run(program("pg_basebackup"), *place, "-R", "-c", "fast", "-X", "stream")
+
+    def start(self, *more):
+        options = [
+            "listen_addresses=''",
+            f"unix_socket_directories={self.folder}",
+            "max_connections=60",
+            *more,
+        ]
+        text = " ".join(f"-c {one}" for one in options)
+        self.run(*self.control, "-l", self.folder / "log", "-o", text, "start")
+
+    def stop(self):
+        """At once, as a crash does."""
+        self.run(*self.control, "-m", "immediate", "stop")
+
+    def promote(self):
+        self.run(*self.control, "promote")
+
+
 @contextmanager
-def running():
-    """The folder of the socket. PostgreSQL refuses to run as root, so root runs it as nobody."""
+def server():
+    """A server in a folder of its own, not made yet."""
     if not program("initdb"):
         text = "not run: no PostgreSQL; make test installs it as root"
         (pytest.fail if STRICT else pytest.skip)(text)
     folder = Path(tempfile.mkdtemp(prefix="ostiary-pg-"))
-    user = {}
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-    def run(*command):
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, **user
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    data = ("-D", folder / "data")
-    form = ("-U", "ostiary", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8")
-    run(program("initdb"), *data, *form)
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c max_connections=60"
-    control = (program("pg_ctl"), *data, "-w")
-    run(*control, "-l", folder / "log", "-o", options, "start")
+    one = Server(folder)
     try:
-        yield folder
+        yield one
     finally:
-        run(*control, "-m", "immediate", "stop")
+        if (folder / "data/postmaster.pid").exists():
+            one.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def running():
+    """The folder of the socket of a server that runs."""
+    with server() as one:
+        one.make()
+        one.start()
+        yield one.folder
 
 
 @contextmanager

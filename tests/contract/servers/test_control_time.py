@@ -228,7 +228,7 @@ def test_a_database_that_goes_back_while_it_is_used_is_noticed_by_the_next_write
         connection.execute(table.update().values(number=number, hash=row.hash))
     with pytest.raises(Refused) as no:
         alice.certificate("web1")
-    assert (no.value.status, no.value.code) == (409, "older-database")
+    assert (no.value.status, no.value.code) == (503, "older-database")
 
 
 @pytest.mark.parametrize("left", [b"", b"\x00\xff", b'["prj_x", 1', b"[]\n{}\n1\n"])

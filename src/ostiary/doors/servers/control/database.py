@@ -49,6 +49,11 @@ class Database:
                 raise
             connection.commit()
 
+    def leave(self) -> None:
+        """Give up the connections that are not in use, so that the next ones look anew for the right server."""
+        if not self.is_sqlite:
+            self.engine.dispose()
+
     def close(self) -> None:
         self.engine.dispose()
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ostiary.errors import OstiaryError
 
+END_SECONDS = 8.0  # for the rounds that are under way, and what is done at the end
 LOG = logging.getLogger("ostiary.duties")
 
 
@@ -43,9 +45,11 @@ class Duties:
         return tuple(f"{name}: {why}" for name, why in sorted(self._failed.items()))
 
     def close(self) -> None:
+        """End each after its round; what hangs in a database or a network is left behind."""
         self._stop.set()
+        until = time.monotonic() + END_SECONDS
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self, duty: Duty) -> None:
         while not self._stop.is_set():

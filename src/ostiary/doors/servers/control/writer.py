@@ -28,6 +28,21 @@ from ostiary.errors import OstiaryError, Throttled, Unreachable
 T = TypeVar("T")
 MOST_WAITING = 1000
 LARGEST_BATCH = 200
+LONGEST_WAIT = 30.0  # seconds: a primary without its standby, for one, never answers
+
+
+def waited(done: Future[T]) -> T:
+    """What was written. Unreachable when the database has not said for long whether it was."""
+    try:
+        return done.result(LONGEST_WAIT)
+    except TimeoutError as error:
+        raise Unreachable(
+            "cannot write to the database",
+            why=f"it has not answered for {LONGEST_WAIT:.0f} s",
+            fix="see that the database runs and reaches its standby",
+            code="database",
+            maybe_done=True,
+        ) from error
 
 
 @dataclass(slots=True)
@@ -103,13 +118,13 @@ class Writer:
         return done
 
     def write(self, project_ids: Sequence[str], work: Work[T]) -> T:
-        """``submit`` and wait."""
-        return self.submit(project_ids, work).result()
+        """``submit`` and wait. Unreachable when nobody knows whether it was done."""
+        return waited(self.submit(project_ids, work))
 
     def close(self) -> None:
-        """Finish what is queued and end."""
+        """Finish what is queued and end; a database that never answers is left behind."""
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(LONGEST_WAIT)
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -152,8 +167,7 @@ class Writer:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
-            if self._mark is not None:
-                self._mark.check(known)
+            self._compare(known)
             try:
                 results = [one.work(connection, ledger) for one in batch]
                 _store(connection, ledger, known)
@@ -164,6 +178,16 @@ class Writer:
         if self._mark is not None and ledger.rows:
             self._mark.keep(ledger.heads, ledger.numbers)
         return results
+
+    def _compare(self, known: Mapping[str, Head]) -> None:
+        """Unreachable when this database is behind what was seen: perhaps a primary that another has followed."""
+        if self._mark is None:
+            return
+        try:
+            self._mark.check(known)
+        except OstiaryError as error:
+            self._database.leave()
+            raise Unreachable(error.what, why=error.why, fix=error.fix, code=error.code) from error
 
 
 class _Alone(Exception):
