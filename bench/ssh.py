@@ -19,7 +19,7 @@ from measure import TOP, Bar, timed
 
 sys.path.insert(0, str(TOP / "tests/system"))
 
-from door_world import Client, Door, until
+from door_world import Client, Door
 
 MOST = 0.060  # seconds more than a static key
 START = 0.040  # seconds of an entry file that decides nothing
@@ -74,8 +74,8 @@ def _running(command: Sequence[str | Path]) -> Callable[[], float]:
 
 def _beside_a_static_key(door: Door, rounds: int) -> Iterator[Bar]:
     grace, host = door.people["grace"], door["lab1"]
-    until(lambda: not grace.ssh("lab1", "true", check=False).returncode)
-    until(lambda: not grace.ssh("web1", "true", check=False).returncode)
+    grace.until_in("lab1")
+    grace.until_in("web1")
     static = _static_key(door, grace)
     config = str(grace.home / ".ssh/config")
 

@@ -353,6 +353,14 @@ class Client:
         config = self.home / ".ssh/config"
         return self.run("ssh", "-F", config, *words, **options)
 
+    def until_in(self, host: str, seconds: float = 60.0) -> None:
+        """Enter a host, as soon as its agent has heard of who may."""
+        end = time.monotonic() + seconds
+        while (done := self.ssh(host, "true", check=False)).returncode:
+            log = (self.door[host].root / "run/agent.log").read_text()
+            assert time.monotonic() < end, f"{self.name} at {host}: {done.stderr}\n{log[-2000:]}"
+            time.sleep(0.2)
+
 
 def start_agent(host: Host) -> subprocess.Popen[str]:
     """``ostiary-agent run`` on a host, as its unit would."""

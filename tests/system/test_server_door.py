@@ -12,7 +12,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from door_world import Client, Door, until
+from door_world import Client, Door
 from hosts import TOP
 
 pytestmark = pytest.mark.root
@@ -31,9 +31,7 @@ def door(tmp_path_factory):
         door.fill()
         for name, hosts in ENTERED.items():
             for host in hosts:
-                until(
-                    lambda n=name, h=host: not door.people[n].ssh(h, "true", check=False).returncode
-                )
+                door.people[name].until_in(host)
         yield door
 
 
@@ -309,7 +307,8 @@ def test_ansible_works_unattended_as_a_machine(door):
     machine.configure()
     (machine.home / "play.yaml").write_text(PLAYBOOK)
     inventory = "web1,web2,bastion"
-    until(lambda: not machine.ssh("web2", "sudo -n true", check=False).returncode)
+    for host in inventory.split(","):
+        machine.until_in(host)
     before = len(rows(door, person_login="machine:deploy"))
     env = {
         "ANSIBLE_SSH_ARGS": f"-F {machine.home}/.ssh/config -o ControlMaster=auto -o ControlPersist=5s",
