@@ -27,6 +27,8 @@ LEAVING = frozenset(
         "user.lifecycle.delete.completed",
     }
 )
+ADDED, REMOVED = "group.user_membership.add", "group.user_membership.remove"
+LIFECYCLE = "user.lifecycle."
 LOGGED_OUT = frozenset({"user.session.clear", "user.authentication.universal_logout"})
 # Of one app: whoever loses it cannot sign in there again.
 UNASSIGNED = frozenset(
@@ -36,7 +38,7 @@ _FILTER = " or ".join(
     [
         *(
             f'eventType sw "{prefix}"'
-            for prefix in ("user.lifecycle.", "group.user_membership.", "group.lifecycle.")
+            for prefix in (LIFECYCLE, "group.user_membership.", "group.lifecycle.")
         ),
         *(
             f'eventType eq "{name}"'
@@ -51,12 +53,16 @@ _FILTER = " or ".join(
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """``people`` and ``apps`` are the ids of users and apps that it is about, ``groups`` the names of groups."""
+    """``people`` and ``apps`` are the ids of users and apps that it is about, ``groups`` the names of groups.
+
+    ``done`` says that what it tells of has happened.
+    """
 
     type: str
     people: tuple[str, ...]
     groups: tuple[str, ...]
     apps: tuple[str, ...]
+    done: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +114,14 @@ def _is_ours(place: str) -> bool:
 
 
 def _event(event: Object) -> LogEvent:
-    targets = event.get("target")
+    targets, outcome = event.get("target"), event.get("outcome")
     found = [one for one in targets if isinstance(one, dict)] if isinstance(targets, list) else []
     return LogEvent(
         str(event.get("eventType", "")),
         _of(found, "User", "id"),
         _of(found, "UserGroup", "displayName"),
         _of(found, "AppInstance", "id"),
+        isinstance(outcome, dict) and outcome.get("result") == "SUCCESS",
     )
 
 

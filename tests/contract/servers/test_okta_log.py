@@ -348,6 +348,66 @@ def test_an_administrator_who_ends_sessions_at_the_org_ends_them_here(org):
     assert org.person("ann").active
 
 
+def many(org, count=30):
+    """So many people in platform, known here; their ids."""
+    org.world.okta.scale = 1000.0
+    names = [f"p{number}" for number in range(count)]
+    for name in names:
+        org.world.okta.add_user(
+            f"{name}@acme.example", "x", first=name, last="Ace", groups=("platform", "sre")
+        )
+    org.known(*names, groups=("Everyone", "platform", "sre"))
+    return names
+
+
+def no_users(request, response):
+    """The org's limit for reading people is used up by others."""
+    if "/users/" not in request.path:
+        return response
+    return Response(403, b'{"errorCode":"E0000006","errorSummary":"no"}', response.headers)
+
+
+def test_of_many_at_once_who_left_is_out_before_they_can_be_read(org):
+    """Nobody is added by the log's word, and what happened last to each counts."""
+    names = many(org)
+    for name in names[:20]:
+        org.member(name, "platform", inside=False)
+    org.member(names[0], "platform", inside=True)
+    for name in names[20:]:
+        org.lifecycle(name, "deactivate")
+    org.lifecycle(names[1], "suspend")
+    org.lifecycle(names[1], "unsuspend")
+    org.member("cara", "platform", inside=True)
+    read, slow = place(org).read, through(org, no_users)
+    assert org.lease.hold()
+    with pytest.raises(OstiaryError):
+        slow(org.lease)
+    slow.close()
+    both, less = ("Everyone", "platform", "sre"), ("Everyone", "sre")
+    assert org.person(names[0]).groups == both
+    assert {org.person(name).groups for name in names[1:20]} == {less}
+    assert {org.person(name).active for name in names[20:]} == {False}
+    assert org.person(names[1]).active
+    assert org.person("cara").groups == less, "nobody gains by the log's word"
+    assert place(org).read == read, "and it does not count as read"
+    org.round()
+    assert org.person("cara").groups == both
+    assert place(org).read > 0
+
+
+def test_what_failed_at_the_org_changes_nothing(org):
+    names = many(org, 12)
+    user = org.world.okta.user(f"{names[0]}@acme.example")
+    for name in names:
+        known = org.world.okta.user(f"{name}@acme.example")
+        target = ((known.id, "User", known.name),)
+        org.world.okta.record(
+            "user.lifecycle.deactivate", (user.id, "x"), target, "FAILURE", "not allowed"
+        )
+    org.round()
+    assert {org.person(name).active for name in names} == {True}
+
+
 @pytest.mark.parametrize("how", ["person", "group"])
 def test_who_loses_the_app_of_the_sign_in_is_signed_out(org, how):
     okta = org.world.okta

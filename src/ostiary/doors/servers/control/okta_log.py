@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, insert, select, update
@@ -22,6 +22,7 @@ from sqlalchemy import Connection, insert, select, update
 from ostiary.doors.servers.control import people
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.lease import Lease
+from ostiary.doors.servers.control.log_meaning import Meant
 from ostiary.doors.servers.control.org_reader import MACHINE, OrgReader, end_sessions, keep_read
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import cursors, projects
@@ -29,7 +30,7 @@ from ostiary.doors.servers.control.tables import people as table
 from ostiary.doors.servers.control.writer import Ledger, Writer
 from ostiary.errors import OstiaryError
 from ostiary.okta.client import OktaClient
-from ostiary.okta.system_log import LEAVING, LOGGED_OUT, UNASSIGNED, LogEvent, LogPage, read_log
+from ostiary.okta.system_log import LogPage, read_log
 
 DUTY = "okta-log"
 SHORTEST, LONGEST = 1.0, 30.0  # seconds between two rounds
@@ -45,31 +46,6 @@ def interval(limit: int | None, share: float) -> float:
     if not limit or share <= 0:
         return UNKNOWN
     return min(LONGEST, max(SHORTEST, 60.0 / (limit * share)))
-
-
-@dataclass(slots=True)
-class _Meant:
-    """Whom the log names. ``leaving`` are looked at first."""
-
-    leaving: set[str] = field(default_factory=set)
-    changed: set[str] = field(default_factory=set)
-    logged_out: set[str] = field(default_factory=set)
-    groups: set[str] = field(default_factory=set)
-    without_app: set[str] = field(default_factory=set)  # groups that lost the app of the sign-in
-
-    def add(self, event: LogEvent, app: str) -> None:
-        if event.type in UNASSIGNED:
-            if app in event.apps:
-                self.logged_out.update(event.people)
-                self.without_app.update(event.groups)
-        elif event.type in LOGGED_OUT:
-            self.logged_out.update(event.people)
-        elif event.type in LEAVING:
-            self.leaving.update(event.people)
-        elif event.people:
-            self.changed.update(event.people)
-        else:
-            self.groups.update(event.groups)
 
 
 class OrgLog:
@@ -108,7 +84,7 @@ class OrgLog:
             self._look_at(
                 lease, known.keys()
             )  # before the first reading of a log nothing is known of anybody
-        meant, last = _Meant(), LogPage((), "", None)
+        meant, last = Meant(), LogPage((), "", None)
         for page in read_log(self._client, place or "", min(read or began, began) - OVERLAP):
             for event in page.events:
                 meant.add(event, self._app)
@@ -123,7 +99,9 @@ class OrgLog:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _follow(self, lease: Lease, meant: _Meant, known: AbstractSet[str]) -> None:
+    def _follow(self, lease: Lease, meant: Meant, known: AbstractSet[str]) -> None:
+        if len(meant.leaving | meant.changed) > AT_ONCE:
+            self._keep_told(lease, meant, known)
         self._look_at(lease, meant.leaving & known)
         moved = self._members(meant.groups) if meant.groups else set()
         self._look_at(lease, (moved | meant.changed & known) - meant.leaving)
@@ -133,6 +111,25 @@ class OrgLog:
         out = sorted((meant.logged_out | without_app) & known)
         if out:
             self._write(lease, [], lambda connection, _: end_sessions(connection, out))
+
+    def _keep_told(self, lease: Lease, meant: Meant, known: AbstractSet[str]) -> None:
+        """Take the log's own word for who is out and who left, before so many are read: the org's limits may make it slow.
+
+        Nobody gains anything by it, and all of them are read next.
+        """
+        lost = meant.lost()
+        ids = sorted((lost.keys() | {one for one, out in meant.out.items() if out}) & known)
+
+        def work(connection: Connection, ledger: Ledger) -> None:
+            for one in ids:
+                person = people.get(connection, one)
+                if person is not None:
+                    groups = tuple(name for name in person.groups if name not in lost.get(one, ()))
+                    active = person.active and not meant.out.get(one, False)
+                    keep_read(connection, ledger, replace(person, groups=groups, active=active))
+
+        if ids:
+            self._write(lease, self._project_ids(), work)
 
     def _look_again(self, lease: Lease) -> None:
         """Some of those whom somebody else kept, the latest first, or who were not read for long."""
