@@ -203,6 +203,7 @@ class Person:
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
             "LogLevel=ERROR",
+            "KexAlgorithms=curve25519-sha256",  # the default costs most of a login's time
         )
         options = [part for one in settings for part in ("-o", one)]
         return [program, "-F", "none", "-i", str(self.key), *options]

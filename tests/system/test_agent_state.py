@@ -54,8 +54,9 @@ def built(tmp_path_factory):
 def world(built):
     """Everybody is there, before and after."""
     built.say(*built.whole)
-    done = built.once()
-    assert (done.returncode, done.stderr) == (0, "")
+    if len(built.logins()) != 15 or not (built.host.root / STATE[1:]).exists():
+        done = built.once()
+        assert (done.returncode, done.stderr) == (0, "")
     assert len(built.logins()) == 15
     built.peer.reports.clear()
     return built

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError, Paths, write
-from ostiary.doors.servers.agent.run import run
+from ostiary.doors.servers.agent.run import attempt
 from ostiary.doors.servers.wire.host import NAMESPACE
 
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
@@ -57,7 +57,15 @@ def proof(paths: Paths, server_id: str, challenge: str, request: tuple[str, str,
     method, target, body = request
     message = "\n".join((method, target, challenge, hashlib.sha256(body).hexdigest()))
     key = str(paths.host_key)
-    text = run("ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", key, stdin=message.encode())
+    argv = ("ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", key)
+    code, text, complaint = attempt(*argv, stdin=message.encode())
+    if code:
+        old = "unknown option" in complaint or "illegal option" in complaint
+        raise HostError(
+            "ssh-keygen cannot sign for this host",
+            why=complaint,
+            fix="install OpenSSH 8.1 or later" if old else "",
+        )
     signature = "".join(text.decode().replace(_BEGIN, "").replace(_END, "").split())
     return f"{server_id or '-'} {challenge} {signature}"
 

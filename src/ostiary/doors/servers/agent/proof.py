@@ -3,8 +3,8 @@
 It talks over a pipe (``sshd -i``), so that no port is opened, and trusts two authorities that live as long as the proof: one
 in the place of the project's, whose certificate must enter once and be refused the second time, one in the place of
 break-glass, whose certificate must enter twice. The candidate PAM stack is a service of its own: sshd calls its service by
-the name that it was started with, so a link of another name does it (OpenSSH 9.7 and before; auth-pam.c), and by the
-keyword PAMServiceName where it has one (9.8 and later; unverified).
+the name that it was started with, so a link of another name does it (tried with OpenSSH 9.2), and by the keyword
+PAMServiceName where it has one (9.8 and later: read in auth-pam.c and servconf.c, not tried).
 """
 
 from __future__ import annotations

@@ -31,6 +31,9 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
     before = sshd.effective(paths.sshd_config, "root")
     if before.get("usepam") != ["yes"]:
         raise HostError("UsePAM is no here, and without PAM nobody counts certificates")
+    service = before.get("pamservicename", [paths.pam.name])
+    if service != [paths.pam.name]:
+        raise HostError(f"sshd uses the PAM service {service[0]}, not {paths.pam.name}")
     if str(paths.host_key) not in before.get("hostkey", ()):
         raise HostError(
             f"sshd does not use {paths.host_key}, by which clients know this host",
