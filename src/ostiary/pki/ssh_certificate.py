@@ -56,10 +56,21 @@ def sign(unsigned: Certificate, signer: Signer) -> Certificate:
 
     What leaves was verified against the public key of ``signer``.
     """
+    return _signed(unsigned, signer)[0]
+
+
+def sign_to_text(unsigned: Certificate, signer: Signer) -> tuple[Certificate, str]:
+    """``sign``, and the line of ``to_text``: encoded once."""
+    made, blob = _signed(unsigned, signer)
+    return made, ssh_key.line(made.type, blob, "")
+
+
+def _signed(unsigned: Certificate, signer: Signer) -> tuple[Certificate, bytes]:
     prepared = prepare(unsigned, signer.public_key)
-    signed = replace(prepared, signature=signer.sign(to_be_signed(prepared)))
-    verify(signed)
-    return signed
+    signed = to_be_signed(prepared)
+    signature = signer.sign(signed)
+    ssh_signature.verify(signer.public_key, signature, signed)
+    return replace(prepared, signature=signature), signed + string(signature)
 
 
 def prepare(unsigned: Certificate, authority: PublicKey) -> Certificate:

@@ -78,8 +78,8 @@ def make(wanted: Wanted, signer: Signer, now: int) -> Made:
         raise UsageError(
             "cannot issue such a certificate", why=refusal.why, code=f"bad-{refusal.code}"
         )
-    signed = ssh_certificate.sign(unsigned, signer)
-    return Made(ssh_certificate.to_text(signed), serial, signed.valid_before, _told(signed, wanted))
+    signed, text = ssh_certificate.sign_to_text(unsigned, signer)
+    return Made(text, serial, signed.valid_before, _told(signed, wanted))
 
 
 def _permits(wanted: Wanted) -> Options:
