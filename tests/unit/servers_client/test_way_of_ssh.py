@@ -127,6 +127,14 @@ def test_a_bastion_in_between_is_not_noticed(peer, person, host):
     assert (asked["srv_b"].purpose, asked["srv_b"].forward_to) == ("hop", "srv_1")
 
 
+def test_a_bastion_that_is_gone_is_said_so(peer, person, web1):
+    peer.servers = [web1.entry("web2", bastion="bastion")]
+    person.sign_out()
+    person.sign_in(peer)
+    done = person.ssh("web2", "true")
+    assert "why: the way there is through bastion, which is not there" in done.stderr
+
+
 def test_two_bastions_in_a_row(peer, person, host):
     names = {"outer": "srv_o", "inner": "srv_i", "web1": "srv_1"}
     hosts = {name: host(name, server_id) for name, server_id in names.items()}

@@ -32,7 +32,7 @@ from ostiary.doors.servers.wire.person import (
     ServerEntry,
     Session,
 )
-from ostiary.errors import Denied, OstiaryError, Unreachable, UsageError
+from ostiary.errors import Denied, NotFound, OstiaryError, Unreachable, UsageError
 from ostiary.pki import ssh_key
 
 Answer = Mapping[str, Any]
@@ -114,7 +114,7 @@ class Answers:
                 fix=f"run: ssh {self._session.login}@{server.name}",
                 code="other-login",
             )
-        via = self._listed.one(server.bastion, server.project).server_id if server.bastion else ""
+        via = self._bastion(server)
         say(
             {
                 "address": server.address,
@@ -126,6 +126,20 @@ class Answers:
         )
         issued = self._made(server, str(asked.get("hop", "")), parent(asker))
         say({"serial": issued.serial})
+
+    def _bastion(self, server: ServerEntry) -> str:
+        """The id of the server to go through, "" for none."""
+        if not server.bastion:
+            return ""
+        try:
+            return self._listed.one(server.bastion, server.project).server_id
+        except NotFound as gone:
+            raise NotFound(
+                f"cannot reach {server.name}",
+                why=f"the way there is through {server.bastion}, which is not there",
+                fix=f"ask an owner of project {server.project}",
+                code="no-bastion",
+            ) from gone
 
     def _made(self, server: ServerEntry, hop: str, process: Process) -> Issued:
         """A key, its certificate, the pass of ``process``."""
