@@ -1,5 +1,7 @@
 """Who may ask what: every route with every role, and the paths and ids of other projects."""
 
+import json
+
 import pytest
 from control_world import ADMINS, Refused
 
@@ -183,3 +185,22 @@ def bearer(client):
 def ask(client, method, path, message):
     body = encode(message) if message is not None else b""
     return client.raw(method, path, body, bearer(client))[0]
+
+
+def test_the_audit_says_who_did_it(world, roles):
+    olga = roles["owner"]
+    made = olga.call("POST", "/v1/projects/prod/tokens", admin.NewToken(1, 60.0), admin.MadeToken)
+    assert ask(olga, "DELETE", f"/v1/projects/prod/tokens/{made.id}", None) == 204
+    assert ask(olga, "POST", f"/v1/servers/{world.web.id}/retire", None) == 204
+    project = olga.call("GET", "/v1/projects/prod", kind=admin.Project)
+    wanted = admin.ProjectWanted(project.generation, project.settings, ())
+    assert ask(olga, "PUT", "/v1/projects/prod", wanted) == 200
+    rows = olga.call("GET", "/v1/projects/prod/audit?after=0", kind=admin.AuditRows).rows
+    by = {}
+    for one in rows:
+        by.setdefault(one.event, []).append(json.loads(one.body).get("by"))
+    assert by["project.created"] == ["admin@acme.example"]
+    assert by["token.created"][-1] == by["token.revoked"][-1] == "olga@acme.example"
+    assert by["server.retired"] == ["olga@acme.example"]
+    assert by["rules.changed"] == ["admin@acme.example", "olga@acme.example"]
+    assert by["server.enrolled"][0].startswith("token tok_")

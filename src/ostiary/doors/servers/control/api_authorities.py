@@ -25,7 +25,7 @@ def rotate(services: Services, call: Call) -> Project:
         rotation.step(connection, ledger, project.id, asked, made)
         return described(connection, projects.by_id(connection, project.id))
 
-    return services.writer.write([project.id], work)
+    return services.writer.write([project.id], work, call.who.person.login)
 
 
 ENDPOINTS = (Endpoint("POST", "/v1/projects/{name}/authorities", rotate, takes=Rotation),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,6 +39,9 @@ from ostiary.errors import Denied, OstiaryError
 from ostiary.model.server_access import login_for
 
 
+LOG = logging.getLogger("ostiary.control")
+
+
 def settings(services: Services, _: Call) -> SignInSettings:
     return replace(services.sign_in, scopes=services.scopes())
 
@@ -71,7 +75,9 @@ def sign_in(services: Services, call: Call) -> Session:
         expires = ledger.now + sessions.SECONDS
         return Session(token, expires, login_for(person.login), person.login, device)
 
-    return services.writer.write(project_ids, work)
+    session = services.writer.write(project_ids, work)
+    LOG.info("%s signed in from %s", session.person, call.address)
+    return session
 
 
 def _person(services: Services, identity: Identity) -> Person:

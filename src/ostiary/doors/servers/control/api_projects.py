@@ -60,7 +60,7 @@ def create(services: Services, call: Call) -> admin.Project:
             authorities.keep(connection, ledger, project.id, one)
         return described(connection, project)
 
-    return services.writer.write([], work)
+    return services.writer.write([], work, by(call))
 
 
 def get(services: Services, call: Call) -> admin.Project:
@@ -85,7 +85,7 @@ def put(services: Services, call: Call) -> admin.Project:
         machines_kept.put(connection, ledger, project, wanted.machines)
         return described(connection, projects.by_id(connection, project.id))
 
-    return services.writer.write([project.id], work)
+    return services.writer.write([project.id], work, by(call))
 
 
 def delete(services: Services, call: Call) -> None:
@@ -94,6 +94,7 @@ def delete(services: Services, call: Call) -> None:
     services.writer.write(
         [project.id],
         lambda connection, ledger: projects.remove(connection, ledger, project),
+        by(call),
     )
 
 
@@ -111,6 +112,7 @@ def make_token(services: Services, call: Call) -> admin.MadeToken:
         lambda connection, ledger: tokens.make(
             connection, ledger, project, uses=asked.uses, seconds=asked.seconds
         ),
+        by(call),
     )
     return admin.MadeToken(token_id, token)
 
@@ -121,6 +123,7 @@ def revoke_token(services: Services, call: Call) -> None:
     services.writer.write(
         [project.id],
         lambda connection, ledger: tokens.revoke(connection, ledger, project, token_id),
+        by(call),
     )
 
 
@@ -137,6 +140,7 @@ def retire(services: Services, call: Call) -> None:
     services.writer.write(
         [server.project_id],
         lambda connection, ledger: inventory.retire(connection, ledger, server),
+        by(call),
     )
 
 
@@ -147,7 +151,13 @@ def release(services: Services, call: Call) -> None:
     services.writer.write(
         [server.project_id],
         lambda connection, ledger: inventory.release(connection, ledger, server),
+        by(call),
     )
+
+
+def by(call: Call) -> str:
+    """Who asks, for the audit."""
+    return call.who.person.login
 
 
 def described(connection: Connection, project: Project) -> admin.Project:

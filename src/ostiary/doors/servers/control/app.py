@@ -55,6 +55,7 @@ THREADS = 32
 MOST_WAITING = 2000  # requests that wait for a thread; more are told to come again
 BODY_SECONDS = 20.0  # to send a body in
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
+BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
 BY_SESSION = (500.0, 5000.0)  # Ansible asks for a certificate per host
 
 
@@ -68,6 +69,7 @@ class Api:
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
         self._lines: dict[Endpoint, Line[Call]] = {}
         self._by_session = Limits(*BY_SESSION, time.monotonic)
+        self._by_host = Limits(*BY_HOST, time.monotonic)
 
     @contextlib.asynccontextmanager
     async def life(self, _: Starlette) -> AsyncIterator[None]:
@@ -146,6 +148,8 @@ class Api:
         call = authenticated(self._services, endpoint, call)
         if call.caller is not None:
             self._by_session.take(call.caller.session)
+        if call.proof is not None and call.proof.server_id:
+            self._by_host.take(call.proof.server_id)
         if endpoint.takes is not None:
             call = replace(call, message=_decoded(endpoint.takes, call.body))
         return call, endpoint.answer(self._services, call)

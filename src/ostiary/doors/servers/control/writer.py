@@ -54,6 +54,7 @@ class Ledger:
     rows: list[Row] = field(default_factory=list)
     beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)  # next UID and GID, if moved
+    by: str = ""  # who asked for what is being written: it stands in each of their rows
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
@@ -62,6 +63,8 @@ class Ledger:
     def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
         """Add a row; its number in the chain of the project."""
         head = self.heads.get(project_id, Head())
+        if self.by:
+            body = {"by": self.by, **body}
         row = link(head, project_id, event, body, self.now)
         self.heads[project_id] = Head(row.number, row.hash)
         self.rows.append(row)
@@ -84,6 +87,7 @@ class _Queued(Generic[T]):
     project_ids: Sequence[str]
     work: Work[T]
     done: Future[T]
+    by: str
 
 
 class Writer:
@@ -102,24 +106,24 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, project_ids: Sequence[str], work: Work[T]) -> Future[T]:
+    def submit(self, project_ids: Sequence[str], work: Work[T], by: str = "") -> Future[T]:
         """Do ``work`` in a transaction that holds the chains of ``project_ids``; done when it is durable.
 
         ``work`` may run twice: a batch that fails is done again one by one, so that one failure is nobody else's. An
-        OstiaryError that it raises rolls back only itself. Throttled when too many wait already.
+        OstiaryError that it raises rolls back only itself. ``by`` is who asked for it. Throttled when too many wait already.
         """
         done: Future[T] = Future()
         try:
-            self._queue.put_nowait(_Queued(project_ids, work, done))
+            self._queue.put_nowait(_Queued(project_ids, work, done, by))
         except queue.Full as full:
             raise Throttled(
                 "cannot write now", why=f"{MOST_WAITING} requests wait already", code="busy"
             ) from full
         return done
 
-    def write(self, project_ids: Sequence[str], work: Work[T]) -> T:
+    def write(self, project_ids: Sequence[str], work: Work[T], by: str = "") -> T:
         """``submit`` and wait. Unreachable when nobody knows whether it was done."""
-        return waited(self.submit(project_ids, work))
+        return waited(self.submit(project_ids, work, by))
 
     def close(self) -> None:
         """Finish what is queued and end; a database that never answers is left behind."""
@@ -169,7 +173,7 @@ class Writer:
             known = dict(ledger.heads)
             self._compare(known)
             try:
-                results = [one.work(connection, ledger) for one in batch]
+                results = [_done(one, connection, ledger) for one in batch]
                 _store(connection, ledger, known)
             except (OstiaryError, SQLAlchemyError) as error:
                 if alone or len(batch) == 1:
@@ -188,6 +192,11 @@ class Writer:
         except OstiaryError as error:
             self._database.leave()
             raise Unreachable(error.what, why=error.why, fix=error.fix, code=error.code) from error
+
+
+def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
+    ledger.by = one.by
+    return one.work(connection, ledger)
 
 
 class _Alone(Exception):
