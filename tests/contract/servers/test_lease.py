@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.duties import Duties
@@ -72,6 +72,26 @@ def test_one_has_it_and_the_other_waits_until_it_is_released(database):
     first.release()
     assert second.hold()
     assert not first.hold()
+
+
+def test_who_keeps_it_writes_only_when_a_third_of_the_time_is_over(database):
+    lease = Lease(database, "okta-log", seconds=0.6)
+    assert lease.keep()
+
+    def until():
+        with database.reading() as connection:
+            return connection.scalar(select(leases.c.until))
+
+    first = until()
+    assert lease.keep()
+    assert until() == first
+    time.sleep(0.3)
+    assert lease.keep()
+    assert until() > first
+    with database.writing() as connection:
+        connection.execute(update(leases).values(holder="another"))
+    time.sleep(0.3)
+    assert not lease.keep()
 
 
 def test_of_many_who_want_it_at_once_one_gets_it(database):

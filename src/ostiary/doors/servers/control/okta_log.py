@@ -173,7 +173,7 @@ class OrgLog:
     def _write(
         self, lease: Lease, project_ids: Sequence[str], work: Callable[[Connection, Ledger], None]
     ) -> None:
-        lease.hold()  # a long reading may have used up what was left
+        lease.keep()  # a long reading may have used up what was left
 
         def fenced(connection: Connection, ledger: Ledger) -> None:
             lease.fence(connection)

@@ -155,7 +155,7 @@ class Refresher:
 
     def _keep(self, lease: Lease, found: _Found) -> None:
         """One transaction each: a token that was rotated is kept before the next person is waited for."""
-        lease.hold()
+        lease.keep()
         person = found.person
 
         def work(connection: Connection, ledger: Ledger) -> None:
