@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.client.issuer import Issuer, Tokens
     from ostiary.doors.servers.client.place import Profile
     from ostiary.doors.servers.wire.person import Session
-
-MOST_TOKEN = 64 * 1024
 
 
 @click.command()
@@ -64,7 +61,9 @@ def login(
     profile = _profile(control, ca)
     with Control(profile.control, profile.ca) as reached:
         if machine:
-            kind, proof = _proof(machine, profile.control, token_file, key_file)
+            from ostiary.cli import login_machine  # noqa: PLC0415
+
+            kind, proof = login_machine.proof(machine, profile.control, token_file, key_file)
             session = begin.machine(reached, machine, kind, proof)
         else:
             session = _person(reached, browser=browser, step_up=step_up, port=port)
@@ -134,32 +133,6 @@ def _in_browser(
         code = code_flow.begin_code(found, returning.address, acr_values, max_age)
         browser.show(code.url, term.say)
         return code_flow.redeem(found, code, returning.wait())
-
-
-def _proof(
-    machine: str, control: str, token_file: str | None, key_file: str | None
-) -> tuple[str, str]:
-    """Kind and proof."""
-    if token_file:
-        return "oidc", _token(token_file)
-    if key_file:
-        from ostiary.doors.servers.client.machine_proof import by_own_key  # noqa: PLC0415
-
-        return "private-key-jwt", by_own_key(machine, control, Path(key_file))
-    from ostiary.aws.caller_proof import presigned_caller  # noqa: PLC0415
-
-    return "aws", presigned_caller(control)
-
-
-def _token(file: str) -> str:
-    try:
-        if file == "-":
-            return sys.stdin.read(MOST_TOKEN).strip()
-        with Path(file).open(encoding="utf-8") as stream:
-            return stream.read(MOST_TOKEN).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        why = str(getattr(error, "strerror", None) or error).lower()
-        raise UsageError(f"cannot read the token in {file}", why=why) from error
 
 
 def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from aws_instance import ACCOUNT, CONTROL, REGION, AwsTransport, make_world, ses
 from joserfc import jwk
 
 from ostiary.aws.caller_proof import presigned_caller
-from ostiary.doors.servers.client.machine_proof import by_own_key
+from ostiary.cli.login_machine import by_own_key
 from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_proof import MachineProofs

@@ -1,9 +1,13 @@
-"""The proof of a machine that has a key of its own: a JWT that is good once, for two minutes. Source: RFC 7523, 3."""
+"""How a machine proves who it is: its pipeline's token, its AWS role, or a key of its own.
+
+With a key, that is a JWT which is good once, for two minutes. Source: RFC 7523, 3.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from pathlib import Path
 
@@ -14,14 +18,38 @@ from ostiary.errors import UsageError
 
 SECONDS = 120
 ALGORITHMS = {"RSA": "RS256", "P-256": "ES256", "P-384": "ES384", "Ed25519": "Ed25519"}
-MOST_BYTES = 64 * 1024
+MOST_TOKEN = 64 * 1024
+
+
+def proof(
+    machine: str, control: str, token_file: str | None, key_file: str | None
+) -> tuple[str, str]:
+    """Kind and proof; without token and key, that of the AWS role that this runs in."""
+    if token_file:
+        return "oidc", _token(token_file)
+    if key_file:
+        return "private-key-jwt", by_own_key(machine, control, Path(key_file))
+    from ostiary.aws.caller_proof import presigned_caller  # noqa: PLC0415
+
+    return "aws", presigned_caller(control)
+
+
+def _token(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read(MOST_TOKEN).strip()
+        with Path(file).open(encoding="utf-8") as stream:
+            return stream.read(MOST_TOKEN).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = str(getattr(error, "strerror", None) or error).lower()
+        raise UsageError(f"cannot read the token in {file}", why=why) from error
 
 
 def by_own_key(name: str, control: str, file: Path) -> str:
     """For the machine ``name`` at the control plane of this URL; ``file`` holds its private key, a JWK with ``kid``."""
     try:
         with file.open(encoding="utf-8") as stream:
-            described = json.loads(stream.read(MOST_BYTES))
+            described = json.loads(stream.read(MOST_TOKEN))
         kind = described.get("crv") or described["kty"]
         header = {"alg": ALGORITHMS[kind], "kid": described["kid"]}
         key = jwk.import_key(described)
