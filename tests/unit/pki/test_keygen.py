@@ -298,6 +298,47 @@ def test_asks_standard_input_for_a_passphrase(both):
     assert seen["ours"][3] == seen["theirs"][3]
 
 
+HELPERS = {
+    "right": ("#!/bin/sh\necho secret\n", {"SSH_ASKPASS_REQUIRE": "force"}),
+    "wrong": ("#!/bin/sh\necho other\n", {"SSH_ASKPASS_REQUIRE": "force"}),
+    "fails": ("#!/bin/sh\necho secret\nexit 1\n", {"SSH_ASKPASS_REQUIRE": "force"}),
+    "with a display": ("#!/bin/sh\necho secret\n", {"DISPLAY": ":0"}),
+    "preferred": ("#!/bin/sh\necho secret\n", {"DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "prefer"}),
+    "by its first line": ("#!/bin/sh\necho secret; echo more\n", {"SSH_ASKPASS_REQUIRE": "force"}),
+    "without a display": ("#!/bin/sh\necho secret\n", {}),
+    "never": ("#!/bin/sh\necho secret\n", {"DISPLAY": ":0", "SSH_ASKPASS_REQUIRE": "never"}),
+}
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_asks_the_program_of_ssh_askpass(tmp_path, keys, name):
+    text, more = HELPERS[name]
+    helper = tmp_path / "askpass"
+    helper.write_text(text)
+    helper.chmod(0o755)
+    left_out = ("DISPLAY", "WAYLAND_DISPLAY", "SSH_ASKPASS_REQUIRE")
+    known = {key: value for key, value in os.environ.items() if key not in left_out}
+    shutil.copy(keys.file("ssh-ed25519", b"secret"), tmp_path / "locked")
+    shutil.copy(f"{keys.file('ssh-ed25519')}.pub", tmp_path / "key.pub")
+    program("ssh-keygen")
+    ends = []
+    for command in (["ssh-keygen"], [sys.executable, "-m", "ostiary.pki"]):
+        made = tmp_path / "key-cert.pub"
+        made.unlink(missing_ok=True)
+        done = subprocess.run(
+            [*command, "-q", "-s", "locked", *NAMED, "-n", "a", "key.pub"],
+            cwd=tmp_path,
+            env=known | {"SSH_ASKPASS": str(helper)} | more,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            start_new_session=True,  # without a terminal
+        )
+        ends.append((done.returncode, made.exists()))
+    assert ends[0] == ends[1]
+    assert ends[0][1] is (name in ("right", "with a display", "preferred", "by its first line"))
+
+
 def test_a_certificate_that_was_there_keeps_its_mode(both, tmp_path):
     for side in ("theirs", "ours"):
         (tmp_path / side / "k0-cert.pub").write_text("old\n" * 1000)

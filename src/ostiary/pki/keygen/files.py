@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import getpass
 import os
 import stat
-import sys
 from pathlib import Path
 
 from ostiary.errors import OstiaryError
 from ostiary.pki import signer, ssh_certificate, ssh_key
 from ostiary.pki.keygen import talk
+from ostiary.pki.keygen.passphrase import asked as typed
 from ostiary.pki.signer import Private
 from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_key import PublicKey
@@ -31,7 +30,7 @@ def private_key(name: str, passphrase: str | None) -> Private:
     """The key of a file that nobody else may read. Asks for its passphrase when none was given."""
 
     def asked() -> bytes:
-        return _ask(f'Enter passphrase for "{name}": ')
+        return typed(f'Enter passphrase for "{name}": ')
 
     try:
         _check_mode(name)
@@ -113,10 +112,3 @@ def _check_mode(name: str) -> None:
         ):
             talk.say(line)
         raise OstiaryError("refuse a private key that others may read", code="bad permissions")
-
-
-def _ask(prompt: str) -> bytes:
-    """From the terminal; without one, a line of standard input."""
-    if sys.stdin.isatty():
-        return os.fsencode(getpass.getpass(prompt))
-    return sys.stdin.buffer.readline().rstrip(b"\r\n")
