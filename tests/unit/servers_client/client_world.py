@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import socket
@@ -33,7 +34,7 @@ from ostiary.pki.signer import LocalSigner
 from ostiary.pki.ssh_certificate import HOST, Certificate
 from ostiary.pki.ssh_option import flag
 
-LOGIN = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+LOGIN = getpass.getuser()
 HOP, SHELL = ("permit-port-forwarding",), ("permit-pty", "permit-agent-forwarding")
 TOKEN = "ses_token-of-the-session"
 
