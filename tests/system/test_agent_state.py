@@ -87,6 +87,7 @@ def test_g2_what_is_no_state_changes_nothing(world, name):
 
 
 def test_g2_an_older_generation_is_refused_until_an_administrator_accepts_it(world):
+    world.once()
     generation = world.peer.says[world.id].generation
     older = world.say(*world.whole[:10], generation=generation - 1)
     done = world.once()

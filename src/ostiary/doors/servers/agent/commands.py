@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from ostiary.doors.servers.agent import (
@@ -23,7 +25,7 @@ from ostiary.doors.servers.agent import (
 )
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
-from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.wire.host import CloudIdentity
 
 LONGEST_TOKEN = 4096
@@ -125,8 +127,22 @@ def _run(_: argparse.Namespace, paths: Paths) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    agent.run(stop)
+    with _instead_of_service(paths):
+        agent.run(stop)
     return 0
+
+
+@contextlib.contextmanager
+def _instead_of_service(paths: Paths) -> Iterator[None]:
+    """HostError while the service runs: it would bring back what is taken away."""
+    with alone(paths.var / "service.lock", waits=False) as held:
+        if not held:
+            raise HostError(
+                "cannot do this now",
+                why="the agent runs on this host",
+                fix="run: systemctl disable --now ostiary-agent",
+            )
+        yield
 
 
 def _once(given: argparse.Namespace, paths: Paths) -> int:
@@ -160,7 +176,8 @@ def _status(given: argparse.Namespace, paths: Paths) -> int:
 
 
 def _remove(given: argparse.Namespace, paths: Paths) -> int:
-    return _told(leave.remove(paths, retire=not given.offline and paths.identity.exists()))
+    with _instead_of_service(paths):
+        return _told(leave.remove(paths, retire=not given.offline and paths.identity.exists()))
 
 
 def _prepare_image(given: argparse.Namespace, paths: Paths) -> int:
@@ -170,7 +187,8 @@ def _prepare_image(given: argparse.Namespace, paths: Paths) -> int:
             why="it deletes host keys, accounts and homes of LocalUsers",
             fix="run: ostiary agent prepare-image --yes",
         )
-    return _told(leave.prepare_image(paths))
+    with _instead_of_service(paths):
+        return _told(leave.prepare_image(paths))
 
 
 def _told(problems: tuple[str, ...]) -> int:

@@ -161,12 +161,19 @@ def swept(folder_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(lock: Path) -> Iterator[bool]:
-    """Hold a lock file; waits for whoever holds it."""
+def alone(lock: Path, *, waits: bool = True) -> Iterator[bool]:
+    """Hold a lock file: true. Whoever does not wait gets false where somebody else holds it."""
     folder(lock.parent, 0o700)
     file = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield True
+        yield _locked(file, waits=waits)
     finally:
         os.close(file)
+
+
+def _locked(file: int, *, waits: bool) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
