@@ -14,7 +14,7 @@ from joserfc import jwk, jwt
 from pipelines import GITHUB, SUB, Router
 from sqlalchemy import select, update
 
-from ostiary.doors.servers.client.machine_proof import by_own_key
+from ostiary.cli.login_machine import by_own_key
 from ostiary.doors.servers.control import people, projects
 from ostiary.doors.servers.control.machine_proof import MOST_BYTES
 from ostiary.doors.servers.control.org_reader import keep_read
