@@ -110,6 +110,36 @@ def test_a_custom_server_tells_the_groups_of_its_claim(machine, browser, native,
     assert (access["aud"], access["sub"]) == ("api://default", "ada@acme.example")
 
 
+def told(machine, access, server="", status=200):
+    """What ``/userinfo`` says."""
+    headers = [("authorization", f"Bearer {access}")]
+    return machine.json("GET", f"/oauth2/{server}v1/userinfo", headers=headers, status=status)
+
+
+def test_the_whole_profile_and_the_groups_are_told_at_userinfo(machine, browser, org):
+    native = org.add_native_app(
+        "Claims", groups=("sre",), redirect_uris=(BACK,), groups_claim=r"sre|other"
+    )
+    scope = "openid profile email groups"
+    given = tokens(machine, browser, native, scope=scope)
+    found = told(machine, given["access_token"])
+    assert (found["groups"], found["given_name"]) == (["sre"], "Ada")
+    assert found["sub"] == org.user("ada@acme.example").id
+    less = tokens(machine, browser, native, scope="openid")
+    assert told(machine, less["access_token"]).keys() == {"sub"}
+    assert told(machine, "x", status=401)["error"] == "invalid_token"
+    assert told(machine, given["id_token"], status=401)["error"] == "invalid_token"
+
+
+def test_userinfo_of_a_custom_server_takes_its_own_tokens(machine, browser, native, org, api):
+    given = tokens(machine, browser, native, server="default/")
+    assert told(machine, given["access_token"], "default/")["groups"] == ["Everyone", "sre"]
+    assert told(machine, given["access_token"], status=401)["error"] == "invalid_token"
+    user = org.user("ada@acme.example")
+    api.json("POST", f"/api/v1/users/{user.id}/lifecycle/deactivate", {})
+    assert told(machine, given["access_token"], "default/", status=401)
+
+
 def test_what_one_server_gave_no_other_takes(machine, browser, native, org):
     sign_in(browser)
     _, at_default = ask(browser, native, server="default/")

@@ -50,6 +50,7 @@ def authorization_server(call: Call) -> Response:
         "authorization_endpoint": f"{base}/v1/authorize",
         "token_endpoint": f"{base}/v1/token",
         "device_authorization_endpoint": f"{base}/v1/device/authorize",
+        "userinfo_endpoint": f"{base}/v1/userinfo",
         "revocation_endpoint": f"{base}/v1/revoke",
         "jwks_uri": f"{base}/v1/keys",
         "acr_values_supported": list(

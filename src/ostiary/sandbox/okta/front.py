@@ -32,6 +32,7 @@ from ostiary.sandbox.okta import (
     saml_app,
     schemas,
     sessions,
+    userinfo,
     users,
 )
 from ostiary.sandbox.okta.call import PUBLIC, Call, Route
@@ -60,6 +61,7 @@ ROUTES: tuple[Route, ...] = tuple(
         oauth,
         authorization,
         device,
+        userinfo,
         discovery,
         saml_app,
         dashboard,

@@ -116,6 +116,7 @@ class App:
     users: dict[str, AppUser] = field(default_factory=dict)
     grants: dict[str, str] = field(default_factory=dict)
     admin_roles: dict[str, str] = field(default_factory=dict)
+    groups_claim: str = ""  # regex of the claim ``groups``, set on the app's Sign On tab
     role_enum: list[str] = field(default_factory=list)
     role_union: bool = False
     features: list[str] = field(default_factory=list)

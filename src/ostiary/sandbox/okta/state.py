@@ -314,10 +314,12 @@ class OktaOrg:
         groups: Iterable[str] = (),
         redirect_uris: Iterable[str] = (),
         refresh: str = "",
+        groups_claim: str = "",
     ) -> App:
         """The OIDC native app of the device flow; its client id is its id.
 
-        ``redirect_uris`` permit the code flow, ``refresh`` (STATIC or ROTATE) refresh tokens.
+        ``redirect_uris`` permit the code flow, ``refresh`` (STATIC or ROTATE) refresh tokens; ``groups_claim`` is the
+        regex of the claim ``groups``, which the org's own server tells at ``/userinfo`` alone.
         """
         grants = [app_settings.DEVICE_CODE, app_settings.TOKEN_EXCHANGE]
         client: dict[str, Any] = {"application_type": "native", "grant_types": grants}
@@ -336,6 +338,7 @@ class OktaOrg:
             groups=groups or ("Everyone",),
             oauthClient=client,
         )
+        app.groups_claim = groups_claim
         app.credentials["oauthClient"] = _public_client(app.id, "none")
         app.grants = dict.fromkeys(("okta.apps.sso", "okta.apps.read", "okta.users.read.self"), "")
         return app
