@@ -76,11 +76,14 @@ def test_on_a_terminal_one_is_shown_after_the_other_and_wiped(tmp_path):
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm"}
     argv = [OSTIARY, *MAKE, "--no-register"]
     with subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as running:
-        os.close(theirs)
-        shown = [seen(ours, f"share {n} of 3: press a key") for n in (1, 2, 3)]
-        rest = seen(ours, None)
-        assert running.wait(10) == 0
-    os.close(ours)
+        try:
+            os.close(theirs)
+            shown = [seen(ours, f"share {n} of 3: press a key") for n in (1, 2, 3)]
+            rest = seen(ours, None)
+            assert running.wait(10) == 0
+        finally:
+            running.kill()
+            os.close(ours)
     read = [splitting.parse(text.replace("\r", ""), "screen") for text in map(plain, shown)]
     assert [one.number for one in read] == [1, 2, 3]
     assert splitting.join(read).public_key.text() in rest.replace("\r", "")
@@ -96,17 +99,17 @@ def plain(text):
 
 
 def seen(terminal, until):
-    """What comes until the text, and then a key; until the end for None."""
+    """What comes until the text; until the end for None. A key is pressed until something comes of it."""
     text = ""
-    while select.select([terminal], [], [], 10)[0]:
+    for _ in range(50):
+        if not select.select([terminal], [], [], 0.3)[0]:
+            os.write(terminal, b" ")  # one that comes before the program reads keys is thrown away
+            continue
         try:
             part = os.read(terminal, 65536).decode()
         except OSError:
             return text
-        if not part:
-            return text
         text += part
         if until and until in text:
-            os.write(terminal, b" ")
             return text
     raise AssertionError(f"nothing more came: {text[-200:]}")
