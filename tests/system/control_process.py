@@ -131,7 +131,8 @@ class People:
                     if type(error).__module__ != "http.client":
                         raise
                     failed += 1
-                    client.close()
+                    if client is not None:
+                        client.close()
                     client = None
                     time.sleep(0.02)
             if client is not None:

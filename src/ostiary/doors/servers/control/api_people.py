@@ -38,7 +38,6 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Denied, OstiaryError
 from ostiary.model.server_access import login_for
 
-
 LOG = logging.getLogger("ostiary.control")
 
 

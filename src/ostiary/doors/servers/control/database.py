@@ -6,19 +6,21 @@ beginning (``BEGIN IMMEDIATE``), so it never fails half-way for want of it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import chains
 from ostiary.errors import Unreachable, UsageError
 
+CLOSE_SECONDS = 5.0
 LOCK_SECONDS = 5  # longest wait for the lock of another writer
 
 
@@ -28,16 +30,28 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._used = 0
+        self._left = 0
+        event.listen(self.engine, "connect", self._note)
+        event.listen(self.engine, "checkout", self._is_left)
+        self._freed = threading.Condition()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection:
-            yield connection
+        with self._freed:
+            self._used += 1
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        finally:
+            with self._freed:
+                self._used -= 1
+                self._freed.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, durable when the block has ended without an exception."""
-        with self.engine.connect() as connection:
+        with self.reading() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
@@ -50,11 +64,21 @@ class Database:
             connection.commit()
 
     def leave(self) -> None:
-        """Give up the connections that are not in use, so that the next ones look anew for the right server."""
-        if not self.is_sqlite:
-            self.engine.dispose()
+        """Use no connection again that is open now: the next ones look anew for the right server."""
+        self._left += 1
+
+    def _note(self, _: object, record: Any) -> None:
+        record.info["left"] = self._left
+
+    def _is_left(self, _: object, record: Any, __: object) -> None:
+        """SQLAlchemy closes a connection about which this is raised, and opens another."""
+        if record.info["left"] != self._left:
+            raise DisconnectionError
 
     def close(self) -> None:
+        """Close all connections, when those in use have come back; one that hangs is left behind."""
+        with self._freed:
+            self._freed.wait_for(lambda: not self._used, CLOSE_SECONDS)
         self.engine.dispose()
 
 
