@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 import httpx2
 
 from ostiary import __version__
-from ostiary.errors import OstiaryError, Unreachable
+from ostiary.errors import OstiaryError, Throttled, Unreachable
 from ostiary.okta import translate
 from ostiary.okta.limits import Pacer, bucket, is_concurrency
 
@@ -88,6 +88,28 @@ class OktaClient:
         """Another caller to the same org, for a few requests."""
         return OktaClient(
             self.url, auth, transport=self._transport, clock=self.clock, sleep=self.sleep
+        )
+
+    def impatient(self, longest: float, timeout: float) -> OktaClient:
+        """The same org for somebody who is waited for: a pause of more than ``longest`` seconds is Throttled instead."""
+
+        def pause(seconds: float) -> None:
+            if seconds > longest:
+                raise Throttled(
+                    "cannot ask Okta now",
+                    why=f"its limits ask to wait {seconds:.0f} s",
+                    fix="run the same command again later",
+                    code="busy",
+                )
+            self.sleep(seconds)
+
+        return OktaClient(
+            self.url,
+            self.auth,
+            transport=self._transport,
+            clock=self.clock,
+            sleep=pause,
+            timeout=timeout,
         )
 
     def get(self, path: str, params: Params | None = None, *, what: str = "") -> Any:

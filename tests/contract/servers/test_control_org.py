@@ -218,6 +218,18 @@ def test_credentials_go_nowhere_but_by_https():
     assert control_org(ORG, environ={}) is None
 
 
+def test_a_sign_in_does_not_wait_for_the_orgs_limit(site):
+    tokens = site.tokens("ann")
+    site.okta.switches.throttle_share = 1.0
+    began = time.monotonic()
+    with pytest.raises(Refused) as no:
+        site.sign_in("ann", tokens)
+    assert (no.value.status, no.value.code) == (503, "busy")
+    assert time.monotonic() - began < 8
+    site.okta.switches.throttle_share = 0.0
+    site.sign_in("ann", tokens)
+
+
 def test_a_reader_that_waits_for_the_orgs_limit_ends_at_once():
     """SIGTERM does not wait until Okta lets us ask again."""
     world, stopping = make_world(), threading.Event()

@@ -28,6 +28,10 @@ from ostiary.plan.wrap import Wrap
 
 SCOPES = ("openid", "profile", "email", "groups")
 REFRESH = "offline_access"
+PAUSE, ANSWER = (
+    2.0,
+    5.0,
+)  # longest pause before, and wait for, an answer of Okta that a sign-in waits for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def with_log(
     log = OrgLog(database, writer, okta, app=endpoint.client_id, clock=clock)
     return OrgSide(
         OrgFreshness(database, log.org),
-        OrgReader(okta, clock),
+        OrgReader(okta.impatient(PAUSE, ANSWER), clock),
         None,
         partial(endpoint.scopes, SCOPES),
         Leased(Lease(database, LOG_DUTY), log).duty(),
