@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.doors.servers.client import bearer, device, pick, place, proxy, resolve
+from ostiary.doors.servers.client import bearer, device, entry_words, pick, place, proxy, resolve
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.wire.person import ServerEntry
 from ostiary.errors import Conflict, Denied, NotFound, Unreachable, UsageError
@@ -198,6 +198,20 @@ class TestListed:
             listed.every()
 
 
+class TestEntryWords:
+    def test_words_are_questions(self):
+        assert entry_words.question("resolve\tweb1\n") == {"do": "resolve", "host": "web1"}
+        assert entry_words.question("connect\tweb1\talice\t\n")["hop"] == ""
+        for strange in ("", "\n", "bearer\n", "end\tx\n", "connect\tweb1\n"):
+            assert entry_words.question(strange)["do"] in ("", "bearer", "end", "connect")
+
+    def test_what_a_control_plane_says_stays_one_line_of_its_words(self):
+        error = {"error": "no\tway", "why": "a\nway\tx\ty", "fix": "run:\r\nit", "code": "c"}
+        assert entry_words.answer(error) == "error\tno way\ta way x y\trun: it\n"
+        way = {"address": "h\tx\nway", "port": 22, "via": "", "id": "srv_1", "login": "alice"}
+        assert entry_words.answer(way) == "way\th x way\t22\t\tsrv_1\talice\n"
+
+
 class TestEntryFiles:
     @pytest.mark.parametrize("host", ["web1", "srv_1", "a.b-c", "10.0.0.1"])
     def test_names_that_can_be_ours(self, host):
@@ -252,7 +266,7 @@ class TestEntryFiles:
         assert {one for one in own if not one.startswith(allowed)} <= beside
 
     def test_the_hop_has_a_configuration_of_its_own(self):
-        way = {"address": "fd00::1", "port": 2022, "via": "srv_b", "id": "srv_1", "login": "alice"}
+        way = proxy.Way("fd00::1", "2022", "srv_b", "srv_1", "alice")
         command = proxy.inner("/run/o", way)
         assert command[:3] == ["ssh", "-F", "none"]
         assert command[-6:] == ["-W", "[fd00::1]:2022", "-l", "alice", "--", "srv_b"]

@@ -3,39 +3,84 @@
 Run as ``python -I -S proxy.py FOLDER [--hop SERVER_ID] -- HOST LOGIN`` with ``ProxyUseFdpass``: it hands ``ssh`` a
 connected socket and ends (``ssh_config(5)``). Where a bastion is in between, the socket is one end of another ``ssh -W``
 that has a certificate of its own, good for the hop only; that one's ``ProxyCommand`` is this file again. What is
-refused is said in three lines on stderr. Standard library only.
+refused is said in three lines on stderr. Imports next to nothing, as ``resolve.py``.
 """
 
 from __future__ import annotations
 
-import json
+import _socket
 import os
 import select
-import socket
 import sys
-from typing import Any
 
 SECONDS = 25.0  # a little more than the resident agent waits for the control plane
-HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs 5 ms here
+HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs as much as all of this
 
 
 class Refused(Exception):
     """``args``: what, why, fix."""
 
 
+class Resident:
+    """The resident agent, asked by words (``entry_words.py``)."""
+
+    def __init__(self, folder: str, *words: str) -> None:
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        self._rest = b""
+        try:
+            self.socket.settimeout(SECONDS)
+            self.socket.connect(f"{folder}/talk.sock")
+            self.socket.sendall(("\t".join(words) + "\n").encode())
+        except OSError as error:
+            raise Refused(
+                f"cannot enter {words[1]}: nobody is signed in here",
+                f"the resident agent does not answer ({reason(error)})",
+                "run: ostiary login",
+            ) from error
+
+    @property
+    def has_said(self) -> bool:
+        """Whether the next answer is here already."""
+        return b"\n" in self._rest
+
+    def answer(self, kind: str) -> list[str]:
+        """The words of the next answer. Refused when it is an error, or none comes."""
+        why = "it ended"
+        try:
+            while not self.has_said and (part := self.socket.recv(65_536)):
+                self._rest += part
+        except OSError as error:
+            why = reason(error)
+        line, _, self._rest = self._rest.partition(b"\n")
+        found, *words = line.decode(errors="replace").split("\t")
+        if found == kind:
+            return words
+        if found == "error" and len(words) == 3:  # noqa: PLR2004 - what, why, fix
+            raise Refused(*words)
+        raise Refused("the resident agent gives no answer", why, "run: ostiary login")
+
+
+class Way:
+    """Where a server is; ``via`` is the id of the bastion in between, "" for none."""
+
+    def __init__(self, address: str, port: str, via: str, server_id: str, login: str) -> None:
+        self.address, self.port, self.via = address, int(port), via
+        self.server_id, self.login = server_id, login
+
+
 def main(arguments: list[str]) -> int:
     try:
         folder, hop, host, login = parsed(arguments)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
-            stream = asked(to, folder, {"do": "connect", "host": host, "login": login, "hop": hop})
-            way = said(stream)
-            if way["via"]:
-                said(stream)
-                end = through(folder, way)
-            else:
-                end = reached(host, way, to, stream)
-        with end, socket.socket(fileno=1) as ssh:
-            socket.send_fds(ssh, [b"\0"], [end.fileno()])
+        resident = Resident(folder, "connect", host, login, hop)
+        way = Way(*resident.answer("way"))
+        if way.via:
+            resident.answer("pass")
+            end = through(folder, way)
+        else:
+            end = reached(host, way, resident)
+        descriptor = end.fileno().to_bytes(4, sys.byteorder)
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)
+        _socket.socket(fileno=1).sendmsg([b"\0"], [rights])
     except Refused as refused:
         what, why, fix = refused.args
         text = f"ostiary: error: {what}\n" + (f"  why: {why}\n" if why else "")
@@ -61,75 +106,45 @@ def parsed(arguments: list[str]) -> tuple[str, str, str, str]:
     )
 
 
-def asked(to: socket.socket, folder: str, question: dict[str, str]) -> socket.SocketIO:
-    """The question put; the answers can be read."""
-    to.settimeout(SECONDS)
-    try:
-        to.connect(os.path.join(folder, "talk.sock"))  # noqa: PTH118 - as HERE
-        to.sendall(json.dumps(question).encode() + b"\n")
-    except OSError as error:
-        raise Refused(
-            f"cannot enter {question['host']}: nobody is signed in here",
-            f"the resident agent does not answer ({(error.strerror or str(error)).lower()})",
-            "run: ostiary login",
-        ) from error
-    return to.makefile("rb", buffering=0)
-
-
-def said(stream: socket.SocketIO) -> dict[str, Any]:
-    """The next answer. Refused when it is an error, or none comes."""
-    try:
-        line = stream.readline()
-        answer = json.loads(line or '{"error": "the resident agent ended", "why": ""}')
-    except (OSError, ValueError) as error:
-        raise Refused(
-            "the resident agent gives no answer", str(error), "run: ostiary login"
-        ) from error
-    if "error" in answer:
-        raise Refused(answer["error"], answer["why"], answer.get("fix", "run: ostiary login"))
-    return dict(answer)
-
-
-def reached(
-    host: str, way: dict[str, Any], to: socket.socket, stream: socket.SocketIO
-) -> socket.socket:
+def reached(host: str, way: Way, resident: Resident) -> _socket.socket:
     """A connection to the server, made while the certificate is; a refusal does not wait for it."""
+    address = way.address.encode()  # bytes, because text would bring all of IDNA
     try:
-        found = socket.getaddrinfo(way["address"], way["port"], type=socket.SOCK_STREAM)
+        found = _socket.getaddrinfo(address, way.port, type=_socket.SOCK_STREAM)
     except OSError as error:
-        raise _unreachable(host, way, error) from error
-    waiting = True
-    last: OSError = TimeoutError("no answer")
-    for family, kind, protocol, _, address in found:
-        end = socket.socket(family, kind, protocol)
+        raise _unreachable(host, way, reason(error)) from error
+    waiting, why = True, "no answer"
+    for family, kind, protocol, _, target in found:
+        end = _socket.socket(family, kind, protocol)
         end.setblocking(False)
-        end.connect_ex(address)
-        connected = False
-        while not connected:
-            can_read, can_write, _ = select.select([to] if waiting else [], [end], [], SECONDS)
-            if can_read:
-                said(stream)
+        end.connect_ex(target)
+        while True:
+            asked = [resident.socket] if waiting and not resident.has_said else []
+            can_read, can_write, _ = select.select(asked, [end], [], SECONDS)
+            if waiting and (can_read or resident.has_said):
+                resident.answer("pass")
                 waiting = False
-            code = end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if can_write else 0
-            if code or not (can_read or can_write):
-                last = OSError(code, os.strerror(code)) if code else last
+            if can_write or not can_read:
                 break
-            connected = bool(can_write)
-        if connected:
+        code = end.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR) if can_write else 0
+        if can_write and not code:
             if waiting:
-                said(stream)
+                resident.answer("pass")
             end.setblocking(True)
-            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
             return end
+        why = os.strerror(code).lower() if code else why
         end.close()
     if waiting:
-        said(stream)  # that the person may not enter says more than that the server is away
-    raise _unreachable(host, way, last)
+        resident.answer(
+            "pass"
+        )  # that the person may not enter says more than that the server is away
+    raise _unreachable(host, way, why)
 
 
-def through(folder: str, way: dict[str, Any]) -> socket.socket:
+def through(folder: str, way: Way) -> _socket.socket:
     """One end of a socket pair whose other end an ``ssh -W`` through the bastion has."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     command = inner(folder, way)
     if os.fork() == 0:
         try:
@@ -137,22 +152,21 @@ def through(folder: str, way: dict[str, Any]) -> socket.socket:
             os.dup2(theirs.fileno(), 1)
             os.execvp(command[0], command)  # noqa: S606 - no shell, on purpose
         except OSError as error:
-            sys.stderr.write(f"ostiary: error: cannot run ssh\n  why: {error.strerror}\n")
+            sys.stderr.write(f"ostiary: error: cannot run ssh\n  why: {reason(error)}\n")
             os._exit(127)
     theirs.close()
     return ours
 
 
-def inner(folder: str, way: dict[str, Any]) -> list[str]:
+def inner(folder: str, way: Way) -> list[str]:
     """The ``ssh`` to the bastion: no configuration but what stands here, so that nothing else gets in between."""
     python = f"'{sys.executable}' -I -S '{HERE}'"
-    address = f"[{way['address']}]" if ":" in way["address"] else way["address"]
     settings = {
-        "ProxyCommand": f"{python} '{folder}' --hop '{way['id']}' -- '%h' '%r'",
+        "ProxyCommand": f"{python} '{folder}' --hop '{way.server_id}' -- '%h' '%r'",
         "ProxyUseFdpass": "yes",
-        "IdentityAgent": os.path.join(folder, "agent.sock"),  # noqa: PTH118 - as HERE
+        "IdentityAgent": f"{folder}/agent.sock",
         "IdentityFile": "none",
-        "UserKnownHostsFile": os.path.join(folder, "known_hosts"),  # noqa: PTH118
+        "UserKnownHostsFile": f"{folder}/known_hosts",
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "BatchMode": "yes",
@@ -163,14 +177,19 @@ def inner(folder: str, way: dict[str, Any]) -> list[str]:
         "LogLevel": "ERROR",
     }
     options = [part for item in settings.items() for part in ("-o", "=".join(item))]
-    target = f"{address}:{way['port']}"
-    return ["ssh", "-F", "none", *options, "-W", target, "-l", way["login"], "--", way["via"]]
+    address = f"[{way.address}]" if ":" in way.address else way.address
+    target = f"{address}:{way.port}"
+    return ["ssh", "-F", "none", *options, "-W", target, "-l", way.login, "--", way.via]
 
 
-def _unreachable(host: str, way: dict[str, Any], error: OSError) -> Refused:
+def reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _unreachable(host: str, way: Way, why: str) -> Refused:
     return Refused(
-        f"cannot reach {host} at {way['address']} port {way['port']}",
-        (error.strerror or str(error)).lower(),
+        f"cannot reach {host} at {way.address} port {way.port}",
+        why,
         "see that the server runs and that this network leads there",
     )
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from ostiary.doors.servers.client import place
+from ostiary.doors.servers.client import entry_words, place
 from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Conversation
 from ostiary.doors.servers.client.answers import Answer, Answers
 from ostiary.doors.servers.client.control_api import Control
@@ -122,14 +122,15 @@ class Resident:
             line = stream.readline(MOST_LINE)
 
         def say(answer: Answer) -> None:
-            connection.sendall(json.dumps(answer).encode() + b"\n")
+            text = json.dumps(answer) + "\n" if is_json else entry_words.answer(answer)
+            connection.sendall(text.encode())
 
+        is_json = line.startswith(b"{")
         try:
-            asked = json.loads(line)
+            asked = json.loads(line) if is_json else entry_words.question(line.decode())
         except (ValueError, RecursionError):
             return
-        if isinstance(asked, dict):
-            self._answers.answer(asked, asker, say)
+        self._answers.answer(asked, asker, say)
 
     def _agent(self, connection: socket.socket, asker: Process) -> None:
         connection.settimeout(None)  # as long as ssh likes

@@ -6,7 +6,7 @@
     {"do": "end"}      -> {}
     any                -> {"error": what, "why": …, "fix": …, "code": …}
 
-The entry files of ``ssh`` ask ``resolve`` and ``connect`` (``resident.py``) with sockets of their own.
+The entry files of ``ssh`` ask there too, in words of their own: ``entry_words.py``.
 """
 
 from __future__ import annotations
