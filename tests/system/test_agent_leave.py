@@ -7,7 +7,7 @@ import time
 
 import pytest
 from host_control import Peer, Person, admin, user
-from hosts import Fleet, wait_for
+from hosts import PYTHON, TOP, Fleet, wait_for
 
 from ostiary.doors.servers.agent import bundle
 
@@ -65,11 +65,9 @@ def test_a_session_ends_at_its_bound(fleet, host, peer, tmp_path):
     host.agent("once")
     person = Person(fleet, tmp_path)
     made = person.certificate(peer.user, f"alice@{server_id}")
-    service = host.popen(
-        ["/usr/bin/python3", "-m", "ostiary.doors.servers.agent", "run"],
-        env={"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(bundle.__file__).partition("/ostiary/")[0]},
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    env = {"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(TOP / "src")}
+    argv = [PYTHON, "-m", "ostiary.doors.servers.agent", "run"]
+    service = host.popen(argv, env=env, stderr=subprocess.DEVNULL)
     began = time.monotonic()
     assert person.ssh(host, made, "sleep 60").returncode == 255
     assert 2 <= time.monotonic() - began < 20
@@ -134,3 +132,27 @@ def test_the_token_is_nowhere_to_be_seen(fleet, host, peer):
     assert "a-token" not in done.stdout + done.stderr
     second = host.agent(*argv[:3], "--token-file", "-", *argv[5:], check=False, stdin="a-token")
     assert "enrolled already" in second.stderr
+
+
+def test_where_the_hook_is_taken_away_nobody_enters_until_it_is_back(fleet, host, peer, tmp_path):
+    """An upgrade of sshd's package may put its own PAM file there."""
+    pam = host.read("/etc/pam.d/sshd")
+    server_id = peer.enroll(host, "--break-glass-account", "root")
+    peer.state(server_id, user(server_id=server_id))
+    person = Person(fleet, tmp_path)
+    env = {"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(TOP / "src")}
+    argv = [PYTHON, "-m", "ostiary.doors.servers.agent", "run"]
+    with host.popen(argv, env=env, stderr=subprocess.DEVNULL) as service:
+        principals = host.root / "etc/ssh/ostiary/principals"
+        wait_for((principals / "alice").exists, "the first state", 20)
+        hooked = host.read("/etc/pam.d/sshd")
+        host.write("/etc/pam.d/sshd", pam)
+        wait_for(lambda: not (principals / "alice").exists(), "the door to close", 8)
+        assert (principals / "root").exists()
+        peer.state(server_id, user(server_id=server_id, max_session=3600))
+        wait_for((principals / "alice").exists, "the hook to be back", 20)
+        assert host.read("/etc/pam.d/sshd") == hooked
+        made = person.certificate(peer.user, f"alice@{server_id}")
+        assert [person.ssh(host, made, "true").returncode for _ in range(2)] == [0, 254]
+        host.run(["pkill", "-TERM", "-f", "servers.agent run"])
+    assert service.returncode == 0

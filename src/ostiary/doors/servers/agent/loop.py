@@ -18,8 +18,10 @@ from ostiary.doors.servers.agent import (
     facts,
     host_certificate,
     other_ways_close,
+    principals,
     reconcile,
     spool,
+    sshd_install,
     trust,
 )
 from ostiary.doors.servers.agent import state as states
@@ -100,15 +102,33 @@ class Agent:
         return FIRST_PAUSE if self._news else max(FIRST_PAUSE, min(asked, LONGEST_PAUSE))
 
     def _watch(self, stop: threading.Event) -> None:
-        """End sessions that are older than their user's bound."""
+        """Between two applications: what must not wait for the next one."""
         while not stop.wait(WATCH):
-            users = self._state.users if self._state else ()
-            bounds = {user.uid: user.max_session for user in users if user.max_session}
-            try:
-                for uid in cutting.end_long_sessions(bounds) if bounds else ():
-                    self._say(f"ended a session of UID {uid}: it was older than its bound")
-            except (HostError, OSError) as error:
-                self._say(f"sessions: {error}")
+            self._close_if_uncounted()
+            self._end_long_sessions()
+
+    def _close_if_uncounted(self) -> None:
+        """Where somebody took the session hook away (an upgrade of sshd's package may), nobody enters until it is back."""
+        own = {self._identity.break_glass_account}
+        try:
+            if principals.held(self._paths) <= own or sshd_install.in_force(self._paths):
+                return
+            principals.close(self._paths, own)
+        except (HostError, OSError) as error:
+            self._say(f"session hook: {error}")
+            return
+        self._say("the session hook was taken away: nobody enters until it is back")
+        self._applied_at = float("-inf")
+
+    def _end_long_sessions(self) -> None:
+        """End sessions that are older than their user's bound."""
+        users = self._state.users if self._state else ()
+        bounds = {user.uid: user.max_session for user in users if user.max_session}
+        try:
+            for uid in cutting.end_long_sessions(bounds) if bounds else ():
+                self._say(f"ended a session of UID {uid}: it was older than its bound")
+        except (HostError, OSError) as error:
+            self._say(f"sessions: {error}")
 
     def _ask(self, wait: int, *, accept_older: bool) -> None:
         held = self._state.generation if self._state and not accept_older else 0

@@ -42,6 +42,11 @@ def line(entry: Entry) -> str:
     return f"{','.join(options)} {entry.principal}"
 
 
+def held(paths: Paths) -> set[str]:
+    """The accounts that have a file."""
+    return {one.name for one in paths.principals.iterdir()} if paths.principals.is_dir() else set()
+
+
 def close(paths: Paths, named: Collection[str]) -> None:
     """Nobody else than ``named`` enters from now on."""
     if paths.principals.is_dir():
