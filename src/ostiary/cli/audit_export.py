@@ -12,7 +12,9 @@ from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import open_control
 
 if TYPE_CHECKING:
+    from ostiary.doors.servers.audit.control_source import ControlSource
     from ostiary.doors.servers.audit.export import Target
+    from ostiary.doors.servers.control.export import DatabaseSource
 
 
 @click.command()
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     help="FILE.jsonl, a folder, or s3://BUCKET/PREFIX with Object Lock.",
 )
 @click.option(
+    "--database",
+    default="",
+    metavar="URL",
+    help="Read there, as whoever runs ostiary serve, in place of asking it.",
+)
+@click.option(
     "--keep-days", default=365, show_default=True, help="How long S3 lets nobody remove it."
 )
 @click.option("--profile", metavar="NAME", help="Profile of the AWS config [AWS_PROFILE].")
@@ -33,6 +41,7 @@ def export(
     *,
     project: str,
     to: str,
+    database: str,
     keep_days: int,
     profile: str | None,
     region: str | None,
@@ -42,11 +51,10 @@ def export(
 
     What is not whole is not exported. In a folder or bucket each segment of a day has its checkpoint beside it.
     """
-    from ostiary.doors.servers.audit.control_source import ControlSource  # noqa: PLC0415
     from ostiary.doors.servers.audit.export import export as take_away  # noqa: PLC0415
 
     target = _target(to, keep_days, profile, region)
-    source = ControlSource(open_control(), project)
+    source = _of_database(database, project) if database else _of_control(project)
     found = take_away(source, target, source.authorities, on_segment=term.say)
     if as_json:
         term.result_json(found.as_json())
@@ -54,6 +62,21 @@ def export(
         term.result(f"rows {found.first} to {found.last} of {project} are in {to}")
     else:
         term.result(f"{to} has every row of {project} that a checkpoint stands for")
+
+
+def _of_control(project: str) -> ControlSource:
+    from ostiary.doors.servers.audit.control_source import ControlSource  # noqa: PLC0415
+
+    return ControlSource(open_control(), project)
+
+
+def _of_database(url: str, project: str) -> DatabaseSource:
+    from ostiary.doors.servers.control.database import Database  # noqa: PLC0415
+    from ostiary.doors.servers.control.export import DatabaseSource  # noqa: PLC0415
+
+    database = Database(url)
+    click.get_current_context().call_on_close(database.close)
+    return DatabaseSource(database, project)
 
 
 def _target(to: str, keep_days: int, profile: str | None, region: str | None) -> Target:

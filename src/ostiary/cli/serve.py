@@ -150,6 +150,10 @@ def serve(
     okta = _okta(settings.issuer, okta_client_id, okta_key_file, stopping)
     wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
+    if not places:
+        term.say(
+            "ostiary: checkpoints of the audits are in the database only: see --checkpoint-dir"
+        )
     built = control.services(
         settings,
         wrap,

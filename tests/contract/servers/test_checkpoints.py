@@ -6,7 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import delete, insert, select, update
 
+from ostiary.cli import run
 from ostiary.doors.servers.audit.checkpoint import read, signed, signer_of
+from ostiary.doors.servers.audit.export import export
+from ostiary.doors.servers.audit.targets import InFile
+from ostiary.doors.servers.audit.verify import verify
 from ostiary.doors.servers.control import authorities as kept
 from ostiary.doors.servers.control import projects
 from ostiary.doors.servers.control.authorities import HOST, Authorities
@@ -15,6 +19,7 @@ from ostiary.doors.servers.control.checkpoint_places import InFolder, InStore
 from ostiary.doors.servers.control.checkpoint_rounds import Rounds, duty
 from ostiary.doors.servers.control.checkpoints import Checkpoints
 from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.export import DatabaseSource
 from ostiary.doors.servers.control.lease import Lease
 from ostiary.doors.servers.control.tables import METADATA, audit, chains
 from ostiary.doors.servers.control.tables import checkpoints as table
@@ -133,6 +138,24 @@ def test_a_store_keeps_each_once_and_tells_the_last(audits, tmp_path):
     store.put(f"{prod}/checkpoints/{9:012}", b"x")
     with pytest.raises(ProofFailed, match="it is no checkpoint"):
         audits.signing(InStore(store)).sign()
+
+
+def test_an_export_reads_the_database_itself(audits, tmp_path, capsys):
+    prod, key = audits.project("prod")
+    audits.grow(prod, 20)
+    audits.signing().sign()
+    source = DatabaseSource(audits.database, "prod")
+    target = InFile(tmp_path / "a.jsonl")
+    assert export(source, target, source.authorities).last == 22
+    signed_there = read(tmp_path / "a.jsonl.checkpoints")
+    found = verify([tmp_path / "a.jsonl"], signed_there, [key])
+    assert (found.whole, found.rows, found.trusted) == (True, 22, True)
+    url = audits.database.engine.url.render_as_string()
+    url = url.replace("postgresql+psycopg", "postgresql")
+    asked = ["audit", "export", "--database", url, "--to", str(tmp_path / "folder")]
+    assert run([*asked, "--project", "prod"]) == 0
+    assert "rows 1 to 22 of prod" in capsys.readouterr().out
+    assert run([*asked, "--project", "none"]) == 5
 
 
 def test_another_process_keeps_what_one_did_not_and_nothing_twice(audits, place, tmp_path):
