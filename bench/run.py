@@ -24,7 +24,9 @@ import gateway
 import growth
 import issue
 import pki
+import reconcile
 import saml
+import ssh
 import start
 from measure import Bar
 
@@ -38,6 +40,8 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
         "pki": pki.bars,
         "issue": lambda: issue.bars(1.5 if options.quick else 4.0),
         "audit": lambda: audit.bars(20_000 if options.quick else 200_000),
+        "reconcile": lambda: reconcile.bars(100 if options.quick else 1000),
+        "ssh": lambda: ssh.bars(10 if options.quick else ssh.ROUNDS),
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
         "gateway": lambda: gateway.bars(256 if options.quick else 1024),
