@@ -174,6 +174,13 @@ def test_what_is_no_signature_by_our_key_is_left_out(judged):
     assert judged(kms_rows(10), [*trail(10), *others]) == []
 
 
+def test_a_host_authority_signs_what_is_no_certificate_of_people(judged):
+    rows = kms_rows(10)
+    host = {"authority": "ca_2", "use": "host", "kms_key": KEY.replace("1111", "9999")}
+    rows.append(("authority.created", host))
+    assert judged(rows, [*trail(10), record("checkpoint", 330, key=host["kms_key"])]) == []
+
+
 def test_what_was_signed_after_the_audit_was_read_has_no_row_yet(judged):
     late = record("late", 900)
     assert judged(kms_rows(10), [*trail(10), late], until=NOW + 905) == []

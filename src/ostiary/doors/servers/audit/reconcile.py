@@ -6,16 +6,21 @@ Certificates that no host has met are no finding: a connection may fail before i
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+
+import msgspec
 
 from ostiary.doors.servers.control.chain import Linked
 
 ISSUED, SIGNED, MET = "certificate.issued", "break-glass.signed", "certificate.met"
+CREATED = "authority.created"
+PEOPLE = (
+    "user",
+    "x509",
+)  # uses of authorities all of whose signatures are rows; checkpoints of host ones are none
 ACCEPTED, GLASS = "accepted", "break-glass"  # outcomes with which a host lets in
 CLOCK = 60.0  # seconds that a host's clock may be off: no host farther off is enrolled
 
@@ -29,7 +34,6 @@ class Certificate:
     login: str
     after: float
     before: float
-    authority: str
     glass: bool = False
 
 
@@ -83,6 +87,37 @@ class Reconciled:
         }
 
 
+class _Met(msgspec.Struct, gc=False):
+    """What matters of the body of a row; what else is in it is not read."""
+
+    serial: str
+    server: str
+    login: str
+    time: float
+    source: str
+    outcome: str
+
+
+class _Signed(msgspec.Struct, gc=False):
+    serial: str
+    server: str
+    principal: str
+    valid_after: float
+    valid_before: float
+    authority: str
+
+
+class _Created(msgspec.Struct, gc=False):
+    authority: str
+    use: str
+    kms_key: str = ""
+
+
+_MET = msgspec.json.Decoder(_Met).decode
+_SIGNED = msgspec.json.Decoder(_Signed).decode
+_CREATED = msgspec.json.Decoder(_Created).decode
+
+
 class Books:
     """What was signed and what was met, by serial."""
 
@@ -90,20 +125,20 @@ class Books:
         self.signed: dict[str, Certificate] = {}
         self.met: dict[str, set[Meeting]] = {}
         self.twice: list[Finding] = []
-        self.by_authority: dict[str, list[float]] = {}  # when each signed, for ``kms_events``
+        self.by_authority: dict[str, list[float]] = {}  # of those in KMS: when each signed
         self.kms_keys: dict[str, str] = {}  # authority -> ARN of its key
         self._last = ""
 
     def take(self, row: Linked) -> None:
         """What matters of a row; rows come in order."""
         if row.event == MET:
-            self._meet(row.number, json.loads(row.body))
+            self._meet(row.number, _MET(row.body))
         elif row.event in (ISSUED, SIGNED):
-            self._sign(row, json.loads(row.body))
-        elif row.event == "authority.created":
-            body = json.loads(row.body)
-            if body.get("kms_key"):
-                self.kms_keys[body["authority"]] = body["kms_key"]
+            self._sign(row, _SIGNED(row.body))
+        elif row.event == CREATED:
+            made = _CREATED(row.body)
+            if made.kms_key and made.use in PEOPLE:
+                self.kms_keys[made.authority] = made.kms_key
         self._last = row.time
 
     @property
@@ -128,30 +163,26 @@ class Books:
         found.findings.sort(key=lambda one: one.rows)
         return found
 
-    def _meet(self, number: int, body: dict[str, Any]) -> None:
-        met = Meeting(
-            body["server"], body["login"], body["time"], body["source"], body["outcome"], number
-        )
-        self.met.setdefault(body["serial"], set()).add(met)  # told twice is the same event
+    def _meet(self, number: int, met: _Met) -> None:
+        told = Meeting(met.server, met.login, met.time, met.source, met.outcome, number)
+        self.met.setdefault(met.serial, set()).add(told)  # told twice is the same event
 
-    def _sign(self, row: Linked, body: dict[str, Any]) -> None:
+    def _sign(self, row: Linked, signed: _Signed) -> None:
         made = Certificate(
             number=row.number,
-            server=body["server"],
-            login=body["principal"].partition("@")[0],
-            after=body["valid_after"],
-            before=body["valid_before"],
-            authority=body["authority"],
+            server=signed.server,
+            login=signed.principal.partition("@")[0],
+            after=signed.valid_after,
+            before=signed.valid_before,
             glass=row.event == SIGNED,
         )
-        first = self.signed.setdefault(body["serial"], made)
+        first = self.signed.setdefault(signed.serial, made)
         if first is not made:
             text = "two certificates of the audit have this serial"
-            self.twice.append(
-                Finding("signed-twice", body["serial"], text, (first.number, row.number))
-            )
-        if not made.glass:
-            self.by_authority.setdefault(made.authority, []).append(_seconds(row.time))
+            rows = (first.number, row.number)
+            self.twice.append(Finding("signed-twice", signed.serial, text, rows))
+        if signed.authority in self.kms_keys and not made.glass:
+            self.by_authority.setdefault(signed.authority, []).append(_seconds(row.time))
 
 
 def _judged(serial: str, accepted: list[Meeting], made: Certificate | None) -> Iterator[Finding]:
