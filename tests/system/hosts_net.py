@@ -91,14 +91,14 @@ class Relay:
         with near, contextlib.suppress(OSError), self._connect() as far:
             far.settimeout(None)
             self._open |= {near, far}
-            back = threading.Thread(target=_copy, args=(far, near), daemon=True)
+            back = threading.Thread(target=copy, args=(far, near), daemon=True)
             back.start()
-            _copy(near, far)
+            copy(near, far)
             back.join()
             self._open -= {near, far}
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def copy(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
 from host_control import Peer, Person, admin, user
 from hosts import PYTHON, TOP, Fleet, wait_for
+from hosts_net import connected, copy
 
 from ostiary.doors.servers.agent import bundle
 
@@ -156,3 +160,56 @@ def test_where_the_hook_is_taken_away_nobody_enters_until_it_is_back(fleet, host
         assert [person.ssh(host, made, "true").returncode for _ in range(2)] == [0, 254]
         host.run(["pkill", "-TERM", "-f", "servers.agent run"])
     assert service.returncode == 0
+
+
+class Proxy:
+    """Passes CONNECT on, on the control plane's network; ``asked`` is for which host."""
+
+    def __init__(self, fleet) -> None:
+        self.fleet, self.asked = fleet, []
+        self.listener = fleet.listener(address="10.99.0.1")
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                threading.Thread(target=self.pass_on, args=(near,), daemon=True).start()
+
+    def pass_on(self, near):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += near.recv(4096)
+        where = head.split()[1].decode()
+        self.asked.append(where)
+        port = int(where.rpartition(":")[2])
+        with near, connected(self.fleet.control.pid, "10.99.0.1", port) as far:
+            far.settimeout(None)
+            near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=copy, args=(far, near), daemon=True)
+            back.start()
+            copy(near, far)
+            back.join()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.listener.close()
+
+
+def test_a_proxy_of_the_environment_is_used_and_no_proxy_is_heeded(fleet, host, peer):
+    proxy = Proxy(fleet)
+    env = {"https_proxy": f"http://10.99.0.1:{proxy.port}"}
+    host.write("/root/ca.pem", peer.ca_file.read_text())
+    hosts = host.read("/etc/hosts")
+    host.write("/etc/hosts", hosts.replace("control", "elsewhere"))  # only the proxy knows it
+    argv = ["enroll", "--url", peer.url, "--token-file", "-", "--ca-file", "/root/ca.pem"]
+    server_id = host.agent(*argv, stdin="a-token", env=env).stdout.split()[0]
+    assert set(proxy.asked) == {f"control:{peer.port}"}
+    peer.state(server_id)
+    assert host.agent("once", env={**env, "no_proxy": "control"}, check=False).returncode == 1
+    assert host.agent("once", env=env).returncode == 0
+    proxy.close()
