@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from concurrent.futures import Future
 
 import pytest
 
 from ostiary.doors.servers.control import line
-from ostiary.doors.servers.control.line import Line
+from ostiary.doors.servers.control.line import Later, Line
 from ostiary.errors import Denied, Throttled
 
 
@@ -26,7 +28,7 @@ class Work:
 
 def run(scenario):
     work = Work()
-    lined = Line(work)
+    lined = Line(work, 30.0, TimeoutError)
 
     async def main():
         try:
@@ -39,16 +41,13 @@ def run(scenario):
 
 
 async def begun(lined, work):
-    """Every thread of the line is busy with a call of its own."""
-    first = []
-    for number in range(line.THREADS):
-        first.append(asyncio.ensure_future(lined.ask(f"first {number}")))
-        await asyncio.sleep(0)
+    """The line is busy with a first call."""
+    first = asyncio.ensure_future(lined.ask("first"))
     for _ in range(2000):
-        if len(work.batches) == line.THREADS:
-            return first
+        if work.batches:
+            return [first]
         await asyncio.sleep(0.005)
-    raise AssertionError("the threads did not begin")
+    raise AssertionError("the thread did not begin")
 
 
 def test_alone_a_call_is_answered_at_once_and_what_waits_is_one_batch():
@@ -59,8 +58,7 @@ def test_alone_a_call_is_answered_at_once_and_what_waits_is_one_batch():
         work.held.set()
         answers = await asyncio.gather(*first, *later)
         assert answers[len(first) :] == [f"answer to {number}" for number in range(20)]
-        assert [len(batch) for batch in work.batches[: line.THREADS]] == [1] * line.THREADS
-        assert work.batches[line.THREADS] == list(range(20))
+        assert work.batches == [["first"], list(range(20))]
 
     run(scenario)
 
@@ -73,7 +71,7 @@ def test_no_batch_is_larger_than_allowed():
         work.held.set()
         await asyncio.gather(*first, *later)
         assert max(map(len, work.batches)) == line.LARGEST_BATCH
-        assert sum(map(len, work.batches)) == line.THREADS + len(later)
+        assert sum(map(len, work.batches)) == 1 + len(later)
 
     run(scenario)
 
@@ -111,7 +109,7 @@ def test_a_defect_is_told_to_everybody_and_the_line_goes_on(monkeypatch):
         raise ZeroDivisionError
 
     async def main():
-        lined = Line(broken)
+        lined = Line(broken, 30.0, TimeoutError)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await lined.ask("x")
@@ -134,3 +132,57 @@ def test_too_many_are_refused(monkeypatch):
         await asyncio.gather(*first, *waiting)
 
     run(scenario)
+
+
+def laters(finish):
+    """Answers that wait for futures, which ``finish`` ends in a thread of its own."""
+    made = []
+
+    def work(calls):
+        batch = [Later(Future(), f"answer to {call}") for call in calls]
+        made.extend(batch)
+        threading.Thread(target=finish, args=(batch,)).start()
+        return batch
+
+    return Line(work, 0.3, lambda: TimeoutError("overdue"))
+
+
+def test_what_must_be_durable_first_is_answered_after_that():
+    def finish(batch):
+        for one in batch:
+            time.sleep(0.01)
+            if one.answer == "answer to bad":
+                one.done.set_exception(Denied("not written"))
+            else:
+                one.done.set_result(None)
+
+    async def main():
+        lined = laters(finish)
+        found = await asyncio.gather(
+            *(lined.ask(call) for call in ("a", "bad", "b")), return_exceptions=True
+        )
+        lined.close()
+        assert found[0] == "answer to a"
+        assert isinstance(found[1], Denied)
+        assert found[2] == "answer to b"
+
+    asyncio.run(main())
+
+
+def test_what_nobody_knows_the_end_of_is_told_so_and_a_late_end_changes_nothing():
+    held = threading.Event()
+
+    def finish(batch):
+        held.wait(10)
+        for one in batch:
+            one.done.set_result(None)
+
+    async def main():
+        lined = laters(finish)
+        with pytest.raises(TimeoutError, match="overdue"):
+            await lined.ask("a")
+        held.set()
+        await asyncio.sleep(0.05)
+        lined.close()
+
+    asyncio.run(main())

@@ -46,6 +46,7 @@ from ostiary.doors.servers.control.refusal import (
     status_of,
 )
 from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.writer import LONGEST_WAIT, overdue
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Denied, NotFound, OstiaryError, Throttled, UsageError
@@ -83,7 +84,8 @@ class Api:
 
     def route(self, endpoint: Endpoint) -> Route:
         if endpoint.together is not None:
-            self._lines[endpoint] = Line(partial(self._work_together, endpoint, endpoint.together))
+            work = partial(self._work_together, endpoint, endpoint.together)
+            self._lines[endpoint] = Line(work, LONGEST_WAIT, overdue)
 
         async def asked(request: Request) -> Response:
             try:

@@ -27,7 +27,7 @@ from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
 from ostiary.doors.servers.control.inventory import Server
-from ostiary.doors.servers.control.line import Apart
+from ostiary.doors.servers.control.line import Apart, Later
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
@@ -123,8 +123,8 @@ class Issuer:
 
     def issue_together(
         self, asking: Sequence[tuple[Caller, CertificateRequest, str]]
-    ) -> list[Issued | Exception]:
-        """As ``issue`` for each, or the error: looked up over one connection, written in one transaction.
+    ) -> list[Later | Exception]:
+        """As ``issue`` for each, once its row is durable, or the error: looked up over one connection, written in one transaction.
 
         Apart for whom a LocalUser is to be made first, and where KMS signs: nobody else waits for that.
         """
@@ -138,16 +138,13 @@ class Issuer:
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
-        written: list[Any] = []
         for number, (caller, _, source) in enumerate(asking):
             if isinstance(found[number], Ready):
-                written.append(_or_error(self._submit, found[number], caller, source))
-            else:
-                written.append(found[number])
-        return [
-            _or_error(_after, found[number], one) if isinstance(one, Future) else one
-            for number, one in enumerate(written)
-        ]
+                found[number] = _or_error(self._later, found[number], caller, source)
+        return found
+
+    def _later(self, ready: Ready, caller: Caller, source: str) -> Later:
+        return Later(self._submit(ready, caller, source), ready.issued)
 
     def _way(self, places: Places, caller: Caller, asked: CertificateRequest, now: float) -> Way:
         self._is_fresh(caller.person, now)
@@ -255,11 +252,6 @@ def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:
         return work(*arguments)
     except (OstiaryError, Apart) as error:
         return error
-
-
-def _after(ready: Ready, written: Future[None]) -> Issued:
-    waited(written)
-    return ready.issued
 
 
 def find_way(places: Places, person: Person, asked: CertificateRequest, now: float) -> Way:

@@ -36,13 +36,17 @@ def waited(done: Future[T]) -> T:
     try:
         return done.result(LONGEST_WAIT)
     except TimeoutError as error:
-        raise Unreachable(
-            "cannot write to the database",
-            why=f"it has not answered for {LONGEST_WAIT:.0f} s",
-            fix="see that the database runs and reaches its standby",
-            code="database",
-            maybe_done=True,
-        ) from error
+        raise overdue() from error
+
+
+def overdue() -> Unreachable:
+    return Unreachable(
+        "cannot write to the database",
+        why=f"it has not answered for {LONGEST_WAIT:.0f} s",
+        fix="see that the database runs and reaches its standby",
+        code="database",
+        maybe_done=True,
+    )
 
 
 @dataclass(slots=True)
