@@ -203,7 +203,7 @@ class TestEntryWords:
         assert entry_words.question("resolve\tweb1\n") == {"do": "resolve", "host": "web1"}
         assert entry_words.question("connect\tweb1\talice\t\n")["hop"] == ""
         for strange in ("", "\n", "bearer\n", "end\tx\n", "connect\tweb1\n"):
-            assert entry_words.question(strange)["do"] in ("", "bearer", "end", "connect")
+            assert entry_words.question(strange) == {"do": ""}
 
     def test_what_a_control_plane_says_stays_one_line_of_its_words(self):
         error = {"error": "no\tway", "why": "a\nway\tx\ty", "fix": "run:\r\nit", "code": "c"}

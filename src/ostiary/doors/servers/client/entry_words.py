@@ -13,11 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 
+NAMES = {"resolve": ("host",), "connect": ("host", "login", "hop")}
+
+
 def question(line: str) -> Mapping[str, str]:
-    """What an entry file asks, as ``answers.py`` takes it."""
+    """What an entry file asks, as ``answers.py`` takes it; nothing that it can answer for other words."""
     do, *words = line.rstrip("\n").split("\t")
-    names = {"resolve": ("host",), "connect": ("host", "login", "hop")}.get(do, ())
-    return {"do": do, **dict(zip(names, words, strict=False))}
+    if do not in NAMES or len(words) != len(NAMES[do]):
+        return {"do": ""}
+    return {"do": do, **dict(zip(NAMES[do], words, strict=True))}
 
 
 def answer(said: Mapping[str, Any]) -> str:
