@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-
 NAMES = {"resolve": ("host",), "connect": ("host", "login", "hop")}
 
 
