@@ -7,13 +7,13 @@ commit failed, or nobody knows whether it was done, everybody in the batch is to
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache
+from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, insert, update
@@ -106,7 +106,7 @@ class Writer:
         self._database = database
         self._mark = mark
         self._clock = clock
-        self._queue: queue.Queue[_Queued[Any] | None] = queue.Queue(MOST_WAITING)
+        self._queue: SimpleQueue[_Queued[Any] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -117,12 +117,10 @@ class Writer:
         OstiaryError that it raises rolls back only itself. ``by`` is who asked for it. Throttled when too many wait already.
         """
         done: Future[T] = Future()
-        try:
-            self._queue.put_nowait(_Queued(project_ids, work, done, by))
-        except queue.Full as full:
-            raise Throttled(
-                "cannot write now", why=f"{MOST_WAITING} requests wait already", code="busy"
-            ) from full
+        if self._queue.qsize() >= MOST_WAITING:
+            why = f"{MOST_WAITING} requests wait already"
+            raise Throttled("cannot write now", why=why, code="busy")
+        self._queue.put(_Queued(project_ids, work, done, by))
         return done
 
     def write(self, project_ids: Sequence[str], work: Work[T], by: str = "") -> T:
