@@ -13,9 +13,10 @@ from typing import Any
 
 from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.session import Aws
-from ostiary.errors import OstiaryError, UsageError
+from ostiary.errors import NotFound, UsageError
 
 _MODE = "COMPLIANCE"
+_NO_LOCK = "ObjectLockConfigurationNotFoundError"
 MOST_DAYS = 36500  # S3's own bound of a default retention
 
 
@@ -39,21 +40,23 @@ class LockedStore(S3RunStore):
         self._clock = clock
 
     def check(self) -> None:
-        """UsageError for a bucket that does not lock: what is kept there could be removed again."""
+        """NotFound where there is no bucket, UsageError for one that does not lock: what is kept there could be removed."""
+        what = f"cannot keep an audit in bucket {self._bucket}"
+        make = "aws s3api create-bucket --object-lock-enabled-for-bucket --bucket"
         try:
             self._aws.call(
                 "s3", "get_object_lock_configuration", region=self._region, Bucket=self._bucket
             )
-        except OstiaryError as failed:
-            if failed.code != "ObjectLockConfigurationNotFoundError":
-                raise
-            make = f"aws s3api create-bucket --object-lock-enabled-for-bucket --bucket {self._bucket}-locked"
-            raise UsageError(
-                f"cannot keep an audit in bucket {self._bucket}",
-                why="it has no Object Lock, so what is kept there could be removed",
-                fix=f"name another bucket, made with: {make}",
-                code=failed.code,
-            ) from failed
+        except NotFound as absent:
+            if absent.code == _NO_LOCK:
+                raise UsageError(
+                    what,
+                    why="it has no Object Lock, so what is kept there could be removed",
+                    fix=f"name another bucket, made with: {make} {self._bucket}-locked",
+                    code=absent.code,
+                ) from absent
+            fix = f"run: {make} {self._bucket}"
+            raise NotFound(what, why=absent.why, fix=fix, code=absent.code) from absent
 
     def _call(self, operation: str, name: str, **params: Any) -> Any:
         if operation == "put_object":
