@@ -13,7 +13,7 @@ from typing import Any
 
 from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.session import Aws
-from ostiary.errors import NotFound, UsageError
+from ostiary.errors import NotFound, OstiaryError, UsageError
 
 _MODE = "COMPLIANCE"
 _NO_LOCK = "ObjectLockConfigurationNotFoundError"
@@ -47,16 +47,18 @@ class LockedStore(S3RunStore):
             self._aws.call(
                 "s3", "get_object_lock_configuration", region=self._region, Bucket=self._bucket
             )
-        except NotFound as absent:
-            if absent.code == _NO_LOCK:
+        except OstiaryError as failed:
+            if failed.code == _NO_LOCK:
                 raise UsageError(
                     what,
                     why="it has no Object Lock, so what is kept there could be removed",
                     fix=f"name another bucket, made with: {make} {self._bucket}-locked",
-                    code=absent.code,
-                ) from absent
+                    code=failed.code,
+                ) from failed
+            if not isinstance(failed, NotFound):
+                raise
             fix = f"run: {make} {self._bucket}"
-            raise NotFound(what, why=absent.why, fix=fix, code=absent.code) from absent
+            raise NotFound(what, why=failed.why, fix=fix, code=failed.code) from failed
 
     def _call(self, operation: str, name: str, **params: Any) -> Any:
         if operation == "put_object":
