@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from host_control import Peer, Person, admin, user
@@ -79,15 +80,20 @@ def test_a_session_ends_at_its_bound(fleet, host, peer, tmp_path):
     assert service.wait(10) == 0
 
 
-def test_someone_removed_is_out_of_his_session_within_seconds(fleet, host, peer, tmp_path):
-    """The agent as one file, under the distribution's Python, as it is installed."""
+OLDEST = next(iter(sorted(Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))), None)
+PYTHONS = [PYTHON] + ([OLDEST] if OLDEST else [])
+
+
+@pytest.mark.parametrize("program", PYTHONS, ids=lambda path: Path(path).name)
+def test_someone_removed_is_out_of_his_session_within_seconds(fleet, host, peer, tmp_path, program):
+    """The agent as one file, under the distribution's Python and the oldest that will do, as it is installed."""
     path = "usr/local/lib/ostiary-agent.pyz"
     bundle.bundle(tmp_path / "agent.pyz")
     (host.root / path).write_bytes((tmp_path / "agent.pyz").read_bytes())
     server_id = peer.enroll(host)
     peer.state(server_id, admin(server_id=server_id))
     service = host.popen(
-        ["/usr/bin/python3", "-I", f"/{path}", "run"],
+        [program, "-I", f"/{path}", "run"],
         stderr=subprocess.DEVNULL,
         stdin=subprocess.DEVNULL,
     )
