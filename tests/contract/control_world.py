@@ -4,12 +4,14 @@ Nothing here is of the product but the control plane itself: the issuer signs re
 with its own SSH key, and everybody speaks HTTP.
 """
 
+import base64
 import hashlib
 import http.client
 import json
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -43,11 +45,17 @@ CLIENT_ID = "0oaservers"
 ADMINS = "ostiary-admins"
 
 
+@cache
+def _key():
+    """Made once for all tests of a process: it takes long."""
+    return jwk.RSAKey.generate_key(2048, {"kid": "k1", "alg": "RS256", "use": "sig"})
+
+
 class Issuer:
     """Publishes a key over HTTP and signs ID tokens with it, as the Okta org does."""
 
     def __init__(self):
-        self.key = jwk.RSAKey.generate_key(2048, {"kid": "k1", "alg": "RS256", "use": "sig"})
+        self.key = _key()
         world = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -142,8 +150,6 @@ class Client:
         return decode(kind, answer) if kind else answer
 
     def proof(self, method, path, body, when=None):
-        import base64  # noqa: PLC0415
-
         when = when or str(int(time.time()))
         digest = hashlib.sha256(body).hexdigest()
         text = f"ostiary-device@v1\n{method}\n{path}\n{when}\n{digest}"
@@ -226,7 +232,7 @@ class ControlWorld:
             "state_dir": folder,
         }
         self.settings = control.ServeSettings(**{**told, **(settings or {})})
-        self._http = httpx2.Client(transport=transport)
+        self._http = httpx2.Client(transport=transport, verify=False)  # the issuer has no TLS
         wrap = LocalKeyWrap(folder / "kek")
         try:
             self.services = control.services(
