@@ -129,6 +129,18 @@ def test_a_report_says_by_what_a_clone_shows(host, peer):
     assert peer.enrolled[server_id].machine == report.machine
 
 
+def test_a_disk_that_is_full_uses_up_no_token(host, peer):
+    host.run(["mkdir", "-p", "/var/lib/ostiary"])
+    host.run(["mount", "-t", "tmpfs", "-o", "ro", "none", "/var/lib/ostiary"])
+    host.write("/root/ca.pem", peer.ca_file.read_text())
+    argv = ["enroll", "--url", peer.url, "--token-file", "-", "--ca-file", "/root/ca.pem"]
+    done = host.agent(*argv, stdin="a-token", check=False)
+    assert (done.returncode, "Read-only" in done.stderr) == (1, True)
+    assert peer.tokens == {"a-token"}
+    host.run(["umount", "/var/lib/ostiary"])
+    assert host.agent(*argv, stdin="a-token").stdout.startswith("srv_")
+
+
 def test_the_token_is_nowhere_to_be_seen(fleet, host, peer):
     """Negative 10, on the host: not in argv, files or logs."""
     host.write("/root/token", "a-token\n", 0o600)

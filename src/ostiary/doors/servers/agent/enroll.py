@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ostiary.doors.servers.agent import facts, identity
 from ostiary.doors.servers.agent.control import Control
-from ostiary.doors.servers.agent.files import HostError, Paths, folder
+from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
 from ostiary.doors.servers.agent.identity import Identity
 from ostiary.doors.servers.agent.run import run
 from ostiary.doors.servers.wire.host import CloudIdentity, Enroll, Enrolled
@@ -50,17 +49,21 @@ def enroll(wanted: Wanted, paths: Paths) -> Identity:
     control = Control(wanted.url, paths, wanted.ca_file)
     asked = _asked(wanted, paths)
     check_clock(control)
-    answer = control.call("POST", "/v1/hosts/enroll", encode(asked))
+    kept = _keep_authority(wanted.ca_file, paths)  # before a token is used up: the disk may be full
     try:
+        answer = control.call("POST", "/v1/hosts/enroll", encode(asked))
         enrolled = decode(Enrolled, answer.body)
     except InvalidMessage as error:
-        raise HostError(f"the control plane's answer cannot be read: {error}") from error
+        raise HostError("the control plane's answer cannot be read", why=str(error)) from error
+    except HostError:
+        identity.authority(paths).unlink(missing_ok=True)
+        raise
     made = Identity(
         enrolled.server_id,
         enrolled.project,
         wanted.url,
         asked.name,
-        _keep_authority(wanted.ca_file, paths),
+        kept,
         wanted.break_glass_account,
     )
     identity.keep(paths, made)
@@ -95,8 +98,6 @@ def _asked(wanted: Wanted, paths: Paths) -> Enroll:
 
 def _keep_authority(ca_file: str, paths: Paths) -> str:
     folder(paths.var, 0o700)
-    if not ca_file:
-        return ""
     kept = identity.authority(paths)
-    shutil.copyfile(Path(ca_file), kept)
-    return str(kept)
+    write(kept, Path(ca_file).read_text() if ca_file else "# the system's\n")
+    return str(kept) if ca_file else ""
