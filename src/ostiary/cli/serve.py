@@ -41,6 +41,13 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
 @click.option("--client-id", required=True, metavar="ID", help="The native OIDC app.")
 @click.option("--admin-group", required=True, metavar="NAME", help="Okta group that administers.")
 @click.option(
+    "--admin-machine",
+    "admin_machines",
+    multiple=True,
+    metavar="NAME",
+    help="Machine that administers too: a pipeline that runs ostiary apply. May be repeated.",
+)
+@click.option(
     "--state-dir",
     required=True,
     type=click.Path(path_type=Path),
@@ -108,6 +115,7 @@ def serve(
     issuer: str,
     client_id: str,
     admin_group: str,
+    admin_machines: tuple[str, ...],
     state_dir: Path,
     kek_file: Path | None,
     kek_kms: str,
@@ -133,6 +141,7 @@ def serve(
         issuer=issuer.rstrip("/"),
         client_id=client_id,
         admin_group=admin_group,
+        admin_machines=admin_machines,
         state_dir=state_dir,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -33,12 +33,14 @@ ARN = f"arn:aws:iam::{ACCOUNT}:role/build/ci"
 class Site:
     """A project with one server and one machine of each kind; ada answers for them."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **settings):
         self.router = Router()
         self.github = self.router.github
         self.aws = self.router.world
         self.key = jwk.ECKey.generate_key("P-256", {"kid": "own"})
-        self.control = ControlWorld(f"sqlite:///{folder}/control.db", folder, transport=self.router)
+        self.control = ControlWorld(
+            f"sqlite:///{folder}/control.db", folder, transport=self.router, settings=settings
+        )
         self.control.person(OWNER, ["sre"])
         names = ("github", "robot", "ansible")
         self.control.project("prod", [Rule(f"machine:{name}", login=True) for name in names])
@@ -427,3 +429,43 @@ def test_a_machine_is_no_administrator_and_no_person(site):
         client.call("GET", "/v1/projects/prod", kind=admin.Project)
     with pytest.raises(Refused):
         client.call("POST", "/v1/projects", admin.NewProject("x", 60001, 63001), admin.Project)
+
+
+class TestAdministration:
+    """A pipeline that applies is a machine that the control plane was started with."""
+
+    @pytest.fixture
+    def site(self, tmp_path):
+        site = Site(tmp_path, admin_machines=("robot",))
+        yield site
+        site.control.close()
+        site.router.close()
+
+    def test_a_machine_that_was_named_administers_and_others_do_not(self, site):
+        robot = site.sign_in("robot", site.proof("robot"))
+        assert [one.name for one in robot.call("GET", "/v1/projects", kind=admin.Projects).projects]
+        robot.call("POST", "/v1/projects", admin.NewProject("dev", 70001, 73001), admin.Project)
+        github = site.sign_in("github", site.proof("github"))
+        with pytest.raises(Refused) as refused:
+            github.call("POST", "/v1/projects", admin.NewProject("qa", 70001, 73001))
+        assert refused.value.code == "not-permitted"
+
+    def test_an_owner_cannot_become_it(self, site):
+        """Owners set the machines of their project, so who holds that key would administer everything."""
+        by = site.control.admin()
+        now = by.call("GET", "/v1/projects/prod", kind=admin.Project)
+        owned = replace(now.settings, owners=("platform",))
+        wanted = admin.ProjectWanted(now.generation, owned, now.rules, now.machines)
+        now = by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
+        olga = site.control.person("olga@acme.example", ["platform"])
+        for some in (
+            tuple(replace(one, until=one.until + 1) for one in now.machines),
+            tuple(one for one in now.machines if one.name != "robot"),
+        ):
+            wanted = admin.ProjectWanted(now.generation, now.settings, now.rules, some)
+            with pytest.raises(Refused) as refused:
+                olga.call("PUT", "/v1/projects/prod", wanted)
+            assert refused.value.code == "not-permitted"
+        kept = tuple(one for one in now.machines if one.name != "github")
+        wanted = admin.ProjectWanted(now.generation, now.settings, now.rules, kept)
+        assert len(olga.call("PUT", "/v1/projects/prod", wanted, admin.Project).machines) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -70,11 +71,17 @@ def get(services: Services, call: Call) -> admin.Project:
 
 
 def put(services: Services, call: Call) -> admin.Project:
-    """Rules, settings, machines and mark, all at once or not at all. Owners may not say who owns, nor which estate."""
+    """Rules, settings, machines and mark, all at once or not at all.
+
+    Owners may not say who owns, nor which estate, nor who a machine is that administers everything.
+    """
     project = permitted.project(services, call.who, call.path["name"])
     wanted: admin.ProjectWanted = call.message
-    mine = (project.settings.owners, project.estate)
-    if (wanted.settings.owners, wanted.estate) != mine:
+    with translated("cannot read the project"), services.database.reading() as connection:
+        held = machines_kept.of_project(connection, project.id)
+    mine = (project.settings.owners, project.estate, _administering(services, held))
+    theirs = (wanted.settings.owners, wanted.estate, _administering(services, wanted.machines))
+    if theirs != mine:
         permitted.admin(services, call.who)
 
     def work(connection: Connection, ledger: Ledger) -> admin.Project:
@@ -86,6 +93,10 @@ def put(services: Services, call: Call) -> admin.Project:
         return described(connection, projects.by_id(connection, project.id))
 
     return services.writer.write([project.id], work, by(call))
+
+
+def _administering(services: Services, some: Iterable[admin.Machine]) -> set[admin.Machine]:
+    return {one for one in some if one.name in services.admin_machines}
 
 
 def delete(services: Services, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""Who may administer what: members of the admin group everything, owners of a project that project.
+"""Who may administer what: members of the admin group and its machines everything, owners of a project that project.
 
 What somebody may not see is answered as if it did not exist.
 """
@@ -15,8 +15,9 @@ from ostiary.errors import Denied, NotFound
 
 
 def is_admin(services: Services, caller: Caller) -> bool:
-    named = services.admin_group
-    return bool(named) and not caller.is_machine and named in caller.person.groups
+    if caller.is_machine:
+        return caller.machine in services.admin_machines
+    return bool(services.admin_group) and services.admin_group in caller.person.groups
 
 
 def is_owner(services: Services, caller: Caller, project: Project) -> bool:

@@ -74,6 +74,7 @@ class ServeSettings:
     vanished_days: float = VANISHED_DAYS
     aws_certificates: Path | None = None  # folder of REGION.pem, for hosts that enroll by identity
     refresh_seconds: float = REFRESH_SECONDS  # of an org without access to its API
+    admin_machines: tuple[str, ...] = ()
     sts_endpoint: str = ""  # another STS than AWS's own: AWS_ENDPOINT_URL_STS
 
 
@@ -146,6 +147,7 @@ def services(
         sign_in=SignInSettings(settings.issuer, settings.client_id, org_side.SCOPES),
         freshness=org.freshness,
         admin_group=settings.admin_group,
+        admin_machines=frozenset(settings.admin_machines),
         url=settings.url,
         clock=clock,
         scopes=org.scopes,

@@ -30,7 +30,7 @@ class Services:
     ``scopes`` are those of a sign-in that the issuer knows; ``refresh`` keeps refresh tokens where they are needed, and
     ``duties`` are what the process does beside answering.
 
-    ``admin_group`` is the Okta group whose members administer everything.
+    ``admin_group`` is the Okta group whose members administer everything, as ``admin_machines`` do: a pipeline that applies.
     """
 
     database: Database
@@ -44,6 +44,7 @@ class Services:
     sign_in: SignInSettings
     freshness: Freshness
     admin_group: str
+    admin_machines: frozenset[str]
     url: str
     clock: Callable[[], float]
     scopes: Callable[[], tuple[str, ...]]

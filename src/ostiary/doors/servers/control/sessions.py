@@ -57,6 +57,11 @@ class Caller:
     def is_machine(self) -> bool:
         return self.person.id.startswith("machine:")
 
+    @property
+    def machine(self) -> str:
+        """The name of a machine, "" of a person."""
+        return self.person.id.removeprefix("machine:") if self.is_machine else ""
+
 
 def begin(
     connection: Connection,
