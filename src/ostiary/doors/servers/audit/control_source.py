@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -11,9 +13,12 @@ import msgspec
 from ostiary.doors.servers.client.control_api import Control, refusal_in
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.admin import AuditRow, Checkpoint, Checkpoints, Project
-from ostiary.errors import Unreachable
+from ostiary.errors import Throttled, Unreachable
 from ostiary.pki import ssh_key
 from ostiary.pki.ssh_key import PublicKey
+
+T = TypeVar("T")
+_TRIES, _WAIT = 20, 1.0  # seconds: the control plane lets in again after some of them
 
 
 class _Rows(msgspec.Struct):
@@ -38,7 +43,13 @@ class ControlSource:
         return tuple(ssh_key.parse(one.public_key) for one in known if one.use == "host")
 
     def rows(self, after: int) -> Sequence[AuditRow]:
-        path = f"{self._path}/audit?after={after}"
+        return _patiently(lambda: self._rows(f"{self._path}/audit?after={after}"))
+
+    def checkpoints(self, after: int) -> Sequence[Checkpoint]:
+        path = f"{self._path}/checkpoints?after={after}"
+        return _patiently(lambda: self._control.call("GET", path, kind=Checkpoints).checkpoints)
+
+    def _rows(self, path: str) -> Sequence[AuditRow]:
         status, body = self._control.exchange("GET", path, b"")
         if status >= HTTPStatus.BAD_REQUEST:
             raise refused(f"GET {path} at {self._control.url}", status, refusal_in(status, body))
@@ -49,6 +60,12 @@ class ControlSource:
                 f"cannot read the audit of {self.project.name}", why=str(wrong), code="bad-answer"
             ) from wrong
 
-    def checkpoints(self, after: int) -> Sequence[Checkpoint]:
-        path = f"{self._path}/checkpoints?after={after}"
-        return self._control.call("GET", path, kind=Checkpoints).checkpoints
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """A long audit is many questions: where they are too many at once, wait and go on."""
+    for _ in range(_TRIES):
+        try:
+            return ask()
+        except Throttled:
+            time.sleep(_WAIT)
+    return ask()
