@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection
-
 from ostiary.doors.servers.control import (
     authorities,
     certificate_made,
-    inventory,
     local_users,
     x509_issue,
 )
@@ -26,7 +23,6 @@ from ostiary.doors.servers.control.certificate_made import Made, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
-from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.line import Apart, Later
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
@@ -34,30 +30,19 @@ from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
+from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
 from ostiary.doors.servers.control.writer import Writer, waited
 from ostiary.doors.servers.wire.person import (
     HOP,
-    LOGIN,
     X509,
     CertificateRequest,
     Issued,
-    ServerEntry,
 )
-from ostiary.errors import Denied, NotFound, OstiaryError, UsageError
+from ostiary.errors import Denied, OstiaryError
 from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_key
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What somebody asks for, found and permitted: ``access`` is to ``target``, which for a hop lies behind ``server``."""
-
-    view: View
-    server: Server
-    target: Server
-    access: ServerAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +53,6 @@ class Ready:
     authority: Authority
     made: Made
     issued: Issued
-
-
-class Places:
-    """Servers by name or id, with the view of their project: each looked up once for all who ask together."""
-
-    def __init__(self, connection: Connection, views: Views) -> None:
-        self._connection = connection
-        self._views = views
-        self._found: dict[str, Sequence[tuple[Server, View]]] = {}
-
-    def named(self, name: str) -> Sequence[tuple[Server, View]]:
-        if name not in self._found:
-            self._found[name] = [
-                (server, self._views.at(self._connection, server.project_id, generation))
-                for server, generation in inventory.find(self._connection, name)
-            ]
-        return self._found[name]
 
 
 class Issuer:
@@ -252,78 +220,3 @@ def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:
         return work(*arguments)
     except (OstiaryError, Apart) as error:
         return error
-
-
-def find_way(places: Places, person: Person, asked: CertificateRequest, now: float) -> Way:
-    """Where the request leads, among the servers that the person may enter. Nobody learns whether others exist."""
-    if asked.purpose not in (LOGIN, HOP, X509) or (asked.purpose == HOP) != bool(asked.forward_to):
-        raise UsageError(
-            "cannot issue such a certificate",
-            why="its purpose is login, x509, or hop with the server behind in forward_to",
-            code="bad-request",
-        )
-    name = asked.forward_to or asked.server
-    ways = []
-    for target, view in places.named(name):
-        access = view.access(person, target, now)
-        if access.login and asked.project in ("", view.project.name):
-            ways.append(Way(view, target, target, access))
-    if not ways:
-        raise _not_entitled(person, name)
-    if len(ways) > 1:
-        names = ", ".join(sorted(one.view.project.name for one in ways))
-        raise UsageError(
-            f"cannot tell which server {name} is meant",
-            why=f"one is in each of {names}",
-            fix=f"name the project, or its id: {ways[0].server.id}",
-            code="ambiguous",
-        )
-    return _through(places, ways[0], asked) if asked.purpose == HOP else ways[0]
-
-
-def _through(places: Places, way: Way, asked: CertificateRequest) -> Way:
-    for bastion, _ in places.named(asked.server):
-        same = bastion.project_id == way.target.project_id
-        if same and bastion.name == way.target.bastion:
-            return Way(way.view, bastion, way.target, way.access)
-    raise Denied(
-        f"cannot hop through {asked.server[:80]} to {way.target.name}",
-        why=f"it is reached through {way.target.bastion}"
-        if way.target.bastion
-        else "it has no bastion",
-        fix=f"run: ostiary ssh {way.target.name}",
-        code="not-entitled",
-    )
-
-
-def _not_entitled(person: Person, name: str) -> NotFound:
-    return NotFound(
-        f"{person.login} may enter no server named {name[:80]!r}",
-        why="there is none, or no rule of its project lets you in",
-        fix="see yours with: ostiary servers list; ask an owner of the project for login",
-        code="no-server",
-    )
-
-
-def entry(
-    view: View, server: Server, access: ServerAccess, *, may_hop: bool = False
-) -> ServerEntry:
-    """A server as people see it."""
-    rights = {
-        "login": access.login,
-        "admin": access.admin,
-        "forward": bool(access.forward),
-        "sftp": access.sftp_only,
-        "hop": may_hop,
-    }
-    return ServerEntry(
-        server_id=server.id,
-        name=server.name,
-        project=view.project.name,
-        address=server.address,
-        port=server.port,
-        bastion=server.bastion,
-        labels=dict(server.labels),
-        last_seen=server.last_seen,
-        may=tuple(name for name, given in rights.items() if given),
-    )
