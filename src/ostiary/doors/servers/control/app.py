@@ -33,6 +33,7 @@ from ostiary.doors.servers.control import (
 from ostiary.doors.servers.control.answering import answer
 from ostiary.doors.servers.control.authenticate import authenticated, people
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
+from ostiary.doors.servers.control.incoming import body, decoded, target
 from ostiary.doors.servers.control.limits import Limits
 from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.doors.servers.control.news import News
@@ -41,20 +42,17 @@ from ostiary.doors.servers.control.refusal import (
     RETRY_SECONDS,
     SLOW,
     TOO_LARGE,
-    invalid,
     refusal_of,
     status_of,
 )
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.writer import LONGEST_WAIT, overdue
-from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
 from ostiary.doors.servers.wire.person import Refusal
-from ostiary.errors import Denied, NotFound, OstiaryError, Throttled, UsageError
+from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
 
 LOG = logging.getLogger("ostiary.control")
 THREADS = 32
 MOST_WAITING = 2000  # requests that wait for a thread; more are told to come again
-BODY_SECONDS = 20.0  # to send a body in
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
 BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
 BY_SESSION = (500.0, 5000.0)  # Ansible asks for a certificate per host
@@ -105,12 +103,12 @@ class Api:
             raise Throttled("cannot answer now", why=why, code="busy")
         call = Call(
             method=request.method,
-            target=_target(request),
+            target=target(request),
             address=address,
             path=request.path_params,
             query=dict(request.query_params),
             headers=request.headers,
-            body=await _body(request),
+            body=await body(request),
         )
         if not all(one.isprintable() for one in call.path.values()):
             raise NotFound("there is nothing at this path", code="no-endpoint")
@@ -153,7 +151,7 @@ class Api:
         if call.proof is not None and call.proof.server_id:
             self._by_host.take(call.proof.server_id)
         if endpoint.takes is not None:
-            call = replace(call, message=_decoded(endpoint.takes, call.body))
+            call = replace(call, message=decoded(endpoint.takes, call.body))
         return call, endpoint.answer(self._services, call)
 
     def _work_together(
@@ -166,7 +164,7 @@ class Api:
                 if isinstance(caller, Denied):
                     raise caller
                 self._by_session.take(caller.session)
-                message = _decoded(endpoint.takes, call.body) if endpoint.takes else None
+                message = decoded(endpoint.takes, call.body) if endpoint.takes else None
                 found.append(replace(call, caller=caller, message=message))
             except OstiaryError as error:
                 found.append(error)
@@ -215,33 +213,3 @@ async def _our_fault(request: Request, error: Exception) -> Response:
     LOG.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
     what = Refusal("defect", f"this is a defect of ostiary: {type(error).__name__}")
     return answer(what, 500)
-
-
-def _target(request: Request) -> str:
-    query = request.scope["query_string"].decode("latin-1")
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    path = raw.partition(b"?")[0].decode("latin-1")
-    return f"{path}?{query}" if query else path
-
-
-async def _body(request: Request) -> bytes:
-    """The whole body, refused as soon as it is larger than any message may be."""
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                size += len(part)
-                if size > MOST_BYTES:
-                    why = f"it is over {MOST_BYTES} bytes"
-                    raise UsageError("cannot take this body", why=why, code=TOO_LARGE)
-                parts.append(part)
-    except TimeoutError as error:
-        raise UsageError("cannot wait longer for the body", code=SLOW) from error
-    return b"".join(parts)
-
-
-def _decoded(kind: type[Any], body: bytes) -> Any:
-    try:
-        return decode(kind, body)
-    except InvalidMessage as error:
-        raise invalid(error) from error
