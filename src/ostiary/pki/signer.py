@@ -108,6 +108,8 @@ def private_key(data: bytes, passphrase: Passphrase, path: Path) -> Private:
 def _refused(path: Path, data: bytes, error: Exception, *, encrypted: bool) -> OstiaryError:
     """Another passphrase may decrypt to nonsense with right padding (1 in 256): that is a wrong passphrase too."""
     text = str(error)
+    if isinstance(error, UnsupportedAlgorithm) and "key type" in text.lower():
+        return _unloadable(path, text, ssh_key.UNKNOWN_TYPE)
     if isinstance(error, UnsupportedAlgorithm):
         return _unloadable(path, text, "key encrypted using unsupported cipher")
     words = ("password", "checksum", "decrypt")

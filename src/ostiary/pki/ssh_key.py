@@ -1,6 +1,6 @@
 """Public keys of SSH: every type that OpenSSH accepts for people, hosts and authorities, but DSA.
 
-Sources: RFC 4253 section 6.6 (ssh-rsa), RFC 5656 section 3.1 (ECDSA), RFC 8709 (Ed25519), OpenSSH PROTOCOL.u2f (sk-).
+Sources: RFC 4253 section 6.6 (ssh-rsa), RFC 5656 section 3.1 (ECDSA), RFC 8709 (Ed25519), OpenSSH PROTOCOL.u2f (sk-), ``ssh_composite.py``.
 A certificate is never a key here, so no certificate can become an authority or a subject.
 """
 
@@ -17,6 +17,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from ostiary.pki import ssh_composite
+from ostiary.pki.ssh_composite import CompositePublicKey
 from ostiary.pki.ssh_wire import Reader, encoded, mpint, string, unreadable
 
 SK_ED25519 = "sk-ssh-ed25519@openssh.com"
@@ -29,6 +31,7 @@ CERTIFICATE_TYPES = {
     "ssh-rsa": "ssh-rsa-cert-v01@openssh.com",
     SK_ED25519: "sk-ssh-ed25519-cert-v01@openssh.com",
     SK_ECDSA: "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+    ssh_composite.TYPE: ssh_composite.CERTIFICATE_TYPE,
 }
 KEY_TYPES = {certificate: key for key, certificate in CERTIFICATE_TYPES.items()}
 CURVES: dict[str, ec.EllipticCurve] = {
@@ -41,6 +44,7 @@ LARGEST_EXPONENT = (1 << 64) - 1
 UNKNOWN_TYPE = "unknown or unsupported key type"
 
 Public: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+Loaded: TypeAlias = Public | CompositePublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,9 @@ class PublicKey:
     @property
     def bits(self) -> int:
         key = loaded(self)
-        return 256 if isinstance(key, ed25519.Ed25519PublicKey) else key.key_size
+        if isinstance(key, ed25519.Ed25519PublicKey | CompositePublicKey):
+            return ssh_composite.BITS
+        return key.key_size
 
     @property
     def application(self) -> str:
@@ -155,7 +161,7 @@ def read_body(kind: str, reader: Reader) -> PublicKey:
 def _body(kind: str, reader: Reader) -> bytes:
     if kind == "ssh-rsa":
         return mpint(reader.mpint()) + mpint(reader.mpint())
-    if kind == "ssh-ed25519":
+    if kind in ("ssh-ed25519", ssh_composite.TYPE):
         return string(reader.string())
     if kind == SK_ED25519:
         return string(reader.string()) + string(encoded(reader.text()))
@@ -164,10 +170,12 @@ def _body(kind: str, reader: Reader) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def loaded(key: PublicKey) -> Public:
+def loaded(key: PublicKey) -> Loaded:
     """The key for ``cryptography``. Raises OstiaryError when the numbers make no key."""
     reader = Reader(key.body)
     try:
+        if key.type == ssh_composite.TYPE:
+            return CompositePublicKey.of(reader.string())
         if "ed25519" in key.type:
             return ed25519.Ed25519PublicKey.from_public_bytes(reader.string())
         if key.type == "ssh-rsa":

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 
 from ostiary.errors import OstiaryError
+from ostiary.pki.ssh_composite import CompositePublicKey
 from ostiary.pki.ssh_key import PublicKey, loaded
 from ostiary.pki.ssh_wire import Reader, encoded, mpint, unreadable
 
@@ -75,7 +76,7 @@ def incorrect(key: PublicKey) -> OstiaryError:
 
 def _check(key: PublicKey, name: str, value: bytes, data: bytes) -> None:
     public = loaded(key)
-    if isinstance(public, ed25519.Ed25519PublicKey):
+    if isinstance(public, ed25519.Ed25519PublicKey | CompositePublicKey):
         public.verify(value, data)
     elif isinstance(public, rsa.RSAPublicKey):
         if len(value) > (public.key_size + 7) // 8:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ostiary import term
 from ostiary.errors import OstiaryError
-from ostiary.pki import ssh_option, ssh_signature
+from ostiary.pki import ssh_composite, ssh_option, ssh_signature
 from ostiary.pki.keygen import files, talk, validity
 from ostiary.pki.ssh_certificate import HOST, Certificate
 from ostiary.pki.ssh_key import SK_ECDSA, SK_ED25519, PublicKey
@@ -23,6 +23,7 @@ _TYPES = {
     "ssh-rsa": "RSA",
     SK_ED25519: "ED25519-SK",
     SK_ECDSA: "ECDSA-SK",
+    ssh_composite.TYPE: "MLDSA44-ED25519",
 }
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from ostiary.errors import OstiaryError
-from ostiary.pki import ssh_certificate
+from ostiary.pki import ssh_certificate, ssh_composite
 from ostiary.pki.keygen import files, options, show, talk, validity
 from ostiary.pki.keygen.agent import AgentSigner
 from ostiary.pki.keygen.arguments import Asked
@@ -21,6 +21,7 @@ _SHORT = {
     "ed25519": ("ssh-ed25519",),
     "ecdsa-sk": (SK_ECDSA,),
     "ed25519-sk": (SK_ED25519,),
+    "mldsa44-ed25519": (ssh_composite.TYPE,),
 }
 
 

@@ -20,7 +20,7 @@ from ostiary.pki import ssh_key, x509_certificate
 from ostiary.pki.signer import Private
 from ostiary.pki.x509_authority import X509Authority
 from ostiary.pki.x509_certificate import Asked
-from ostiary.pki.x509_rules import Client
+from ostiary.pki.x509_rules import Client, certifiable
 
 
 def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: int) -> Made:
@@ -29,7 +29,8 @@ def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: i
     start = dt.datetime.fromtimestamp(now - BEFORE, dt.UTC)
     name = f"{wanted.login}@{wanted.server.id}"
     end = start + dt.timedelta(seconds=LIFE)
-    asked = Asked(Client(name), ssh_key.loaded(wanted.key), serial, start, end)
+    key = certifiable(ssh_key.loaded(wanted.key))
+    asked = Asked(Client(name), key, serial, start, end)
     own = x509.load_pem_x509_certificate(authority.encode())
     if wanted.key.is_sk:
         why = "X.509 has no keys of FIDO authenticators"
