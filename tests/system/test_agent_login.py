@@ -325,6 +325,7 @@ def test_keys_of_other_people_go_on_and_those_of_managed_users_do_not_count(
     none = certificate(login="nobody")
     assert ssh(none, "true", login="bob").returncode == 0
     assert ssh(none, "true", login="carol").returncode == DENIED
+    web1.run(["rm", "-r", "/home/bob/.ssh", "/home/carol/.ssh"])
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ def test_pam_lines_come_first_once_and_go_without_a_trace():
     assert guard.with_hook(hooked, path) == hooked
     assert guard.without_hook(hooked) == PAM
     assert guard.without_hook(PAM) == PAM
+    assert guard.counts(hooked, path)
+    assert not guard.counts(PAM, path)
+    assert not guard.counts(PAM + hooked, path)  # something may run before it
+    assert not guard.counts(hooked.replace("default=die", "default=ignore"), path)
+    assert not guard.counts(hooked, Path("/elsewhere"))
     moved = guard.with_hook(hooked, Path("/elsewhere"))
     assert moved.count(guard.MARK) == 1
     assert guard.without_hook(hooked.replace(guard.END + "\n", "")) == PAM

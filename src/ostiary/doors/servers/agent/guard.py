@@ -97,6 +97,17 @@ def pam_lines(guard: Path) -> str:
     )
 
 
+def counts(pam: str, guard: Path) -> bool:
+    """Whether this text runs the guard first of all and heeds it, be it as an older agent wrote it."""
+    head = pam.partition(f"{END}\n")[0].splitlines()
+    return head[:1] == [MARK] and any(
+        line.startswith("session [success=ok")
+        and "default=die]" in line
+        and line.endswith(f" {guard}")
+        for line in head
+    )
+
+
 def told_by(guard: Path) -> Path:
     """The script beside the guard that tells of break-glass."""
     return guard.with_name(f"{guard.name}-told")

@@ -34,8 +34,10 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
 
 
 def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problems) -> None:
-    named = {user.login for user in state.users} | {identity.break_glass_account} - {""}
-    step(problems, "principals", lambda: principals.close(paths, named))
+    glass = {identity.break_glass_account} - {""}
+    named = {user.login for user in state.users} | glass
+    counted = sshd_install.in_force(paths)
+    step(problems, "principals", lambda: principals.close(paths, named if counted else glass))
     made = step(
         problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned)
     )

@@ -66,7 +66,7 @@ def in_force(paths: Paths) -> bool:
     try:
         main = sshd_candidate.main_text(paths)
         block = paths.drop_in.read_text() if paths.drop_in.exists() else main
-        return _hooked(paths) and f"Match Group {MANAGED}\n" in block
+        return guard.counts(_pam(paths), paths.guard) and f"Match Group {MANAGED}\n" in block
     except (HostError, OSError):
         return False
 
