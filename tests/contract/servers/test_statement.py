@@ -42,6 +42,16 @@ def test_rows_come_and_go_as_by_sqlalchemy(database):
         assert len(connection.execute(select(people)).all()) == 4
 
 
+def test_each_of_many_questions_has_its_own_answer(database):
+    with database.writing() as connection:
+        INTO.run_many(connection, [{**ROW, "id": f"00u{n}", "login": f"p{n}"} for n in range(3)])
+    with database.reading() as connection:
+        asked = [{"id": one} for one in ("00u2", "none", "00u0", "00u2")]
+        found = BY.first_of_each(connection, asked)
+        assert [one and one[0] for one in found] == ["p2", None, "p0", "p2"]
+        assert BY.first_of_each(connection, []) == []
+
+
 def test_what_a_transaction_did_is_undone_with_it(database):
     def fails():
         with database.writing() as connection:

@@ -98,9 +98,10 @@ def find(connection: Connection, token: str, now: float) -> Caller | None:
 def find_all(connection: Connection, tokens: Sequence[str], now: float) -> dict[str, Caller]:
     """Whose sessions tokens are: those that there are, and no more."""
     found = {}
-    for token in set(tokens):
-        known = token_hash(token)
-        row = _FIND.run(connection, {"token": known, "now": now}).fetchone()
+    hashes = {token: token_hash(token) for token in tokens}
+    asked = [{"token": known, "now": now} for known in hashes.values()]
+    rows = _FIND.first_of_each(connection, asked)
+    for (token, known), row in zip(hashes.items(), rows, strict=True):
         if row is None:
             continue
         person_id, login, groups, active, read, device, key, state, *rest = row

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Executable
@@ -50,6 +51,20 @@ class Statement:
         compiled = self._for(connection)
         cursor = connection.connection.cursor()
         self._do(connection, compiled, cursor.executemany, [compiled.bound(one) for one in rows])
+
+    def first_of_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """The first row found for each, None where there is none. PostgreSQL is asked for all in one go."""
+        compiled = self._for(connection)
+        if compiled.order is not None:
+            return [self.run(connection, one).fetchone() for one in rows]
+        cursor: Any = connection.connection.cursor()
+        many = partial(cursor.executemany, returning=True)
+        self._do(connection, compiled, many, [compiled.bound(one) for one in rows])
+        found = []
+        for _ in rows:
+            found.append(cursor.fetchone())
+            cursor.nextset()
+        return found
 
     def _do(self, connection: Connection, compiled: _Compiled, execute: Any, values: Any) -> None:
         known: Any = connection.dialect.loaded_dbapi
