@@ -8,9 +8,10 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
-from control_world import ADMINS, Refused
+from control_world import ADMINS, ControlWorld, Refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from postgres_world import new_database
 
 from ostiary.doors.servers.control import app, limits, patience
 from ostiary.doors.servers.wire.admin import Rule, Status
@@ -39,16 +40,29 @@ NO_JSON = [
 ]
 
 
-@pytest.fixture(scope="module")
-def module_world(tmp_path_factory):
-    from control_world import ControlWorld  # noqa: PLC0415 - one for the whole module
-
-    folder = tmp_path_factory.mktemp("control")
-    world = ControlWorld(f"sqlite:///{folder}/c.db", folder)
+def filled(url, folder):
+    """A control plane with a project and a server."""
+    world = ControlWorld(url, folder)
     world.project("prod", [Rule("group:sre", login=True)])
     world.web = world.server("web1")
+    world.by = world.person("fuzz@acme.example", [ADMINS, "sre"])
+    return world
+
+
+@pytest.fixture(scope="module")
+def module_world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("control")
+    world = filled(f"sqlite:///{folder}/c.db", folder)
     yield world
     world.close()
+
+
+@pytest.fixture(scope="module")
+def module_postgres(tmp_path_factory, cluster):
+    with new_database(cluster) as url:
+        world = filled(url, tmp_path_factory.mktemp("control"))
+        yield world
+        world.close()
 
 
 def sent(world, client, method, path, body):
@@ -114,14 +128,13 @@ def values(kind, depth=0):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_no_message_of_the_right_shape_makes_a_5xx(module_world, data):
-    world = module_world
-    by = getattr(world, "by", None)
-    if by is None:
-        by = world.by = world.person("fuzz@acme.example", [ADMINS, "sre"])
+@pytest.mark.parametrize("kind_of_world", ["module_world", "module_postgres"])
+def test_no_message_of_the_right_shape_makes_a_5xx(request, kind_of_world, data):
+    world = request.getfixturevalue(kind_of_world)
+    by = world.by
     method, path, kind = data.draw(st.sampled_from(list(posts(world))))
     if path.endswith(("retire", "release")):
         return
@@ -222,8 +235,6 @@ def test_too_many_requests_are_told_to_come_later():
 
 def test_too_many_requests_of_one_session_are_a_429_with_a_time(module_world, monkeypatch):
     monkeypatch.setattr(app, "BY_SESSION", (0.001, 3.0))
-    from control_world import ControlWorld  # noqa: PLC0415
-
     folder = module_world.settings.state_dir / "limited"
     folder.mkdir()
     world = ControlWorld(f"sqlite:///{folder}/c.db", folder)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -75,4 +76,10 @@ def every(connection: Connection) -> Sequence[Person]:
 
 
 def of_row(row: Any) -> Person:
-    return Person(row.id, row.login, tuple(json.loads(row.groups)), row.active, row.read)
+    return Person(row.id, row.login, groups_of(row.groups), row.active, row.read)
+
+
+@lru_cache(maxsize=65_536)
+def groups_of(text: str) -> tuple[str, ...]:
+    """The names in a row; many people have the same."""
+    return tuple(json.loads(text))
