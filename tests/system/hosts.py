@@ -1,8 +1,8 @@
 """Hosts that are real enough to be let loose on: namespaces over this machine's own files, none of which changes.
 
 ``with Fleet(["bastion", "web1"]) as fleet: fleet["web1"].run(["useradd", "alice"])``. Each host has mounts, processes, network
-and name of its own: /etc, /var, /root and /usr/local are overlays that start as this machine's, /home, /run and /tmp are empty,
-host keys and machine id are new. Two networks, outer and inner; a host named in ``behind`` is on the inner one only, a host that
+and name of its own: /etc, /var and /usr/local are overlays that start as this machine's, /home, /root, /run and /tmp are empty
+(but for pyenv's Pythons, read-only), host keys and machine id are new. Two networks, outer and inner; a host named in ``behind`` is on the inner one only, a host that
 others are behind is on both, everybody else is on the outer one. ``fleet.control`` (CONTROL) is on both, ``fleet.client``
 on the outer one only: these two are networks without files of their own, for whatever a test runs in them.
 

@@ -14,7 +14,7 @@ TOP = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # the distribution's own, as on a host
 ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 SECONDS = 60
-OVERLAID = ("/etc", "/var", "/root", "/usr/local")
+OVERLAID = ("/etc", "/var", "/usr/local")
 
 # $1 name, $2 scratch folder. The last line is the host's first process: it ends with this process's end of the pipe, and all
 # others with it; who outlives his parent is left to the kernel.
@@ -25,8 +25,14 @@ for one in $OVERLAID; do
   mkdir -p "$2$one/upper" "$2$one/work"
   mount -t overlay overlay -o "lowerdir=$one,upperdir=$2$one/upper,workdir=$2$one/work" "$one"
 done
-mkdir "$2/home"
+mkdir "$2/home" "$2/root"
 mount --bind "$2/home" /home
+if [ -d /root/.pyenv ]; then
+  mkdir "$2/root/.pyenv"
+  mount --bind /root/.pyenv "$2/root/.pyenv"
+  mount -o remount,bind,ro "$2/root/.pyenv"
+fi
+mount --rbind "$2/root" /root
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
 mkdir -p /run/sshd /run/lock /run/user
