@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 
 from ostiary.errors import OstiaryError
-from ostiary.pki import ssh_key
+from ostiary.pki import ssh_composite_private, ssh_key
+from ostiary.pki.ssh_composite_private import CompositePrivateKey
 from ostiary.pki.ssh_key import PublicKey
 from ostiary.pki.ssh_signature import (
     CURVE_HASHES,
@@ -23,6 +24,7 @@ from ostiary.pki.ssh_signature import (
 from ostiary.pki.ssh_wire import encoded, string
 
 Private: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+Signing: TypeAlias = Private | CompositePrivateKey
 Passphrase: TypeAlias = bytes | Callable[[], bytes] | None
 
 
@@ -46,7 +48,7 @@ class LocalSigner:
 
     __slots__ = ("_head", "_key", "algorithm", "public_key")
 
-    def __init__(self, key: Private, algorithm: str | None = None) -> None:
+    def __init__(self, key: Signing, algorithm: str | None = None) -> None:
         self._key = key
         self.public_key = ssh_key.of(key.public_key())
         names = algorithms_of(self.public_key)
@@ -64,7 +66,7 @@ class LocalSigner:
 
     def _raw(self, data: bytes) -> bytes:
         key = self._key
-        if isinstance(key, ed25519.Ed25519PrivateKey):
+        if isinstance(key, ed25519.Ed25519PrivateKey | CompositePrivateKey):
             return key.sign(data)
         if isinstance(key, rsa.RSAPrivateKey):
             return key.sign(data, PADDING, RSA_HASHES[self.algorithm])
@@ -76,7 +78,7 @@ def load(path: Path, passphrase: Passphrase = None, algorithm: str | None = None
     return LocalSigner(load_private_key(path, passphrase), algorithm)
 
 
-def load_private_key(path: Path, passphrase: Passphrase = None) -> Private:
+def load_private_key(path: Path, passphrase: Passphrase = None) -> Signing:
     """The key in a file of OpenSSH's own form, PKCS #8 or PEM.
 
     ``passphrase`` is asked for only when the file is encrypted. Raises OstiaryError; ``code`` is OpenSSH's text.
@@ -88,16 +90,20 @@ def load_private_key(path: Path, passphrase: Passphrase = None) -> Private:
     return private_key(data, passphrase, path)
 
 
-def private_key(data: bytes, passphrase: Passphrase, path: Path) -> Private:
+def private_key(data: bytes, passphrase: Passphrase, path: Path) -> Signing:
     """The key in the bytes of a private key file; ``path`` is for errors."""
     read = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    given = passphrase if callable(passphrase) else lambda: passphrase or b""
+    composite = ssh_composite_private.read(data, given) if read is load_ssh_private_key else None
+    if composite is not None:
+        return composite
     encrypted = False
     try:
         try:
             key = read(data, None)
         except TypeError:  # cryptography's way to say that it is encrypted
             encrypted = True
-            key = read(data, passphrase() if callable(passphrase) else passphrase or b"")
+            key = read(data, given())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _refused(path, data, error, encrypted=encrypted) from error
     if not isinstance(key, Private):

@@ -116,6 +116,8 @@ def of(public: object) -> PublicKey:
     """The key that ``cryptography`` holds. Raises OstiaryError for kinds that SSH does not know."""
     if isinstance(public, ed25519.Ed25519PublicKey):
         return PublicKey("ssh-ed25519", string(public.public_bytes_raw()))
+    if isinstance(public, CompositePublicKey):
+        return PublicKey(ssh_composite.TYPE, string(public.raw))
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
         key = PublicKey("ssh-rsa", mpint(numbers.e) + mpint(numbers.n))

@@ -12,7 +12,7 @@ from ostiary.errors import OstiaryError
 from ostiary.pki import signer, ssh_certificate, ssh_key
 from ostiary.pki.keygen import talk
 from ostiary.pki.keygen.passphrase import asked as typed
-from ostiary.pki.signer import Private
+from ostiary.pki.signer import Signing
 from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_key import PublicKey
 from ostiary.pki.ssh_wire import Reader
@@ -26,7 +26,7 @@ def expanded(name: str) -> str:
     return os.path.expanduser(name)  # noqa: PTH111 - Path would drop ./ from names that are told
 
 
-def private_key(name: str, passphrase: str | None) -> Private:
+def private_key(name: str, passphrase: str | None) -> Signing:
     """The key of a file that nobody else may read. Asks for its passphrase when none was given."""
 
     def asked() -> bytes:
