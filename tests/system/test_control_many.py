@@ -56,7 +56,7 @@ class Agent:
         for attempt in range(20):
             try:
                 return await self._ask(port, wait)
-            except (OSError, ValueError, EOFError):
+            except (OSError, ValueError, KeyError, EOFError):
                 self.failed += attempt == 0
                 await asyncio.sleep(0.5 + attempt * 0.2)
         raise AssertionError("no answer after twenty attempts")

@@ -126,7 +126,7 @@ def _number(text: str) -> int:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/v1/hosts/challenge", challenge, NOBODY),
+    Endpoint("POST", "/v1/hosts/challenge", challenge, NOBODY, quick=True),
     Endpoint("POST", "/v1/hosts/enroll", enroll, HOST, Enroll),
     Endpoint("GET", "/v1/hosts/state", state, HOST),
     Endpoint("POST", "/v1/hosts/report", report, HOST, HostReport),

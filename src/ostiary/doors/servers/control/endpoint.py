@@ -64,11 +64,15 @@ Together = Callable[[Services, Sequence[Call]], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """``path`` as Starlette writes it (``/v1/projects/{name}``); ``takes`` is the message that the body must be."""
+    """``path`` as Starlette writes it (``/v1/projects/{name}``); ``takes`` is the message that the body must be.
+
+    ``quick`` is for NOBODY's alone, and waits for nothing: it is answered without a thread.
+    """
 
     method: str
     path: str
     answer: Answer
     who: str = PERSON
     takes: type[Any] | None = None
+    quick: bool = False
     together: Together | None = None
