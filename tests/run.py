@@ -17,6 +17,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
+SERVED = "tests/contract/servers"  # over HTTP, on SQLite and PostgreSQL
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -119,8 +120,11 @@ def main() -> None:
     timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
     timed(
         "unit, contract, scripts",
-        lambda: pytest("-n", "2", "tests/unit", "tests/contract", "tests/scripts"),
+        lambda: pytest(
+            "-n", "2", "--ignore", SERVED, "tests/unit", "tests/contract", "tests/scripts"
+        ),
     )
+    timed("control plane, as served", lambda: pytest("-n", "2", "--dist", "loadfile", SERVED))
     timed("property", lambda: pytest("-n", "2", "tests/property"))
     timed(
         "system",
