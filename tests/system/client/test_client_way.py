@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import os
 import socket
 import subprocess
 import threading
@@ -338,6 +339,78 @@ def test_a_folder_of_others_is_refused(peer, person, tmp_path, how):
     with pytest.raises(AssertionError, match=r"it is no folder|others may enter it"):
         person.sign_in(peer)
     assert person.resident.wait(10) == 6
+
+
+@pytest.mark.parametrize("how", ["open", "another", "link"])
+def test_a_resident_agent_of_somebody_else_is_not_believed(person, tmp_path, how):
+    """Below /tmp anybody can make the folder first, with sockets and a file of host keys in it."""
+    folder = person.folder
+    if how == "link":
+        (tmp_path / "elsewhere").mkdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir(mode=0o755)
+    if how == "open":
+        folder.chmod(0o777)
+    elif how == "another" and os.geteuid() != 0:
+        pytest.skip("not run: needs root to make another user's folder")
+    elif how == "another":
+        os.chown(folder, 60_999, 60_999)
+    asked = []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "talk.sock"))
+        listening.listen()
+        threading.Thread(target=_says_yes, args=(listening, asked), daemon=True).start()
+        shown = person.ssh("-G", "bank.example")
+        names = person.home / ".config/ostiary/servers"
+        names.parent.mkdir(parents=True)
+        names.write_text("web1\n")
+        entered = person.ssh("web1", "true")
+        told = person.ostiary("servers", "list", "--control", "http://127.0.0.1:1")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert "ostiary" not in shown.stdout
+    assert (entered.returncode, asked) == (255, [])
+    assert "not a folder of yours" in entered.stderr
+    assert told.returncode
+
+
+def _says_yes(listening, asked):
+    with contextlib.suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            asked.append(connection.recv(1000))
+            connection.sendall(b"ours\tyes\n")
+            connection.close()
+
+
+HOSTILE = {
+    "server_id": "srv_2' -- x y; touch owned; '",
+    "name": "bank.example\nweb1",
+    "address": "$(touch owned)",
+}
+
+
+@pytest.mark.parametrize("field", HOSTILE)
+def test_a_hostile_control_plane_reaches_no_shell_and_no_file(peer, person, host, field):
+    """What it says of a server that a shell or a file could read as more than a name makes the server none of ours."""
+    bastion, web1 = host("bastion", "srv_2"), host("web1", "srv_1")
+    wrong = vars_of(bastion.entry("bastion")) | {field: HOSTILE[field]}
+    right = web1.entry("web1", bastion=wrong["name"])
+    peer.servers = [right, type(right)(**wrong)]
+    person.sign_in(peer)
+    done = person.ssh("web1", "true")
+    assert done.returncode == 255
+    assert not list(Path(person.home).rglob("owned")), done.stderr
+    assert not Path("owned").exists()
+    names = person.home / ".config/ostiary/servers"
+    assert not names.exists() or "bank.example" not in names.read_text().split()
+
+
+def test_words_of_the_control_plane_do_nothing_to_the_terminal(peer, person, web1):
+    peer.refuse = (403, Refusal("not-entitled", "\x1b]0;owned\x07no", "ask \x9b31m"))
+    done = person.ssh("web1", "true")
+    assert "why: ?]0;owned?no" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_the_resident_agent_leaves_when_the_session_ends(peer, person):

@@ -107,6 +107,14 @@ def test_ssh_reads_it_and_a_space_and_a_percent_survive(home, monkeypatch):
     assert "ostiary" not in _ssh(home, "other")
 
 
+@pytest.mark.parametrize("login", ["a\nProxyCommand touch owned", "a b", "a';x;'", "%h", "-v"])
+def test_a_login_that_is_more_than_a_name_is_not_written(home, login):
+    """The control plane chooses it, and this is a file that ssh obeys."""
+    with pytest.raises(UsageError, match="no name that an account can have"):
+        ssh_config.install(home, login)
+    assert not (home / ".ssh/config").exists()
+
+
 def test_a_person_may_still_name_another_login(home):
     ssh_config.install(home, "alice")
     (home / ".config/ostiary/servers").write_text("web1\n")

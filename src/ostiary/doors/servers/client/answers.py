@@ -157,7 +157,7 @@ class Answers:
                 why=f"it is for {issued.server.server_id}, not for {server.server_id}",
                 code="foreign-certificate",
             )
-        self._known_hosts.add(issued.server, issued.host_authorities)
+        self._known_hosts.add(server, issued.host_authorities)
         self._passes.put(process, one_time.made(issued, key))
         return issued
 

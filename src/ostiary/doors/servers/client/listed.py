@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ostiary.doors.servers.client.place import write_private
+from ostiary.doors.servers.client.resolve import plausible
 from ostiary.doors.servers.wire.person import ServerEntry
 from ostiary.errors import Conflict, NotFound, OstiaryError
 
@@ -74,7 +75,7 @@ class Listed:
             if time.monotonic() - self._tried <= age:
                 return
             try:
-                servers = tuple(self._read())
+                servers = tuple(filter(_is_plain, self._read()))
             except OstiaryError:
                 if must:
                     raise
@@ -89,3 +90,9 @@ class Listed:
                 with contextlib.suppress(OSError):
                     write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
             self._servers, self._by_name = servers, by_name
+
+
+def _is_plain(one: ServerEntry) -> bool:
+    """Whether its names can stand in a command, a file and a line of ``ssh``: the control plane may be anybody's by now."""
+    names = (one.server_id, one.name, one.address.replace(":", ""), one.bastion or one.name)
+    return all(map(plausible, names)) and 0 < one.port < 65_536  # noqa: PLR2004 - of TCP

@@ -15,10 +15,23 @@ import sys
 
 SECONDS = 25.0  # a little more than the resident agent waits for the control plane
 HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs as much as all of this
+KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
 
 class Refused(Exception):
     """``args``: what, why, fix."""
+
+
+def check_private(folder: str) -> None:
+    """Refused where somebody else can have put a socket there, and a file of host keys: below /tmp anybody may."""
+    there = os.lstat(folder)
+    is_folder = there.st_mode & KIND == FOLDER
+    if not is_folder or there.st_uid != os.getuid() or there.st_mode & WRITABLE:
+        raise Refused(
+            f"cannot use {folder}",
+            "it is not a folder of yours that nobody else may write",
+            "remove it, or set XDG_RUNTIME_DIR, and run: ostiary login",
+        )
 
 
 class Resident:
@@ -29,6 +42,7 @@ class Resident:
         self._rest = b""
         try:
             self.socket.settimeout(SECONDS)
+            check_private(folder)
             self.socket.connect(f"{folder}/talk.sock")
             self.socket.sendall(("\t".join(words) + "\n").encode())
         except OSError as error:
@@ -84,7 +98,7 @@ def main(arguments: list[str]) -> int:
     except Refused as refused:
         what, why, fix = refused.args
         text = f"ostiary: error: {what}\n" + (f"  why: {why}\n" if why else "")
-        sys.stderr.write(text + (f"  fix: {fix}\n" if fix else ""))
+        sys.stderr.write(shown(text + (f"  fix: {fix}\n" if fix else "")))
         return 1
     return 0
 
@@ -180,6 +194,11 @@ def inner(folder: str, way: Way) -> list[str]:
     address = f"[{way.address}]" if ":" in way.address else way.address
     target = f"{address}:{way.port}"
     return ["ssh", "-F", "none", *options, "-W", target, "-l", way.login, "--", way.via]
+
+
+def shown(text: str) -> str:
+    """Without what a terminal would obey: some of the words are the control plane's."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def reason(error: OSError) -> str:

@@ -8,12 +8,14 @@ to nothing: ``_socket`` is what the standard library's ``socket`` is made of, an
 from __future__ import annotations
 
 import _socket
+import posix
 import sys
 
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 LONGEST = 253
 SECONDS = 5.0
 SIGNED_OUT = (FileNotFoundError, ConnectionRefusedError)
+KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
 
 def plausible(host: str) -> bool:
@@ -21,8 +23,17 @@ def plausible(host: str) -> bool:
     return 0 < len(host) <= LONGEST and LETTERS.issuperset(host) and host[0] not in "-."
 
 
+def is_private(folder: str) -> bool:
+    """Whether only this user can have put a socket there: below /tmp anybody may make a folder of this name."""
+    there = posix.lstat(folder)
+    is_folder = there.st_mode & KIND == FOLDER
+    return is_folder and there.st_uid == posix.getuid() and not there.st_mode & WRITABLE
+
+
 def ours(folder: str, names: str, host: str) -> bool:
     try:
+        if not is_private(folder):
+            return _named(names, host)
         to = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         to.settimeout(SECONDS)
         to.connect(f"{folder}/talk.sock")

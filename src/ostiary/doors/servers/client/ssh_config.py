@@ -19,6 +19,7 @@ from ostiary.errors import Conflict, OstiaryError, UsageError
 BEGIN = "# >>> ostiary ssh-config >>>"
 END = "# <<< ostiary ssh-config <<<"
 OLDEST = (8, 9)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 HERE = Path(__file__).resolve().parent
 UNQUOTED = """"*'*,*\\\\*\""""  # a pattern list: names with a quote or a backslash
 
@@ -39,7 +40,7 @@ def settings(login: str = "", *, python: str = sys.executable) -> Mapping[str, s
     """What holds for a server of ours. ``ControlMaster`` stays off: a certificate opens one connection, once."""
     folder = place.run_folder()
     return {
-        **({"User": login} if login else {}),
+        **({"User": _login(login)} if login else {}),
         "ProxyCommand": _exec(python, HERE / "proxy.py", folder, "--", "%h", "%r"),
         "ProxyUseFdpass": "yes",
         "IdentityAgent": f'"{_plain(folder / place.AGENT)}"',
@@ -119,6 +120,17 @@ def _exec(*words: object) -> str:
     """A command for the shell that ``ssh`` starts; ``%h`` and ``%r`` stay tokens of ``ssh``."""
     program, *more = words
     return " ".join([f"'{_plain(program)}' -I -S", *(_word(one) for one in more)])
+
+
+def _login(text: str) -> str:
+    """A name of the control plane's choice, which is one word here and in a shell. UsageError for anything else."""
+    if not _NAME.fullmatch(text):
+        raise UsageError(
+            f"cannot write the login {text!r} into the configuration of ssh",
+            why="it is no name that an account can have",
+            fix="ask who runs the control plane",
+        )
+    return text
 
 
 def _word(one: object) -> str:

@@ -12,13 +12,15 @@ The entry files of ``ssh`` ask there too, in words of their own: ``entry_words.p
 from __future__ import annotations
 
 import json
+import os
 import socket
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ostiary.doors.servers.client.place import TALK
-from ostiary.errors import Denied, Unreachable
+from ostiary.errors import Conflict, Denied, Unreachable
 
 SECONDS = 30.0
 MOST_BYTES = 16 * 1024 * 1024  # every server of an org
@@ -29,6 +31,7 @@ def ask(folder: Path, do: str, **more: object) -> Mapping[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
         to.settimeout(SECONDS)
         try:
+            _check_private(folder)
             to.connect(str(folder / TALK))
         except (FileNotFoundError, ConnectionRefusedError) as none:
             raise not_signed_in() from none
@@ -43,6 +46,18 @@ def ask(folder: Path, do: str, **more: object) -> Mapping[str, Any]:
     if "error" in answer:
         raise Denied(answer["error"], why=answer["why"], fix=answer["fix"], code=answer["code"])
     return dict(answer)
+
+
+def _check_private(folder: Path) -> None:
+    """Conflict where somebody else can have put a socket there: below /tmp anybody may make a folder of this name."""
+    there = folder.lstat()
+    is_ours = stat.S_ISDIR(there.st_mode) and there.st_uid == os.getuid()
+    if not is_ours or there.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise Conflict(
+            f"cannot use {folder}",
+            why="it is not a folder of yours that nobody else may write",
+            fix="remove it, or set XDG_RUNTIME_DIR, and run: ostiary login",
+        )
 
 
 def not_signed_in() -> Denied:
