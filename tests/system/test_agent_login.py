@@ -20,6 +20,7 @@ pytestmark = pytest.mark.root
 REFUSED = 254  # sshd's own end of a session for which PAM opened none
 DENIED = 255  # ssh was not let in at all
 FORWARDS = ("permit-pty", "permit-port-forwarding")
+ONLY_SFTP = "This service allows sftp connections only.\n"  # of sshd, which runs no shell for it; and sftp says no more
 
 
 class World:
@@ -284,14 +285,38 @@ def test_a_hop_passes_to_its_server_and_is_no_shell(world, ssh, certificate):
     done = ssh(certificate(FORWARDS, hop=True), before=("-W", "10.99.0.12:22"), stdin="")
     assert done.stdout.startswith("SSH-2.0")
     shell = ssh(certificate(FORWARDS, hop=True), "id")
-    assert (shell.returncode, shell.stdout) == (1, "")
-    assert "through this server" in shell.stderr
+    assert (shell.returncode, shell.stdout) == (1, ONLY_SFTP)
     terminal = ssh(certificate(FORWARDS, hop=True), before=("-tt",), stdin="id\n")
     assert "PTY allocation request failed" in terminal.stderr
     assert "uid=" not in terminal.stdout
     assert ssh(certificate(FORWARDS, hop=True), "sftp", before=("-s",)).returncode == 1
     other = ssh(certificate(FORWARDS, hop=True), before=("-W", "10.99.0.13:22"), stdin="")
     assert (other.returncode, other.stdout) == (DENIED, "")
+
+
+@pytest.mark.parametrize("how", ["exec", "sftp", "no command"])
+def test_a_hop_runs_nothing_that_the_user_left_in_his_home(world, web1, ssh, certificate, how):
+    """bash reads ~/.bashrc for what sshd has it run, a forced command too; sftp, or an earlier right, put it there."""
+    home = "/home/alice"
+    left = {
+        ".bashrc": "id > /tmp/escaped\n",
+        ".ssh/rc": "id > /tmp/escaped\n",
+        ".ssh/environment": f"BASH_ENV={home}/.bashrc\n",
+        ".pam_environment": f"BASH_ENV DEFAULT={home}/.bashrc\n",
+    }
+    before = web1.read(f"{home}/.bashrc")
+    for name, text in left.items():
+        web1.write(f"{home}/{name}", text)
+    web1.run(["chown", "-R", "alice:", home])
+    hop = certificate((*FORWARDS, "permit-user-rc"), hop=True)
+    words = {"exec": ("id",), "sftp": ("-s", "sftp"), "no command": ()}[how]
+    try:
+        done = ssh(hop, *words[-1:], before=words[:-1], stdin="")
+        assert (done.returncode, done.stdout) in ((1, ""), (1, ONLY_SFTP))
+        assert not (web1.root / "tmp/escaped").exists()
+    finally:
+        web1.run(["rm", "-rf", "/tmp/escaped", *(f"{home}/{name}" for name in left)])
+        web1.write(f"{home}/.bashrc", before)
 
 
 def test_sftp_only_is_sftp_only(world, web1, ssh, certificate):

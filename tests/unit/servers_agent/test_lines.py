@@ -15,7 +15,7 @@ LINES = {
     "shell": (Entry("alice@srv_1"), "restrict,pty alice@srv_1"),
     "hop": (
         Entry("alice@srv_1.hop", hop=True, forward=("10.0.0.5:22",)),
-        f'restrict,command="{principals._PASSES}",port-forwarding,permitopen="10.0.0.5:22" alice@srv_1.hop',
+        f'restrict,command="{principals.NOTHING}",port-forwarding,permitopen="10.0.0.5:22" alice@srv_1.hop',
     ),
     "targets": (
         Entry("a@srv_1", forward=("db:5432", "[::1]:*")),

@@ -17,8 +17,10 @@ from ostiary.doors.servers.wire.host import Entry, HostUser
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PRINCIPAL = re.compile(r"[a-z_][a-z0-9_-]{0,31}@[A-Za-z0-9_-]{1,64}(\.hop)?")
 _TARGET = re.compile(r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(\*|[0-9]{1,5})")
-_PASSES = "echo This way leads through this server, not into it. >&2; exit 1"
 SFTP = "internal-sftp"
+# What a hop may run. A command of a shell's would read the user's ~/.bashrc first (bash(1), sshd as its parent), so it is
+# one that sshd runs in itself: it refuses whatever is no sftp, and to sftp says how sftp-server(8) is called, and ends.
+NOTHING = f"{SFTP} -h"
 
 
 def line(entry: Entry) -> str:
@@ -30,7 +32,7 @@ def line(entry: Entry) -> str:
             raise HostError(f"{target[:80]!r} is no target to forward to")
     options = ["restrict"]
     if entry.hop:
-        options.append(f'command="{_PASSES}"')
+        options.append(f'command="{NOTHING}"')
     elif entry.sftp_only:
         options.append(f'command="{SFTP}"')
     else:
