@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.breakglass.sign import Signed
+
+_ID = re.compile(r"srv_[a-z0-9]{16}", re.ASCII)
 
 share_option = click.option(
     "--share",
@@ -75,6 +78,7 @@ def sign(
     from ostiary.doors.servers.breakglass import sign as signing  # noqa: PLC0415
     from ostiary.doors.servers.breakglass.slips import default_file  # noqa: PLC0415
 
+    check_id(server)
     shares = signing.read_shares(share_files)
     agent = os.environ.get("SSH_AUTH_SOCK", "")
     if out is None and not agent:
@@ -94,6 +98,17 @@ def sign(
     term.say(f"when all is up again: ostiary servers breakglass submit --project {project}")
 
 
+def check_id(server: str) -> None:
+    """UsageError for a name: hosts take a certificate for their id only, and offline nobody can be asked for it."""
+    if not _ID.fullmatch(server):
+        raise UsageError(
+            f"cannot sign for the server {server[:64]}",
+            why="it is no id as srv_abcdefghjkmnpqrs: the host's certificate says it, as its first principal",
+            fix="run: ssh-keyscan -c ADDRESS | ssh-keygen -L -f -",
+            code="bad-request",
+        )
+
+
 def hand_over(signed: Signed, out: Path | None, agent: str, seconds: int) -> None:
     from ostiary.doors.servers.breakglass.hand_over import to_agent, to_files  # noqa: PLC0415
 
@@ -107,15 +122,29 @@ def sentence(signed: Signed, out: Path | None) -> str:
     made = signed.certificate
     login = made.principals[0].partition("@")[0]
     until = time.strftime("%H:%M:%S", time.gmtime(made.valid_before))
-    use = f"ssh -l {login} HOST" if out is None else f"ssh -i {out} -l {login} HOST"
+    does, use = "lets {} in", f"enter with: ssh {_key(out)}-l {login} HOST"
+    if made.principals[0].endswith(".hop"):
+        does = "lets {} through"
+        use = f"enter what is behind it with: ssh {_through(login, out)} -l {login} HOST"
     lines = [
-        f"serial {made.serial} lets {made.principals[0]} in until {until} UTC",
-        f"enter with: {use}",
+        f"serial {made.serial} {does.format(made.principals[0])} until {until} UTC",
+        use,
         f"slip: {signed.slips_file}",
     ]
     if out is not None:
         lines.append(f"a private key is on disk now; after use: rm {out} {out}-cert.pub")
     return "\n".join(lines)
+
+
+def _key(out: Path | None) -> str:
+    return "" if out is None else f"-i {out} "
+
+
+def _through(login: str, out: Path | None) -> str:
+    """-J gives the bastion none of the keys of -i: a key in a file wants the long form."""
+    if out is None:
+        return f"-J {login}@BASTION"
+    return f"-i KEY -o ProxyCommand='ssh -i {out} -W %h:%p {login}@BASTION'"
 
 
 @click.command()

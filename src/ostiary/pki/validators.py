@@ -62,7 +62,9 @@ class SubjectKey:
 
 @dataclass(frozen=True, slots=True)
 class OnePrincipal:
-    """``LOGIN@SERVER_ID`` and nothing else; a login that no system account has."""
+    """``LOGIN@SERVER_ID`` and nothing else; a login that no account of the system has, ``reserved``."""
+
+    reserved: frozenset[str] = RESERVED
 
     def check(self, request: Request) -> Refusal | None:
         names = request.certificate.principals
@@ -73,7 +75,7 @@ class OnePrincipal:
             return Refusal("principals", f"{names[0][:80]!r} is not LOGIN@{request.server_id[:64]}")
         if not LOGIN.fullmatch(login):
             return Refusal("principals", f"{login[:40]!r} is no login")
-        if login in RESERVED:
+        if login in self.reserved:
             return Refusal("principals", f"{login!r} is an account of the system")
         return None
 

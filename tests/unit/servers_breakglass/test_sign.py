@@ -18,6 +18,7 @@ from ostiary.errors import NotFound, OstiaryError, UsageError
 from ostiary.pki import ssh_certificate
 
 REASON = "db1 is down, ticket 4711"
+SERVER = "srv_abcdefghjkmnpqrs"
 WANTED = Wanted("ada", "srv-1", REASON)
 
 
@@ -116,7 +117,6 @@ def test_the_slip_says_what_was_signed_and_no_slip_is_no_certificate(signed, tmp
 
 NOT_SIGNED = {
     "nobody": Wanted("", "srv-1", REASON),
-    "root": Wanted("root", "srv-1", REASON),
     "two": Wanted("ada,root", "srv-1", REASON),
     "star": Wanted("*", "srv-1", REASON),
     "nul": Wanted("ada\0", "srv-1", REASON),
@@ -161,13 +161,13 @@ def run(*arguments, code=0):
 def test_the_command_signs_offline_into_the_agent(share_files, agent, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     shares = [part for file in share_files for part in ("--share", file)]
-    asked = ("--login", "ada", "--server", "srv-1", "--reason", REASON)
+    asked = ("--login", "ada", "--server", SERVER, "--reason", REASON)
     out = run(*shares, *asked)
     assert "enter with: ssh -l ada HOST" in out
     assert "ostiary servers breakglass submit --project prod" in out
     assert len(slips.read(tmp_path / "state/ostiary/break-glass/prod.jsonl")) == 1
     told = json.loads(run(*shares, *asked, "--json").partition("when all")[0])
-    assert told["principal"] == "ada@srv-1"
+    assert told["principal"] == f"ada@{SERVER}"
     listed = subprocess.run([program("ssh-add"), "-L"], capture_output=True, text=True, check=True)
     assert told["certificate"].split()[1] in listed.stdout
 
@@ -176,7 +176,7 @@ def test_the_command_refuses_before_it_signs(share_files, tmp_path, monkeypatch)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     slip = tmp_path / "slips"
     shares = [part for file in share_files for part in ("--share", file)]
-    asked = ("--login", "ada", "--server", "srv-1", "--reason", REASON, "--slips", slip)
+    asked = ("--login", "ada", "--server", SERVER, "--reason", REASON, "--slips", slip)
     assert "SSH_AUTH_SOCK is not set" in run(*shares, *asked, code=2)
     out = ("--out", tmp_path / "key")
     assert "3 different ones are needed" in run(*shares[:4], *asked, *out, code=2)
@@ -188,9 +188,33 @@ def test_the_command_refuses_before_it_signs(share_files, tmp_path, monkeypatch)
     assert not (tmp_path / "key").exists()
 
 
+def test_a_name_is_no_server_because_no_host_would_take_it(share_files, tmp_path):
+    shares = [part for file in share_files for part in ("--share", file)]
+    asked = ("--login", "ada", "--server", "web1", "--reason", REASON)
+    files = ("--out", tmp_path / "key", "--slips", tmp_path / "slips")
+    assert "it is no id as srv_abcdefghjkmnpqrs" in run(*shares, *asked, *files, code=2)
+    assert not (tmp_path / "slips").exists()
+    assert not (tmp_path / "key").exists()
+
+
+def test_a_hop_says_how_to_go_through_it(share_files, agent, tmp_path):
+    shares = [part for file in share_files for part in ("--share", file)]
+    asked = ("--login", "ada", "--server", SERVER, "--reason", REASON, "--hop")
+    slip = ("--slips", tmp_path / "slips")
+    out = run(*shares, *asked, *slip)
+    assert f"lets ada@{SERVER}.hop through until" in out
+    assert "ssh -J ada@BASTION -l ada HOST" in out
+    out = run(*shares, *asked, *slip, "--out", tmp_path / "key")
+    assert f"-o ProxyCommand='ssh -i {tmp_path / 'key'} -W %h:%p ada@BASTION' -l ada HOST" in out
+
+
+def test_root_is_signed_for_because_a_host_may_have_been_enrolled_so(signed):
+    assert signed(Wanted("root", "srv-1", REASON)).certificate.principals == ("root@srv-1",)
+
+
 def test_a_slip_that_cannot_be_written_signs_nothing(share_files, tmp_path):
     shares = [part for file in share_files for part in ("--share", file)]
-    asked = ("--login", "ada", "--server", "srv-1", "--reason", REASON)
+    asked = ("--login", "ada", "--server", SERVER, "--reason", REASON)
     out = tmp_path / "key"
     said = run(*shares, *asked, "--out", out, "--slips", share_files[0] / "x", code=1)
     assert "cannot write the slip" in said

@@ -29,7 +29,7 @@ LONGEST_REASON = 200  # characters
 _JUDGES = (
     Kind(USER),
     SubjectKey(),
-    OnePrincipal(),
+    OnePrincipal(reserved=frozenset()),  # root too: the host says by --break-glass-account who
     Window(MOST_SECONDS + SKEW, SKEW),
     Serial(),
     KeyId(),
@@ -54,9 +54,11 @@ class Wanted:
 def make(wanted: Wanted, key: PublicKey, signer: Signer, now: int) -> Certificate:
     """Signed and verified. UsageError for what may not be signed."""
     if not wanted.reason or len(wanted.reason) > LONGEST_REASON or not wanted.reason.isprintable():
-        raise _refused(wanted, f"the reason is not one line of 1 to {LONGEST_REASON} characters")
+        why = f"the reason is not one line of 1 to {LONGEST_REASON} characters"
+        raise _refused(wanted, why, 'say it shorter: --reason "ticket 4711"')
     if not 1 <= wanted.seconds <= MOST_SECONDS:
-        raise _refused(wanted, f"{wanted.seconds} s are not 1 to {MOST_SECONDS}")
+        why = f"{wanted.seconds} s are not 1 to {MOST_SECONDS}"
+        raise _refused(wanted, why, f"run it with --seconds {SECONDS}")
     scope = f"{wanted.server_id}.hop" if wanted.hop else wanted.server_id
     serial = secrets.randbits(63) or 1
     critical = [
@@ -95,7 +97,10 @@ def reason_of(certificate: Certificate) -> str:
     return ssh_option.readable((REASON, said[REASON])) or ""
 
 
-def _refused(wanted: Wanted, why: str) -> UsageError:
+def _refused(wanted: Wanted, why: str, fix: str = "") -> UsageError:
     return UsageError(
-        f"cannot sign for {wanted.login[:40]}@{wanted.server_id[:64]}", why=why, code="bad-request"
+        f"cannot sign for {wanted.login[:40]}@{wanted.server_id[:64]}",
+        why=why,
+        fix=fix,
+        code="bad-request",
     )
