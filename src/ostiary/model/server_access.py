@@ -13,6 +13,7 @@ from dataclasses import dataclass
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # A path and fixed arguments. Sudoers gives a meaning to * ? [ ] , : = \ ! " and to a trailing slash (a whole folder).
 _COMMAND = re.compile(r"(/[A-Za-z0-9._+-]+)+( [A-Za-z0-9._+@%/-]+)*")
+_SFTP = "internal-sftp"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _TARGET = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9a-fA-F:]+\]):([0-9]{1,5})")
 RESERVED = frozenset(
@@ -95,32 +96,40 @@ def decide(
 ) -> ServerAccess:
     """The union of the rules that hold for ``person`` on a server with ``labels``.
 
-    Rights add up; a bound holds only where every rule that lets the person in has one (the largest of them; of force
-    commands the same one).
+    Rights add up; a bound holds only where every rule that lets the person in has one (the largest of them). Of rules
+    that let in to one command each (``sftp_only`` is one), and none to a shell, the first command holds; where one does,
+    networks and times are those of the shell, so that two bounds of two rules do not cancel each other.
     """
     held = [rule for rule in rules if _holds(rule, person, groups, labels, now)]
     entering = [rule for rule in held if rule.login or rule.admin]
     if not entering:
         return ServerAccess()
+    admin = any(rule.admin for rule in entering)
+    command = min(map(_only, entering))
+    entering = [rule for rule in entering if _only(rule) == command]
     sudo = {rule.name: rule for one in held for rule in one.sudo}
     bounds = [rule.max_session for rule in entering]
     networks = [rule.source_address for rule in entering]
-    commands = {rule.force_command for rule in entering}
     return ServerAccess(
         login=True,
-        admin=any(rule.admin for rule in entering),
+        admin=admin,
         sudo=tuple(sudo[name] for name in sorted(sudo)),
         forward=tuple(sorted({target for rule in held for target in rule.forward})),
-        sftp_only=all(rule.sftp_only for rule in entering),
+        sftp_only=command == _SFTP,
         agent_forwarding=any(rule.agent_forwarding for rule in held),
         x11=any(rule.x11 for rule in held),
         max_session=0 if 0 in bounds else max(bounds),
         source_address=tuple(sorted({one for some in networks for one in some}))
         if all(networks)
         else (),
-        force_command=commands.pop() if len(commands) == 1 else "",
+        force_command="" if command == _SFTP else command,
         because=tuple(sorted({rule.subject for rule in held})),
     )
+
+
+def _only(rule: Rule) -> str:
+    """What a rule lets somebody run: "" for a shell, which comes before every command."""
+    return _SFTP if rule.sftp_only else rule.force_command
 
 
 def _holds(
@@ -141,6 +150,10 @@ def faults(rule: Rule) -> list[str]:
     kind, _, name = rule.subject.partition(":")
     if kind not in ("group", "user", "machine") or not name or not name.isprintable():
         found.append(f"subject {rule.subject!r} is none of group:NAME, user:LOGIN, machine:NAME")
+    if name.startswith("machine:"):
+        found.append(f"subject {rule.subject!r} is a machine's: write machine:NAME")
+    if rule.force_command.strip() != rule.force_command:
+        found.append(f"force_command {rule.force_command[:60]!r} begins or ends with a space")
     if not rule.force_command.isprintable():
         found.append(f"force_command {rule.force_command[:60]!r} is not printable")
     found += [

@@ -55,6 +55,32 @@ def test_a_bound_holds_only_where_every_way_in_has_it():
     assert not access(short, SRE).sftp_only
 
 
+BACKUP = Rule("group:sre", login=True, force_command="/usr/bin/backup")
+ROTATE = Rule("user:ada@acme.example", login=True, force_command="/usr/bin/rotate")
+FILES = Rule("group:sre", login=True, sftp_only=True)
+
+
+@pytest.mark.parametrize("rules", [(BACKUP, ROTATE), (FILES, BACKUP), (ROTATE, FILES, BACKUP)])
+def test_several_rules_without_a_shell_give_none_together(rules):
+    for order in (rules, rules[::-1]):
+        found = access(*order)
+        assert found.sftp_only or found.force_command
+    assert access(*rules, SRE).force_command == ""
+    assert not access(*rules, SRE).sftp_only
+
+
+def test_a_shell_from_one_network_and_a_command_from_anywhere_are_no_shell_from_anywhere():
+    inside = Rule("group:sre", login=True, source_address=("192.0.2.0/24",), max_session=60)
+    found = access(inside, BACKUP)
+    assert (found.force_command, found.source_address) == ("", ("192.0.2.0/24",))
+    assert found.max_session == 60
+
+
+def test_a_command_of_spaces_is_no_shell_and_is_refused():
+    assert faults(Rule("group:sre", login=True, force_command=" "))
+    assert faults(Rule("user:machine:ci", login=True))
+
+
 @pytest.mark.parametrize(
     "command",
     [
