@@ -9,6 +9,8 @@ from accounts_world import ENV as PATHS
 from host_control import Peer, Person, admin, user
 from hosts import ENV, PYTHON, Fleet, wait_for
 
+from ostiary.doors.servers.wire.host import Entry
+
 pytestmark = pytest.mark.root
 DENIED = 255
 RUN = [PYTHON, "-m", "ostiary.doors.servers.agent", "run"]
@@ -78,6 +80,36 @@ def test_who_is_removed_is_cut_off_with_all_that_runs_and_no_certificate_lets_th
     assert world.enters("carol") == 0
     world.state(admin(server_id=world.id))
     assert world.enters() == 0
+
+
+ONLY = {
+    "sftp": lambda me: Entry(f"alice@{me}", sftp_only=True),
+    "hop": lambda me: Entry(f"alice@{me}.hop", hop=True, forward=("10.0.0.1:22",)),
+}
+
+
+@pytest.mark.parametrize("only", ONLY)
+def test_who_may_have_no_shell_any_more_has_none_of_before(world, only):
+    """Whatever the shell left running, or for later, would be one still; a unit of systemd's of the user's too."""
+    me, jobs = world.id, "/var/spool/cron/crontabs/alice"
+    unit = "/etc/systemd/system/user@60001.service.d/00-ostiary.conf"
+    session = world.session()
+    world.host.write(jobs, "* * * * * touch /tmp/cron\n", 0o600)
+    unused = world.certificate()
+    world.state(user(entries=(ONLY[only](me),)), user("carol", 60002, me))
+    assert session.wait(10)
+    assert not any(world.sleeping(seconds) for seconds in (987, 988, 989))
+    assert not (world.host.root / jobs[1:]).exists()
+    assert "ConditionPathExists=!/" in world.host.read(unit)
+    done = world.person.ssh(world.host, unused, "id", stdin="")
+    assert "uid=" not in done.stdout
+    assert done.returncode
+    again = world.host.agent("once", check=False)
+    assert again.stderr == ""
+    world.state(admin(server_id=me), user("carol", 60002, me))
+    assert not (world.host.root / unit[1:]).parent.exists()
+    assert world.enters() == 0
+    world.host.run(["rm", "-rf", "/var/lib/ostiary/removed"])
 
 
 def test_other_ways_are_closed_after_a_certificate_let_somebody_in_and_break_glass_is_not(world):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.doors.servers.agent import accounts_home, cutting, names
+from ostiary.doors.servers.agent import accounts_confined, accounts_home, cutting, names
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned, alone
 from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
@@ -48,6 +48,7 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
         before = complaints()
         _intend(work, owned)
         _close(work, owned)
+        accounts_confined.confine(work, owned)
         _open(work)
         work.repair()
         if new := sorted(set(complaints()) - set(before)):

@@ -22,7 +22,8 @@ NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 class Owned:
     """Users (name -> UID) and groups (name -> GID) that we made.
 
-    ``gone`` users are closed and keep their UID; of those in ``cut`` everything was ended that could outlive them.
+    ``gone`` users are closed and keep their UID; of those in ``cut`` everything was ended that could outlive them. Those
+    in ``confined`` may have no shell, and what they started while they had one was ended.
     ``rebuilt`` says that the list was lost and made again from the group that only our accounts are in.
     """
 
@@ -30,6 +31,7 @@ class Owned:
     groups: dict[str, int] = field(default_factory=dict)
     gone: dict[str, int] = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)
+    confined: list[str] = field(default_factory=list)
     rebuilt: bool = False
 
     @classmethod
@@ -54,7 +56,13 @@ class Owned:
         return frozenset({**kept.users, **kept.gone, **kept.groups})
 
     def keep(self, path: Path) -> None:
-        kept = {"users": self.users, "groups": self.groups, "gone": self.gone, "cut": self.cut}
+        kept = {
+            "users": self.users,
+            "groups": self.groups,
+            "gone": self.gone,
+            "cut": self.cut,
+            "confined": self.confined,
+        }
         write(path, json.dumps(kept, sort_keys=True), 0o600)
 
     def number(self, name: str) -> int:
@@ -69,7 +77,8 @@ def _parsed(path: Path) -> Owned:
     try:
         value = json.loads(path.read_bytes())
         users, groups, gone, cut = (value[name] for name in ("users", "groups", "gone", "cut"))
-    except (KeyError, TypeError, RecursionError) as error:
+        confined = value.get("confined", [])  # an older agent wrote none
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise ValueError("it is not the list") from error
     numbered = all(
         isinstance(part, dict)
@@ -77,9 +86,10 @@ def _parsed(path: Path) -> Owned:
         and not any(map(name_fault, part))
         for part in (users, groups, gone)
     )
-    if not numbered or not isinstance(cut, list) or not set(map(str, cut)) <= set(gone):
+    listed = isinstance(cut, list) and isinstance(confined, list)
+    if not numbered or not listed or not set(map(str, cut)) <= set(gone):
         raise ValueError("it is not the list")
-    return Owned(users, groups, gone, cut)
+    return Owned(users, groups, gone, cut, [one for one in confined if one in users])
 
 
 def _rebuilt(lookup: Lookup) -> Owned:

@@ -57,6 +57,35 @@ def close(paths: Paths, named: Collection[str]) -> None:
                 _remove(one)
 
 
+def narrow(paths: Paths, users: Sequence[HostUser]) -> None:
+    """Nobody enters from now on by a way that is not his any more, or is another now; what is new is opened later."""
+    for user in users:
+        path = paths.principals / user.login
+        if not LOGIN.fullmatch(user.login) or not path.is_file():
+            continue
+        try:
+            ways = {_way(one) for one in _lines(user)}
+        except HostError:  # told by bring_in_line
+            ways = set()
+        there = path.read_text("utf-8", "replace").splitlines(keepends=True)
+        kept = [one for one in there if _way(one) in ways]
+        if not kept:
+            _remove(path)
+        elif kept != there:
+            write(path, "".join(kept))
+
+
+def _way(text: str) -> tuple[str, str]:
+    """Of a line: its principal, and what alone it runs. Targets to forward to may change without a moment of no way."""
+    command = re.search(r'command="([^"]*)"', text)
+    return text.rpartition(" ")[2].strip(), command[1] if command else ""
+
+
+def _lines(user: HostUser) -> list[str]:
+    """HostError as ``line``."""
+    return [f"{line(entry)}\n" for entry in user.entries]
+
+
 def bring_in_line(
     users: Sequence[HostUser], paths: Paths, others: Mapping[str, str]
 ) -> tuple[str, ...]:
@@ -69,7 +98,7 @@ def bring_in_line(
     problems, wanted = [], {}
     for user in users:
         try:
-            wanted[_login(user)] = "".join(f"{line(entry)}\n" for entry in user.entries)
+            wanted[_login(user)] = "".join(_lines(user))
         except HostError as error:
             problems.append(f"ways in of {user.login[:40]!r}: {error}")
     wanted |= {login: f"{principal}\n" for login, principal in others.items()}

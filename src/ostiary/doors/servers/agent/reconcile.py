@@ -38,6 +38,8 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     named = {user.login for user in state.users} | glass
     counted = sshd_install.in_force(paths)
     step(problems, "principals", lambda: principals.close(paths, named if counted else glass))
+    others = [user for user in state.users if user.login not in glass]
+    step(problems, "principals", lambda: principals.narrow(paths, others))
     made = step(
         problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned)
     )
@@ -58,9 +60,9 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         ready = sshd_install.in_force(paths)
     step(problems, "host certificate", lambda: certificate.serve(paths))
     if entering is not None and trusted:
-        others = _break_glass(state, identity)
+        entered = _break_glass(state, identity)
         entitled = entering if ready else ()
-        wanted = lambda: principals.bring_in_line(entitled, paths, others)  # noqa: E731
+        wanted = lambda: principals.bring_in_line(entitled, paths, entered)  # noqa: E731
         problems += step(problems, "principals", wanted) or ()
 
 
