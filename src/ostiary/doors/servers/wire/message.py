@@ -10,12 +10,14 @@ import json
 import typing
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
+from math import isfinite
 from typing import Any, TypeVar
 
 VERSION = 1
 MOST_BYTES = 4 * 1024 * 1024
 MOST_ITEMS = 100_000
 MOST_TEXT = 65_536
+MOST_NUMBER = 2**63 - 1  # what databases and other readers of JSON hold
 
 M = TypeVar("M")
 
@@ -93,11 +95,20 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         if not all(_is_text(name) for name in value):
             raise InvalidMessage(f"{where} has a name that is no text")
         return {name: _value(inner[1], one, f"{where}.{name}") for name, one in value.items()}
-    if kind is float and type(value) is int:
-        value = float(value)
+    if type(value) in (int, float):
+        value = _number(kind, value, where)
     if type(value) is not kind or (kind is str and not _is_text(value)):
         raise InvalidMessage(f"{where} is no {kind.__name__}")
     return value
+
+
+def _number(kind: Any, value: float, where: str) -> float:
+    """A number that every reader can hold; a whole one may stand for a real one."""
+    if not (
+        isfinite(value) if isinstance(value, float) else -MOST_NUMBER - 1 <= value <= MOST_NUMBER
+    ):
+        raise InvalidMessage(f"{where} is out of bounds")
+    return float(value) if kind is float else value
 
 
 def _is_text(value: str) -> bool:
