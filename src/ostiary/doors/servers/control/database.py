@@ -119,7 +119,11 @@ def _engine(url: str) -> Engine:
             why="it holds a password, and an address is shown in process lists and logs",
             fix="put the password into the file that PGPASSFILE names",
         )
-    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql")
+    engine = create_engine(
+        parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql", hide_parameters=True
+    )
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "connect", _prepare_postgresql)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _let_us_begin)
@@ -135,6 +139,15 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         f"busy_timeout = {LOCK_SECONDS * 1000}",
     ):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    """Whoever runs the server may have let commits return before they are on its disk; more than that is kept."""
+    connection.execute(
+        "select set_config('synchronous_commit', 'on', false)"
+        " where current_setting('synchronous_commit') = 'off'"
+    )
+    connection.commit()
 
 
 def _let_us_begin(connection: Connection) -> None:

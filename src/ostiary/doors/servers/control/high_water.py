@@ -19,7 +19,7 @@ from ostiary.doors.servers.control.chain import START, Head
 from ostiary.doors.servers.control.database import Database, heads, translated
 from ostiary.doors.servers.control.tables import audit, chains, projects
 from ostiary.doors.servers.control.writer import Ledger, Writer
-from ostiary.errors import Conflict, OstiaryError
+from ostiary.errors import Conflict, Unreachable
 
 NAME = "high-water"
 MOST_BYTES = 1 << 20
@@ -52,7 +52,7 @@ class HighWater:
             raise _unusable(self._path, error) from error
 
     def check(self, found: Mapping[str, Head]) -> None:
-        """Conflict when a chain has fewer rows than it had."""
+        """Conflict when a chain has fewer rows than it had; one that is gone is at ``START``."""
         for project_id, head in found.items():
             mark = self._marks.get(project_id)
             if mark is not None and (
@@ -75,10 +75,13 @@ class HighWater:
                 )
                 self._marks[project_id] = made
                 lines.append(_line(project_id, made))
-            os.write(self._file, "".join(lines).encode())
-            self._size += sum(map(len, lines))
-            if self._size > MOST_BYTES:
-                self._write_all()
+            try:
+                os.write(self._file, "".join(lines).encode())
+                self._size += sum(map(len, lines))
+                if self._size > MOST_BYTES:
+                    self._write_all()
+            except OSError as error:
+                raise _unusable(self._path, error) from error
 
     def forget(self) -> None:
         """Take whatever the database holds for the truth."""
@@ -196,9 +199,11 @@ def _read(path: Path) -> dict[str, Mark]:
     return marks
 
 
-def _unusable(path: Path, error: OSError) -> OstiaryError:
-    return OstiaryError(
+def _unusable(path: Path, error: OSError) -> Unreachable:
+    return Unreachable(
         f"cannot use the file {path}",
         why=str(error.strerror).lower(),
-        fix="give --state-dir a folder of its own",
+        fix="free space, or give --state-dir a folder of its own",
+        code="state-dir",
+        maybe_done=True,
     )

@@ -6,16 +6,20 @@ When the commit failed, or nobody knows, the certificate is thrown away.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from ostiary.doors.servers.control import (
     authorities,
     certificate_made,
     local_users,
+    still_so,
     x509_issue,
 )
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
@@ -28,10 +32,11 @@ from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.step_up import check_sign_in
+from ostiary.doors.servers.control.still_so import Moved
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
 from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
-from ostiary.doors.servers.control.writer import Writer, waited
+from ostiary.doors.servers.control.writer import Ledger, Writer, waited
 from ostiary.doors.servers.wire.person import (
     HOP,
     X509,
@@ -43,6 +48,7 @@ from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_key
 
 T = TypeVar("T")
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,13 @@ class Issuer:
         self._freshness = freshness
 
     def issue(self, caller: Caller, asked: CertificateRequest, source: str) -> Issued:
+        """``_issue``, again where the project moved meanwhile."""
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(Moved):
+                return self._issue(caller, asked, source)
+        raise Moved
+
+    def _issue(self, caller: Caller, asked: CertificateRequest, source: str) -> Issued:
         """The certificate that was asked for, after its audit row is durable. ``source`` is the client's address.
 
         Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for.
@@ -86,7 +99,7 @@ class Issuer:
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = self._way(Places(connection, self._views), caller, asked, now)
         ready = self._ready(way, self._local(way.view, caller.person), caller, asked, now)
-        waited(self._submit(ready, caller, source))
+        waited(self._submit(ready, caller, asked, source))
         return ready.issued
 
     def issue_together(
@@ -106,13 +119,13 @@ class Issuer:
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
-        for number, (caller, _, source) in enumerate(asking):
+        for number, (caller, asked, source) in enumerate(asking):
             if isinstance(found[number], Ready):
-                found[number] = _or_error(self._later, found[number], caller, source)
+                found[number] = _or_error(self._later, found[number], caller, asked, source)
         return found
 
-    def _later(self, ready: Ready, caller: Caller, source: str) -> Later:
-        return Later(self._submit(ready, caller, source), ready.issued)
+    def _later(self, ready: Ready, caller: Caller, asked: CertificateRequest, source: str) -> Later:
+        return Later(self._submit(ready, caller, asked, source), ready.issued)
 
     def _way(self, places: Places, caller: Caller, asked: CertificateRequest, now: float) -> Way:
         self._is_fresh(caller.person, now)
@@ -182,7 +195,9 @@ class Issuer:
             ),
         )
 
-    def _submit(self, ready: Ready, caller: Caller, source: str) -> Future[None]:
+    def _submit(
+        self, ready: Ready, caller: Caller, asked: CertificateRequest, source: str
+    ) -> Future[None]:
         way, made = ready.way, ready.made
         body = {
             **made.told,
@@ -205,13 +220,13 @@ class Issuer:
             "met": "",
         }
         project_id = way.view.project.id
-        return self._writer.submit(
-            [project_id],
-            lambda _, ledger: ledger.insert(
-                certificates,
-                {**row, "number": ledger.append(project_id, "certificate.issued", body)},
-            ),
-        )
+
+        def work(_: Connection, ledger: Ledger) -> None:
+            number = ledger.append(project_id, "certificate.issued", body)
+            ledger.insert(certificates, {**row, "number": number})
+            ledger.guard(still_so.guard(ledger, ready.way, caller, asked))
+
+        return self._writer.submit([project_id], work)
 
 
 def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:

@@ -49,6 +49,15 @@ def overdue() -> Unreachable:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """``judge`` is given the first row that ``statement`` finds, None for none; it raises OstiaryError to undo its own part."""
+
+    statement: Statement
+    values: Mapping[str, Any]
+    judge: Callable[[Connection, Any], None]
+
+
 @dataclass(slots=True)
 class Ledger:
     """What one transaction writes into the chains; rows are inserted together at its end."""
@@ -59,10 +68,15 @@ class Ledger:
     beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)  # next UID and GID, if moved
     by: str = ""  # who asked for what is being written: it stands in each of their rows
+    guards: list[Guard] = field(default_factory=list)
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
         self.beside.setdefault(table, []).append(row)
+
+    def guard(self, guard: Guard) -> None:
+        """Look again, at the end of the transaction and together with everybody else, at what was decided before it."""
+        self.guards.append(guard)
 
     def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
         """Add a row; its number in the chain of the project."""
@@ -173,9 +187,10 @@ class Writer:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
-            self._compare(known)
+            self._compare({one: known.get(one, Head()) for one in wanted})
             try:
                 results = [_done(one, connection, ledger) for one in batch]
+                _look_again(connection, ledger)
                 _store(connection, ledger, known)
             except (OstiaryError, SQLAlchemyError) as error:
                 if alone or len(batch) == 1:
@@ -203,6 +218,14 @@ def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
 
 class _Alone(Exception):
     """Something in a batch failed: nothing of it was written, and each is to be done by itself."""
+
+
+def _look_again(connection: Connection, ledger: Ledger) -> None:
+    for statement in {one.statement: None for one in ledger.guards}:
+        guards = [one for one in ledger.guards if one.statement is statement]
+        rows = statement.first_of_each(connection, [one.values for one in guards])
+        for guard, row in zip(guards, rows, strict=True):
+            guard.judge(connection, row)
 
 
 def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
