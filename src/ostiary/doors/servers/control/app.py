@@ -33,11 +33,12 @@ from ostiary.doors.servers.control import (
 from ostiary.doors.servers.control.answering import answer
 from ostiary.doors.servers.control.authenticate import authenticated, people
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
-from ostiary.doors.servers.control.incoming import body, decoded, target
+from ostiary.doors.servers.control.incoming import Bodies, decoded, target
 from ostiary.doors.servers.control.limits import Limits
 from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.doors.servers.control.news import News
 from ostiary.doors.servers.control.refusal import (
+    CROWDED,
     RETRIED,
     RETRY_SECONDS,
     SLOW,
@@ -65,6 +66,7 @@ class Api:
         self._services = services
         self._threads = anyio.CapacityLimiter(THREADS)
         self._news = News(services.database)
+        self._bodies = Bodies()
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
         self._lines: dict[Endpoint, Line[Call]] = {}
         self._by_session = Limits(*BY_SESSION, time.monotonic)
@@ -87,7 +89,7 @@ class Api:
 
         async def asked(request: Request) -> Response:
             try:
-                return await self._answer(endpoint, request)
+                return await self._asked(endpoint, request)
             except OstiaryError as error:
                 return refused(error)
             except ClientDisconnect:
@@ -95,21 +97,25 @@ class Api:
 
         return Route(endpoint.path, asked, methods=[endpoint.method])
 
-    async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
+    async def _asked(self, endpoint: Endpoint, request: Request) -> Response:
         address = request.client.host if request.client else ""
         self._by_address.take(address)
         if self._threads.statistics().tasks_waiting > MOST_WAITING:
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
-        call = Call(
-            method=request.method,
-            target=target(request),
-            address=address,
-            path=request.path_params,
-            query=dict(request.query_params),
-            headers=request.headers,
-            body=await body(request),
-        )
+        async with self._bodies.of(request) as body:
+            call = Call(
+                method=request.method,
+                target=target(request),
+                address=address,
+                path=request.path_params,
+                query=dict(request.query_params),
+                headers=request.headers,
+                body=body,
+            )
+            return await self._answer(endpoint, call)
+
+    async def _answer(self, endpoint: Endpoint, call: Call) -> Response:
         if not all(one.isprintable() for one in call.path.values()):
             raise NotFound("there is nothing at this path", code="no-endpoint")
         call, found = await self._found(endpoint, call)
@@ -198,7 +204,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
 def refused(error: OstiaryError) -> Response:
     status = status_of(error)
     headers = {"retry-after": str(RETRY_SECONDS)} if status in RETRIED else {}
-    if error.code in (TOO_LARGE, SLOW):
+    if error.code in (TOO_LARGE, SLOW, CROWDED):
         headers["connection"] = "close"  # what is still to come is not waited for
     if status in RETRIED:
         LOG.warning("%s [%s]", error, error.code)

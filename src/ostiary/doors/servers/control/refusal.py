@@ -19,7 +19,7 @@ from ostiary.errors import (
 )
 
 NOT_SIGNED_IN = frozenset({"invalid-token", "no-session", "bad-proof", "bad-device-proof"})
-TOO_LARGE, SLOW = "too-large", "slow-body"
+TOO_LARGE, SLOW, CROWDED = "too-large", "slow-body", "crowded"
 RETRY_SECONDS = 2
 RETRIED = frozenset({429, 503})
 _STATUS: Sequence[tuple[type[OstiaryError], int, str]] = (
@@ -40,7 +40,7 @@ def status_of(error: OstiaryError) -> int:
         return 408
     if isinstance(error, Denied) and error.code in NOT_SIGNED_IN:
         return 401
-    if isinstance(error, Throttled) and error.code == "busy":
+    if isinstance(error, Throttled) and error.code in ("busy", CROWDED):
         return 503
     return next((status for kind, status, _ in _STATUS if isinstance(error, kind)), 400)
 
