@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,12 +49,11 @@ def sign_in(services: Services, call: Call) -> Session:
     asked: SignIn = call.message
     identity = services.verifier.verify(asked.id_token)
     said = _person(services, identity)
-    mark = hashlib.sha256(asked.id_token.encode()).hexdigest()
     with translated("cannot sign in"), services.database.reading() as connection:
         project_ids = [one.id for one in projects.every(connection)]
 
     def work(connection: Connection, ledger: Ledger) -> Session:
-        _use(connection, ledger, mark)
+        _use(connection, ledger, identity.mark)
         person = _kept(connection, ledger, said)
         if services.refresh is not None and asked.refresh_token:
             services.refresh.keep(connection, person.id, asked.refresh_token)
@@ -81,7 +79,8 @@ def sign_in(services: Services, call: Call) -> Session:
 
 def _person(services: Services, identity: Identity) -> Person:
     """What the token says of who signs in, or the org where the token has no groups."""
-    if identity.login.startswith("machine:") or not identity.login.isprintable():
+    names = (identity.person_id, identity.login)
+    if any(one.startswith("machine:") or not one.isprintable() for one in names):
         why = "machines have names like this, and sign in by another way"
         raise Denied(f"cannot sign in {identity.login[:80]!r}", why=why, code="bad-login")
     groups, read = identity.groups, identity.issued

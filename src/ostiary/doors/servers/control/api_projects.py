@@ -73,19 +73,20 @@ def get(services: Services, call: Call) -> admin.Project:
 def put(services: Services, call: Call) -> admin.Project:
     """Rules, settings, machines and mark, all at once or not at all.
 
-    Owners may not say who owns, nor which estate, nor who a machine is that administers everything.
+    Owners may not say who owns, nor which estate, nor whose instances enroll, nor who a machine is that administers
+    everything. What they may is judged by the project as it was read here: that must be what is written over.
     """
     project = permitted.project(services, call.who, call.path["name"])
     wanted: admin.ProjectWanted = call.message
     with translated("cannot read the project"), services.database.reading() as connection:
         held = machines_kept.of_project(connection, project.id)
-    mine = (project.settings.owners, project.estate, _administering(services, held))
-    theirs = (wanted.settings.owners, wanted.estate, _administering(services, wanted.machines))
+    mine = (_given(project.settings), project.estate, _administering(services, held))
+    theirs = (_given(wanted.settings), wanted.estate, _administering(services, wanted.machines))
     if theirs != mine:
         permitted.admin(services, call.who)
 
     def work(connection: Connection, ledger: Ledger) -> admin.Project:
-        projects.expect(connection, project, wanted.generation)
+        projects.expect(connection, project, wanted.generation, project.generation)
         projects.put_settings(connection, ledger, project, wanted.settings)
         projects.put_estate(connection, ledger, project, wanted.estate)
         rules.put(connection, ledger, project, [from_wire(one) for one in wanted.rules])
@@ -93,6 +94,11 @@ def put(services: Services, call: Call) -> admin.Project:
         return described(connection, projects.by_id(connection, project.id))
 
     return services.writer.write([project.id], work, by(call))
+
+
+def _given(settings: admin.Settings) -> tuple[tuple[str, ...], ...]:
+    """What administrators alone give a project: who owns it, and the accounts whose instances are its servers."""
+    return settings.owners, settings.accounts
 
 
 def _administering(services: Services, some: Iterable[admin.Machine]) -> set[admin.Machine]:

@@ -6,9 +6,10 @@ list are taken, so that neither ``none`` nor an HMAC with the public key passes.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
 from joserfc import jwk, jws, jwt
@@ -26,7 +27,8 @@ KEYS_SECONDS = 30  # least time between two readings of the keys: tokens with st
 class Identity:
     """What the token says. ``methods`` is ``amr`` (pwd, otp, mfa, …), ``strength`` is ``acr``.
 
-    ``groups`` is None where the token has no claim of that name; it is true as of ``issued``.
+    ``signed_in`` is 0.0 where the token does not say when: that is long ago. ``mark`` stands for the token, whose
+    signature may be written in more than one way. ``groups`` is None where the token has no claim of that name; it is true as of ``issued``.
     """
 
     person_id: str
@@ -36,6 +38,7 @@ class Identity:
     strength: str
     groups: tuple[str, ...] | None = None
     issued: float = 0.0
+    mark: str = ""
 
 
 class TokenVerifier:
@@ -63,7 +66,7 @@ class TokenVerifier:
             claims = jwt.decode(token, key, algorithms=ALGORITHMS).claims
         except (JoseError, ValueError, TypeError) as error:
             raise _refused("its signature is not the org's") from error
-        return self._judged(claims)
+        return replace(self._judged(claims), mark=mark_of(token))
 
     def _judged(self, claims: Mapping[str, Any]) -> Identity:
         now = self._clock()
@@ -80,15 +83,15 @@ class TokenVerifier:
         begins = claims.get("nbf", issued)
         if issued > now + SKEW or not _number(begins) or begins > now + SKEW:
             raise _refused("it is from the future")
-        person, login = claims.get("sub"), claims.get("preferred_username") or claims.get("email")
+        person, login = claims.get("sub"), claims.get("preferred_username") or _email(claims)
         if not isinstance(person, str) or not person or not isinstance(login, str) or not login:
             raise _refused("it names nobody")
         methods, groups = claims.get("amr"), claims.get("groups")
-        signed_in = claims.get("auth_time", issued)
+        signed_in = claims.get("auth_time")
         return Identity(
             person,
             login,
-            float(signed_in) if _number(signed_in) else float(issued),
+            float(min(signed_in, now)) if _number(signed_in) else 0.0,
             tuple(map(str, methods)) if isinstance(methods, list) else (),
             str(claims.get("acr", "")),
             tuple(map(str, groups)) if isinstance(groups, list) else None,
@@ -107,9 +110,22 @@ class TokenVerifier:
             return self._keys[kid]
 
 
+def mark_of(token: str) -> str:
+    """What stands for a JWT that was verified: the SHA-256 of what is signed. Source: RFC 7515, 5.1.
+
+    Of an ECDSA signature (r, s) everybody can make another good one, (r, n - s).
+    """
+    return hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+
+
 def _header(token: str) -> Mapping[str, Any]:
     headers: Mapping[str, Any] = jws.extract_compact(token.encode()).headers()
     return headers
+
+
+def _email(claims: Mapping[str, Any]) -> Any:
+    """The address, unless the issuer says that nobody has proven it: then whoever likes may have it."""
+    return None if claims.get("email_verified") in (False, "false") else claims.get("email")
 
 
 def _number(value: object) -> TypeGuard[float]:

@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 
 from ostiary.doors.servers.control.aws_caller import MOST_AGE as AWS_AGE
 from ostiary.doors.servers.control.aws_caller import AwsCallers
+from ostiary.doors.servers.control.identity import mark_of
 from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_faults import (
     OIDC,
@@ -97,7 +98,7 @@ class MachineProofs:
                 raise refused(machine, f"its claim {wanted.key} is not the one that is asked for")
         until = self._times(machine, claims, MOST_LIFE)
         told = {"issuer": machine.issuer, "sub": str(claims["sub"])[:500]}
-        return Proven(_mark(proof), until, told)
+        return Proven(mark_of(proof), until, told)
 
     def _by_role(self, machine: Machine, proof: str) -> Proven:
         presigned = self._callers.checked(proof, self._clock())

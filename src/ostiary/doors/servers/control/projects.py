@@ -11,7 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ostiary.doors.servers.control.secret import new_id
-from ostiary.doors.servers.control.tables import entitlements, machines, projects, servers
+from ostiary.doors.servers.control.tables import (
+    enrollment_tokens,
+    entitlements,
+    machines,
+    projects,
+    servers,
+)
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Settings
 from ostiary.errors import Conflict, NotFound, StalePlan, UsageError
@@ -98,7 +104,7 @@ def create(
 
 def by_name(connection: Connection, name: str) -> Project:
     row = connection.execute(select(projects).where(projects.c.name == name)).one_or_none()
-    if row is None:
+    if row is None or name.endswith(_DELETED):
         raise absent(name)
     return _project(row)
 
@@ -114,6 +120,10 @@ def absent(name: str) -> NotFound:
 
 def by_id(connection: Connection, project_id: str) -> Project:
     return _project(connection.execute(select(projects).where(projects.c.id == project_id)).one())
+
+
+def is_deleted(project: Project) -> bool:
+    return project.name.endswith(_DELETED)
 
 
 def every(connection: Connection) -> tuple[Project, ...]:
@@ -150,10 +160,10 @@ def changed(connection: Connection, project_id: str) -> None:
     )
 
 
-def expect(connection: Connection, project: Project, generation: int) -> None:
-    """StalePlan unless the project is still at ``generation``."""
+def expect(connection: Connection, project: Project, generation: int, judged: int) -> None:
+    """StalePlan unless the project is still at ``generation``, and it is that one by which it was judged."""
     now = connection.scalar(select(projects.c.generation).where(projects.c.id == project.id))
-    if now != generation:
+    if not now == generation == judged:
         raise StalePlan(
             f"cannot change project {project.name}",
             why=f"it was read at generation {generation} and is at {now}",
@@ -212,7 +222,10 @@ def _faults(wanted: Settings) -> list[str]:
 
 
 def remove(connection: Connection, ledger: Ledger, project: Project) -> None:
-    """Give a project up: its name is free, its rows and its audit stay. Conflict while servers are enrolled."""
+    """Give a project up: its name is free, its rows and its audit stay. Conflict while servers are enrolled.
+
+    Its tokens enroll nobody any more.
+    """
     held = connection.scalars(
         select(servers.c.name)
         .where(servers.c.project_id == project.id, servers.c.state != "retired")
@@ -227,7 +240,7 @@ def remove(connection: Connection, ledger: Ledger, project: Project) -> None:
             code="servers-enrolled",
         )
     ledger.append(project.id, "project.deleted", {"name": project.name})
-    for table in (entitlements, machines):
+    for table in (entitlements, machines, enrollment_tokens):
         connection.execute(delete(table).where(table.c.project_id == project.id))
     gone = f"{project.id}{_DELETED}"
     connection.execute(update(projects).where(projects.c.id == project.id).values(name=gone))

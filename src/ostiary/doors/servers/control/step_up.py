@@ -35,5 +35,6 @@ def check_sign_in(caller: Caller, project: Project, now: float) -> None:
         raise StepUp(project, f"it asks for {' or '.join(wanted)}; the sign-in had {had}")
     age = now - caller.signed_in
     if settings.max_age and age > settings.max_age:
-        why = f"the sign-in is {age:.0f} s old; at most {settings.max_age} s are allowed"
+        old = f"the sign-in is {age:.0f} s old" if caller.signed_in else "nobody says how old it is"
+        why = f"{old}; at most {settings.max_age} s are allowed"
         raise StepUp(project, why)

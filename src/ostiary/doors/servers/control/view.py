@@ -18,6 +18,7 @@ from ostiary.doors.servers.control import (
     inventory,
     local_groups,
     local_users,
+    machines_kept,
     people,
     projects,
     rules,
@@ -29,6 +30,8 @@ from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.wire.host import HostGroup
 from ostiary.model.server_access import Rule, ServerAccess, decide
+
+MACHINE = "machine:"
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,12 @@ class Views:
 
 def _read(connection: Connection, project: Project) -> View:
     """The generation was read before: what changes meanwhile is newer than it says, and read again with the next."""
-    held = rules.of_project(connection, project.id)
+    machines = {one.name for one in machines_kept.of_project(connection, project.id)}
+    held = tuple(
+        one
+        for one in rules.of_project(connection, project.id)
+        if _machine_of(one) in ("", *machines)
+    )
     subjects = {rule.subject for rule in held}
     behind: dict[str, tuple[Server, ...]] = {}
     for server in inventory.every(connection, project.id):
@@ -111,6 +119,12 @@ def _read(connection: Connection, project: Project) -> View:
         local_groups.of_project(connection, project.id),
         behind,
     )
+
+
+def _machine_of(rule: Rule) -> str:
+    """The machine that a rule means, "" for none. It is one of the rule's own project: another may have one of that name."""
+    name = rule.subject.removeprefix("user:")
+    return name.removeprefix(MACHINE) if name.startswith(MACHINE) else ""
 
 
 def _named(person: Person, subjects: set[str]) -> bool:

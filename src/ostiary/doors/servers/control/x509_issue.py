@@ -25,6 +25,13 @@ from ostiary.pki.x509_rules import Client, certifiable
 
 def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: int) -> Made:
     """The certificate and its authority's, PEM. OstiaryError when our rules forbid it, Unreachable while KMS does not sign."""
+    access = wanted.access
+    if access.source_address or access.force_command or access.sftp_only:
+        why = (
+            "your rules bind you to a network, a command or files, and X.509 can hold no such bound"
+        )
+        fix = "ask for a certificate for ssh, or an owner of the project for login without a bound"
+        raise Denied("cannot issue such a certificate", why=why, fix=fix, code="not-entitled")
     serial = new_serial()
     start = dt.datetime.fromtimestamp(now - BEFORE, dt.UTC)
     name = f"{wanted.login}@{wanted.server.id}"

@@ -1,0 +1,383 @@
+"""What somebody with a right, or with none, tries to make more of it."""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from control_world import ControlWorld, Refused
+from joserfc import jwk, jwt
+from sqlalchemy import delete, text
+
+from ostiary.doors.servers.control import projects
+from ostiary.doors.servers.control.tables import audit, chains
+from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
+from ostiary.doors.servers.wire.message import encode
+from ostiary.doors.servers.wire.person import MachineSignIn, Session, SignIn
+
+SRE = Rule("group:sre", login=True)
+
+
+def project_of(client, name="prod"):
+    return client.call("GET", f"/v1/projects/{name}", kind=admin.Project)
+
+
+def put(client, now, **changed):
+    wanted = admin.ProjectWanted(now.generation, now.settings, now.rules, now.machines, now.estate)
+    path = f"/v1/projects/{now.name}"
+    return client.call("PUT", path, replace(wanted, **changed), admin.Project)
+
+
+@contextlib.contextmanager
+def held(writer):
+    """A writer that is busy until the end of the block."""
+    gate, begun = threading.Event(), threading.Event()
+
+    def work(connection, ledger):
+        begun.set()
+        assert gate.wait(10)
+
+    writer.submit([], work)
+    assert begun.wait(5)
+    try:
+        yield writer
+    finally:
+        gate.set()
+
+
+class Robot:
+    """A machine by a key of its own."""
+
+    def __init__(self, name, owner):
+        self.key = jwk.ECKey.generate_key("P-256", {"kid": "own"})
+        self.name = name
+        public = json.dumps({"keys": [self.key.as_dict(private=False)]})
+        self.machine = Machine(
+            name, "private-key-jwt", owner, time.time() + 3600, public_keys=public
+        )
+
+    def sign_in(self, world):
+        now, me = int(time.time()), f"machine:{self.name}"
+        said = {"iss": me, "sub": me, "aud": "https://control.example", "iat": now, "exp": now + 60}
+        proof = jwt.encode({"alg": "ES256", "kid": "own"}, {**said, "jti": f"{now}"}, self.key)
+        client = world.client()
+        asked = MachineSignIn(self.name, "private-key-jwt", proof)
+        client.token = client.call("POST", "/v1/machines/sign-in", asked, Session).token
+        return client
+
+
+def test_a_machine_of_another_project_is_not_the_one_that_a_rule_means(world):
+    """Whoever owns a project may name its machines: not like the one that another project waits for."""
+    world.project("prod", [Rule("machine:deploy", login=True)])
+    world.project("mine", settings=Settings(owners=("mine",)))
+    world.server("web1")
+    mallory = world.person("mallory@acme.example", ["mine"])
+    robot = Robot("deploy", "mallory@acme.example")
+    put(mallory, project_of(mallory, "mine"), machines=(robot.machine,))
+    with pytest.raises(Refused) as no:
+        robot.sign_in(world).certificate("web1")
+    assert no.value.code == "no-server"
+
+
+@pytest.mark.parametrize("claims", [{"sub": "machine:robot"}, {"sub": "a\nb"}])
+def test_who_has_the_id_of_a_machine_is_no_person(tmp_path, claims):
+    """Issuers that let people choose their ``sub``: it may not be that of a machine that administers."""
+    world = ControlWorld(
+        f"sqlite:///{tmp_path}/control.db", tmp_path, settings={"admin_machines": ("robot",)}
+    )
+    try:
+        with pytest.raises(Refused) as no:
+            world.person("mallory@acme.example", **claims)
+        assert no.value.code == "bad-login"
+    finally:
+        world.close()
+
+
+def test_an_owner_who_is_one_no_more_does_not_write_ahead(both):
+    """What was judged by one reading of the project is not written over a later one."""
+    both.project("prod", settings=Settings(owners=("old",)))
+    by = both.admin()
+    now = project_of(by)
+    mallory = both.person("mallory@acme.example", ["old"])
+    found = []
+
+    def attempt():
+        try:
+            found.append(put(mallory, replace(now, generation=now.generation + 1)))
+        except Refused as no:
+            found.append(no.code)
+
+    def taken_away(connection, ledger):
+        project = projects.by_id(connection, now.id)
+        projects.put_settings(connection, ledger, project, Settings())
+
+    with held(both.services.writer) as writer:
+        writer.submit([now.id], taken_away)
+        asking = threading.Thread(target=attempt)
+        asking.start()
+        time.sleep(0.5)
+    asking.join()
+    assert found == ["generation"]
+    assert project_of(by).settings == Settings()
+
+
+@pytest.mark.parametrize("change", [{"until": 1e400}, {"rate": 10**30}])
+def test_numbers_that_no_answer_can_hold_are_refused(world, change):
+    world.project("prod", settings=Settings(owners=("mine",)))
+    mallory = world.person("mallory@acme.example", ["mine"])
+    now = project_of(mallory)
+    machine = replace(Robot("deploy", "a@acme.example").machine, **change)
+    message = admin.ProjectWanted(now.generation, now.settings, (), (machine,))
+    body = encode(message).replace(b"Infinity", b"1e400")
+    headers = {"Authorization": f"Bearer {mallory.token}"}
+    status, _, _ = mallory.raw("PUT", "/v1/projects/prod", body, headers)
+    assert status == 400
+    assert world.admin().call("GET", "/v1/projects", kind=admin.Projects).projects
+
+
+@pytest.mark.parametrize("number", [10**30, 2**64, -(10**30)])
+def test_a_bound_that_no_answer_can_hold_locks_nobody_out(world, number):
+    world.project("prod", settings=Settings(owners=("mine",)))
+    mallory = world.person("mallory@acme.example", ["mine"])
+    now = project_of(mallory)
+    for wanted in (
+        admin.ProjectWanted(now.generation, now.settings, (replace(SRE, max_session=number),)),
+        admin.ProjectWanted(now.generation, replace(now.settings, max_age=number), ()),
+    ):
+        with pytest.raises(Refused) as no:
+            mallory.call("PUT", "/v1/projects/prod", wanted)
+        assert no.value.status == 400
+    assert world.admin().call("GET", "/v1/projects", kind=admin.Projects).projects
+
+
+def test_a_time_of_four_hundred_digits_is_no_defect(world):
+    world.project()
+    host = world.server("web1")
+    body = encode_report().replace(b'"time":0', b'"time":1' + b"0" * 400)
+    headers = {"Ostiary-Host": host.header("POST", "/v1/hosts/report", body)}
+    assert host.client.raw("POST", "/v1/hosts/report", body, headers)[0] == 400
+
+
+def encode_report():
+    from ostiary.doors.servers.wire.host import HostReport  # noqa: PLC0415
+
+    return encode(HostReport(0, (), 0))
+
+
+class TestDeletedProject:
+    """A project that was given up is nobody's: its tokens enrol nobody, its owners reach nothing."""
+
+    def test_its_tokens_enroll_nobody(self, both):
+        made = both.project("gone")
+        token = both.token("gone", uses=5)
+        both.admin().call("DELETE", f"/v1/projects/{made.name}")
+        with pytest.raises(Refused) as no:
+            both.host().enroll(token, "web1")
+        assert no.value.code == "bad-token"
+
+    def test_its_owners_do_not_reach_it(self, world):
+        made = world.project("gone", settings=Settings(owners=("mine",)))
+        mallory = world.person("mallory@acme.example", ["mine"])
+        world.admin().call("DELETE", "/v1/projects/gone")
+        with pytest.raises(Refused) as no:
+            project_of(mallory, f"{made.id}~deleted")
+        assert no.value.code == "no-project"
+
+
+def test_a_server_with_the_longest_name_can_be_retired(both):
+    both.project()
+    longest = ".".join(["a" * 62] * 4)
+    host = both.server(longest)
+    both.admin().call("POST", f"/v1/servers/{host.id}/retire")
+    again = both.server(longest)
+    assert again.id != host.id
+
+
+def test_a_bound_of_ssh_is_not_left_behind_with_x509(world):
+    """A certificate for TLS can neither hold a command nor a network: who is bound by one gets none."""
+    bound = Rule("group:sre", login=True, force_command="/usr/bin/uptime")
+    world.project(rules=[bound])
+    world.admin().call("POST", "/v1/projects/prod/authorities", admin.Rotation("x509", "begin"))
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    with pytest.raises(Refused) as no:
+        ada.certificate("web1", "x509")
+    assert no.value.code == "not-entitled"
+
+
+def test_an_owner_does_not_take_the_key_out_of_kms_nor_claim_accounts(world):
+    world.project(settings=Settings(owners=("mine",)))
+    mallory = world.person("mallory@acme.example", ["mine"])
+    now = project_of(mallory)
+    with pytest.raises(Refused) as no:
+        put(mallory, now, settings=replace(now.settings, accounts=("111122223333",)))
+    assert no.value.code == "not-permitted"
+
+
+def test_an_id_token_is_good_once_however_its_signature_is_written(tmp_path):
+    """ECDSA: with (r, s) also (r, n - s) is a good signature, by whoever saw the token."""
+    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path)
+    try:
+        world.issuer.key = jwk.ECKey.generate_key("P-256", {"kid": "k1"})
+        token = es256(world.issuer)
+        client = world.client()
+        assert client.call("POST", "/v1/sign-in", SignIn(token, "laptop"), Session)
+        with pytest.raises(Refused) as no:
+            client.call("POST", "/v1/sign-in", SignIn(other_signature(token), "laptop"), Session)
+        assert "used already" in no.value.refusal.why
+    finally:
+        world.close()
+
+
+def es256(issuer):
+    now = int(time.time())
+    said = {"iss": issuer.url, "aud": "0oaservers", "sub": "00uada", "iat": now, "exp": now + 600}
+    said |= {"preferred_username": "ada@acme.example", "auth_time": now, "groups": []}
+    return jwt.encode({"alg": "ES256", "kid": "k1"}, said, issuer.key)
+
+
+def other_signature(token):
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    head, _, text_ = token.rpartition(".")
+    raw = base64.urlsafe_b64decode(text_ + "==")
+    r, s = raw[:32], int.from_bytes(raw[32:], "big")
+    made = base64.urlsafe_b64encode(r + (order - s).to_bytes(32, "big")).decode().rstrip("=")
+    return f"{head}.{made}"
+
+
+def test_max_age_is_not_met_by_a_token_that_does_not_say_when(world):
+    world.project(rules=[SRE], settings=Settings(max_age=60))
+    world.server("web1")
+    assert world.person("ada@acme.example", ["sre"]).certificate("web1")
+    with pytest.raises(Refused) as no:
+        world.person("ada@acme.example", ["sre"], auth_time=None).certificate("web1")
+    assert no.value.code == "step-up"
+
+
+def test_an_email_that_nobody_verified_is_no_login(world):
+    claims = {"preferred_username": None, "email": "ada@acme.example"}
+    assert world.person("x", email_verified=True, **claims).session.login == "ada"
+    with pytest.raises(Refused) as no:
+        world.person("y", email_verified=False, **claims)
+    assert no.value.code == "invalid-token"
+
+
+def test_a_chain_that_was_taken_away_is_not_begun_again(both):
+    """With its rows gone a chain would be one that never was; the file beside the database knows better."""
+    made = both.project(rules=[SRE])
+    both.server("web1")
+    ada = both.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    with both.services.database.writing() as connection:
+        connection.execute(text("delete from checkpoints"))
+        for table in (audit, chains):
+            connection.execute(delete(table).where(table.c.project_id == made.id))
+    with pytest.raises(Refused) as no:
+        ada.certificate("web1")
+    assert (no.value.status, no.value.code) == (503, "older-database")
+
+
+def test_no_certificate_leaves_for_who_was_put_out_while_it_waited(both):
+    """Decided before, written after: the decision is looked at again where it becomes durable."""
+    both.project(rules=[SRE])
+    both.server("web1")
+    ada = both.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    services = both.services
+    with services.database.reading() as connection:
+        from ostiary.doors.servers.control import people  # noqa: PLC0415
+
+        known = next(one for one in people.every(connection) if one.login == "ada@acme.example")
+        ids = [one.id for one in projects.every(connection)]
+    out = replace(known, active=False, read=time.time())
+    found = []
+
+    def ask():
+        try:
+            found.append(ada.certificate("web1"))
+        except Refused as no:
+            found.append(no)
+
+    with held(services.writer) as writer:
+        writer.submit(ids, lambda c, ledger: people.keep(c, ledger, out))
+        asking = threading.Thread(target=ask)
+        asking.start()
+        time.sleep(0.5)
+    asking.join()
+    assert isinstance(found[0], Refused), "a certificate after the row that says that she is out"
+
+
+def test_a_full_folder_of_the_mark_is_no_defect(world):
+    world.project(rules=[SRE])
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    mark = world.services.writer._mark
+    full, kept = os.open("/dev/full", os.O_WRONLY), os.dup(mark._file)
+    os.dup2(full, mark._file)
+    try:
+        with pytest.raises(Refused) as no:
+            ada.certificate("web1")
+        assert no.value.status == 503
+    finally:
+        os.dup2(kept, mark._file)
+        os.close(kept)
+        os.close(full)
+    assert ada.certificate("web1")
+
+
+def test_bodies_of_nobody_do_not_fill_the_memory(world):
+    """Many unfinished bodies at once: who is too much is told to come again, and nobody else is."""
+    host, port = world.url.removeprefix("http://").split(":")
+    some = []
+    try:
+        for _ in range(40):
+            one = http.client.HTTPConnection(host, int(port), timeout=10)
+            one.putrequest("POST", "/v1/sign-in")
+            one.putheader("content-length", str(4 * 1024 * 1024))
+            one.endheaders()
+            some.append(one)
+            try:
+                one.send(b" " * (4 * 1024 * 1024 - 10))
+            except OSError:
+                break
+        statuses = []
+        for one in some:
+            one.sock.settimeout(0.2)
+            try:
+                statuses.append(one.getresponse().status)
+            except OSError:
+                continue
+        assert 503 in statuses
+        assert world.person("ada@acme.example").session.login == "ada"
+    finally:
+        for one in some:
+            one.close()
+
+
+def test_the_durable_row_is_durable_whatever_the_database_was_told(cluster, tmp_path):
+    """A PostgreSQL whose ``synchronous_commit`` is off says done before anything is on its disk."""
+    from postgres_world import new_database  # noqa: PLC0415
+
+    from ostiary.doors.servers.control.database import Database  # noqa: PLC0415
+
+    with new_database(cluster) as url:
+        database = Database(url)
+        with database.engine.connect() as connection:
+            name = connection.scalar(text("select current_database()"))
+            connection.execute(text(f'alter database "{name}" set synchronous_commit = off'))
+            connection.commit()
+        database.close()
+        database = Database(url)
+        try:
+            with database.writing() as connection:
+                assert connection.scalar(text("show synchronous_commit")) == "on"
+        finally:
+            database.close()
