@@ -235,6 +235,35 @@ def test_without_pam_nothing_is_trusted(world):
     (world.host.root / other[1:]).unlink()
 
 
+@pytest.mark.parametrize("how", ["before ours", "in front of the include"])
+def test_who_turns_pam_off_later_turns_our_certificates_off(world, how):
+    """Nobody would count them: each would open as many connections as somebody likes, for as long as it is valid."""
+    world.once()
+    other = "/etc/ssh/sshd_config.d/00-aaa.conf"
+    if how == "before ours":
+        world.host.write(other, "UsePAM no\n")
+    else:
+        world.host.write(MAIN, f"UsePAM no\n{world.main}")
+    world.host.start_sshd()
+    assert "UsePAM is no" in world.once().stderr
+    assert not world.enters()
+    assert world.enters("root", world.peer.glass)
+    (world.host.root / other[1:]).unlink(missing_ok=True)
+    world.host.write(MAIN, world.main)
+    world.host.start_sshd()
+    assert world.once().returncode == 0
+    assert world.enters()
+
+
+def test_what_others_say_for_managed_users_before_we_do_is_told(world):
+    world.once()
+    other = "/etc/ssh/sshd_config.d/00-aaa.conf"
+    world.host.write(other, "Match User alice\n    AuthorizedKeysFile .ssh/authorized_keys\n")
+    said = world.once().stderr
+    (world.host.root / other[1:]).unlink()
+    assert "authorizedkeysfile of alice is .ssh/authorized_keys, not none" in said
+
+
 def test_negative_23_a_file_that_was_cut_is_made_whole_and_locks_out_nobody_else(world):
     world.once()
     for name in ("trusted-authorities", "principals/alice", "session", "one-time-authorities"):

@@ -42,6 +42,7 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
     trust = wanted(paths, before)
     complete = _complete(paths, trust)
     if complete and _hooked(paths):
+        _check_others(paths, trust, managed)
         return True
     if not complete:
         _judge(paths, trust, managed)
@@ -61,14 +62,34 @@ def wanted(paths: Paths, before: Mapping[str, Sequence[str]]) -> Trust:
     return sshd_text.trust(paths, certificate=paths.host_certificate.exists(), everybody=not theirs)
 
 
+def _check_others(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
+    """HostError where something that sshd reads before ours now says other for managed users."""
+    problems: list[str] = []
+    for user in managed[:COMPARED]:
+        problems += sshd_candidate.missing_for(user, paths.sshd_config, trust)
+    if problems:
+        raise HostError(f"sshd does something else than meant: {'; '.join(problems[:5])}")
+
+
 def in_force(paths: Paths) -> bool:
     """Whether managed users enter by our rules and are counted, be it those of an older agent."""
     try:
         main = sshd_candidate.main_text(paths)
         block = paths.drop_in.read_text() if paths.drop_in.exists() else main
-        return guard.counts(_pam(paths), paths.guard) and f"Match Group {MANAGED}\n" in block
+        written = guard.counts(_pam(paths), paths.guard) and f"Match Group {MANAGED}\n" in block
     except (HostError, OSError):
         return False
+    return written and _asks_pam(paths)
+
+
+def _asks_pam(paths: Paths) -> bool:
+    """Whether sshd runs the hook's PAM service. A configuration that it refuses it has not read: the one before counts."""
+    try:
+        said = sshd.effective(paths.sshd_config, "root")
+    except HostError:
+        return True
+    service = said.get("pamservicename", [paths.pam.name])
+    return said.get("usepam") == ["yes"] and service == [paths.pam.name]
 
 
 def take_away(paths: Paths) -> None:
