@@ -25,6 +25,7 @@ for one in $OVERLAID; do
   mkdir -p "$2$one/upper" "$2$one/work"
   mount -t overlay overlay -o "lowerdir=$one,upperdir=$2$one/upper,workdir=$2$one/work" "$one"
 done
+mount --bind "$TOP" /mnt
 mkdir "$2/home" "$2/root"
 mount --bind "$2/home" /home
 if [ -d /root/.pyenv ]; then
@@ -35,6 +36,11 @@ fi
 mount --rbind "$2/root" /root
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
+if ! [ -d "$TOP/src" ]; then
+  mkdir -p "$TOP"
+  mount --bind /mnt "$TOP"
+fi
+umount /mnt
 mkdir -p /run/sshd /run/lock /run/user
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts
 hostname "$1"
@@ -184,7 +190,7 @@ def start_host(name: str, scratch: Path, ending: contextlib.ExitStack) -> subpro
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**ENV, "OVERLAID": " ".join(OVERLAID)},
+        env={**ENV, "OVERLAID": " ".join(OVERLAID), "TOP": str(TOP)},
     )
     ending.callback(process.communicate)  # closes its stdin first
     return process
