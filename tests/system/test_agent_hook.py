@@ -151,6 +151,23 @@ def test_the_ledger_forgets_a_day_after_expiry_and_not_before(world):
     assert not (ledger / "1").exists()
 
 
+def test_a_ledger_that_was_lost_and_made_anew_lets_in_no_used_certificate(world):
+    made = world.person.certificate(world.peer.user, f"alice@{world.id}")
+    enter = lambda one: world.person.ssh(world.host, one, "true").returncode  # noqa: E731
+    assert enter(made) == 0
+    world.host.run(["rm", "-r", "/var/lib/ostiary/ledger"])
+    assert enter(made) == REFUSED
+    world.host.agent("once")
+    try:
+        assert enter(made) == REFUSED
+        late = {"valid_before": int(time.time()) + 200}
+        signed = world.person.certificate(world.peer.user, f"alice@{world.id}", **late)
+        assert enter(signed) == 0
+        assert world.code(world.peer.glass, "root") == 0
+    finally:
+        world.host.write("/var/lib/ostiary/ledger/floor", "0\n", 0o600)
+
+
 def test_the_hook_is_quick(world, record_property):
     """Nothing else of a login is ours; the figure is printed with -rP."""
     host = world.host

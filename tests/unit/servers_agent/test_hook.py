@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ssh_world import FIDO, PLAIN, Keys
 
-from ostiary.doors.servers.agent import hook, spool
+from ostiary.doors.servers.agent import hook, ledger, spool
 from ostiary.doors.servers.agent.files import Paths
 from ostiary.pki import ssh_certificate
 from ostiary.pki.ssh_certificate import Certificate
@@ -158,3 +159,60 @@ def test_what_comes_into_the_file_that_is_being_shipped_is_shipped_next(folder):
     assert [each.serial for each in found] == ["2"]
     shipping.shipped(offset)
     assert not (folder / "spool.sending").exists()
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A host that has counted before."""
+    return Paths(etc=tmp_path / "etc", var=tmp_path)
+
+
+def test_a_clock_that_goes_back_brings_no_certificate_back(keys, judged, folder):
+    used = info(made(keys, serial=7))
+    assert judged(used) == 0
+    assert ledger.prune(folder / "ledger", time.time() + 2 * 86_400) == 1
+    assert not (folder / "ledger/7").exists()
+    assert judged(used) == 1
+    later = int(time.time()) + 121
+    assert judged(info(made(keys, serial=8, valid_before=later))) == 0
+
+
+def test_a_ledger_that_was_lost_lets_in_what_is_made_afterwards(keys, judged, folder, paths):
+    used = info(made(keys, serial=7))
+    assert judged(used) == 0
+    shutil.rmtree(folder / "ledger")
+    assert judged(used) == 1
+    ledger.begin(paths, ["an authority whose certificates were counted"])
+    assert judged(used) == 1
+    later = int(time.time()) + 181
+    assert judged(info(made(keys, serial=8, valid_before=later))) == 0
+
+
+@pytest.mark.parametrize("left", ["", "x", "9" * 400])
+def test_a_floor_that_cannot_be_read_refuses_until_it_is_made_anew(
+    keys, judged, folder, paths, left
+):
+    (folder / "ledger/floor").write_text(left)
+    late = {"valid_before": int(time.time()) + 200}
+    assert judged(info(made(keys, serial=7, **late))) == (0 if left[:1] == "9" else 1)
+    ledger.begin(paths, ["an authority"])
+    assert judged(info(made(keys, serial=8, **late))) == 0
+
+
+def test_the_first_ledger_of_a_host_makes_nobody_wait(keys, judged, folder, paths):
+    shutil.rmtree(folder / "ledger")
+    ledger.begin(paths, [])
+    assert (folder / "ledger").stat().st_mode & 0o777 == 0o700
+    assert judged(info(made(keys))) == 0
+
+
+def test_a_floor_of_a_clock_that_was_ahead_keeps_nobody_out(keys, judged, folder):
+    (folder / "ledger/floor").write_text(f"{int(time.time()) + 4000}\n")
+    assert judged(info(made(keys))) == 0
+
+
+def test_where_the_floor_cannot_be_written_no_serial_is_forgotten(folder):
+    (folder / "ledger/7").write_text("1\n")
+    (folder / "ledger/floor").mkdir()
+    assert ledger.prune(folder / "ledger", time.time()) == 0
+    assert (folder / "ledger/7").exists()

@@ -3,7 +3,8 @@
 sshd runs it as root through pam_exec, after the signature was proven and before any channel is opened, with the
 certificate in ``SSH_AUTH_INFO_0`` (OpenSSH, auth-pam.c; the account stage does not have it yet). A file per serial, made
 with O_EXCL, is the ledger: of any number of connections with one certificate exactly one makes the file. It is synced, so
-it survives a reboot; ``ledger.py`` drops it a day after the certificate has expired. Where PAM does not open its session,
+it survives a reboot; the agent (``ledger.py``) drops it a day after the certificate has expired, and then whatever ends
+no later is refused: a clock that goes back brings nothing back. Where PAM does not open its session,
 sshd takes every right from the connection and lets it run nothing (auth_restrict_session).
 
 The shell script in front (``guard.py``) lets everything pass that is not ours, so that this file judges ours only and
@@ -22,6 +23,9 @@ import time
 
 LIMIT = 1  # seconds; a login must not hang on a slow disk
 LET_IN, KILL = b"1", 9  # the module signal would double the time that this takes to start
+FARTHEST = (
+    3600  # seconds that the ledger's floor can be ahead: above, the clock was wrong that wrote it
+)
 MOST_SPOOLED = 4 * 1024 * 1024  # bytes, in case nobody ships the events
 CERTIFICATE = b"-cert-v01@openssh.com"
 _KEY_FIELDS = {  # how many strings the public key has, between the nonce and the serial (PROTOCOL.certkeys)
@@ -113,6 +117,16 @@ def take(folder: str, serial: int, before: int) -> None:
         os.close(entry)
 
 
+def floor(folder: str) -> int:
+    """Certificates that end no later may have been used: the ledger does not know them any more."""
+    try:
+        with open(os.path.join(folder, "ledger", "floor"), "rb") as file:  # noqa: PTH118, PTH123 - as above
+            found = int(file.read(32))
+    except FileNotFoundError:
+        return 0
+    return found if found <= time.time() + FARTHEST else 0
+
+
 def tell(folder: str, serial: int, outcome: str) -> None:
     """Leave the event for the agent to ship; no login fails for want of this."""
     user, source = os.environ.get("PAM_USER", ""), os.environ.get("PAM_RHOST", "")
@@ -142,6 +156,9 @@ def judge(folder: str, trusted: str, text: str) -> int:
     if len(mine) != 1:
         raise ValueError("not one certificate of ours")
     serial, before, _ = mine[0]
+    if before <= floor(folder):
+        tell(folder, serial, "refused")
+        return 1
     try:
         take(folder, serial, before)
     except FileExistsError:

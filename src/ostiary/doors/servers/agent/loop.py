@@ -17,6 +17,7 @@ from ostiary.doors.servers.agent import (
     cutting,
     facts,
     host_certificate,
+    ledger,
     other_ways_close,
     principals,
     reconcile,
@@ -94,7 +95,7 @@ class Agent:
         if logins or self._unsaid or now - self._reported_at >= REPORT:
             self._report(logins)
             self._spool.shipped(offset)
-            spool.prune(self._paths.ledger, time.time())
+            ledger.prune(self._paths.ledger, time.time())
 
     def _poll(self) -> float:
         """Seconds until the next question, where the control plane does not hold one; at once after news."""

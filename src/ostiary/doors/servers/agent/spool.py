@@ -1,4 +1,4 @@
-"""Login events that the session hook left, on their way to the control plane; and the ledger's old entries.
+"""Login events that the session hook left, on their way to the control plane.
 
 The hook appends to ``spool`` under a shared lock; here the file is moved aside, read under an exclusive one, and removed
 when it was shipped and nobody has added to it. What was sent twice (an answer was lost) is the same event to the byte.
@@ -16,7 +16,6 @@ from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.wire.host import Login
 
 MOST = 2000  # events in one report
-KEPT = 86_400  # seconds that a serial stays in the ledger after its certificate expired: the clock may be set back
 _FIELDS = 5
 
 
@@ -69,15 +68,3 @@ def _event(line: bytes) -> Login | None:
     with contextlib.suppress(ValueError):
         return Login(words[0], words[1][:64], float(words[2]), words[3][:255], words[4][:16])
     return None
-
-
-def prune(ledger: Path, now: float) -> int:
-    """Drop serials whose certificates expired long ago; how many. One that cannot be read stays."""
-    dropped = 0
-    with contextlib.suppress(FileNotFoundError):
-        for one in ledger.iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                if one.name.isdigit() and int(one.read_bytes() or b"x") + KEPT < now:
-                    one.unlink()
-                    dropped += 1
-    return dropped

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ostiary.doors.servers.agent import guard
+from ostiary.doors.servers.agent import guard, ledger
 from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
 from ostiary.doors.servers.wire.host import HostState
 
@@ -46,7 +46,7 @@ def bring_in_line(state: HostState, paths: Paths, interpreter: str, hook: str) -
         raise HostError("one key is user authority and break-glass authority")
     folder(paths.etc)
     folder(paths.var, 0o700)
-    folder(paths.ledger, 0o700)
+    ledger.begin(paths, read(paths.one_time))
     write(paths.hook, hook)
     trusted = {*read(paths.authorities)} - {*read(paths.break_glass), *glass}
     _count(sorted({*users, *trusted}), paths, interpreter)
