@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -14,12 +15,14 @@ from control_world import ControlWorld, Refused
 from joserfc import jwk, jwt
 from sqlalchemy import delete, text
 
-from ostiary.doors.servers.control import projects
+from ostiary.doors.servers.control import inventory, people, projects, rules, sessions
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
 from ostiary.doors.servers.wire.message import encode
 from ostiary.doors.servers.wire.person import MachineSignIn, Session, SignIn
+from ostiary.model import server_access as model
+from ostiary.pki import ssh_certificate
 
 SRE = Rule("group:sre", login=True)
 
@@ -284,34 +287,108 @@ def test_a_chain_that_was_taken_away_is_not_begun_again(both):
     assert (no.value.status, no.value.code) == (503, "older-database")
 
 
-def test_no_certificate_leaves_for_who_was_put_out_while_it_waited(both):
-    """Decided before, written after: the decision is looked at again where it becomes durable."""
-    both.project(rules=[SRE])
-    both.server("web1")
-    ada = both.person("ada@acme.example", ["sre"])
-    assert ada.certificate("web1")
-    services = both.services
-    with services.database.reading() as connection:
-        from ostiary.doors.servers.control import people  # noqa: PLC0415
+def put_out(world, ada, server):
+    known = ada_of(world)
+    return lambda c, ledger: people.keep(c, ledger, replace(known, active=False, read=time.time()))
 
-        known = next(one for one in people.every(connection) if one.login == "ada@acme.example")
+
+def out_of_the_group(world, ada, server):
+    known = ada_of(world)
+    return lambda c, ledger: people.keep(c, ledger, replace(known, groups=(), read=time.time()))
+
+
+def revoked(world, ada, server):
+    return lambda c, _: sessions.revoke(c, ada.session.device, None)
+
+
+def signed_out(world, ada, server):
+    return lambda c, _: sessions.end(c, hashlib.sha256(ada.token.encode()).hexdigest())
+
+
+def retired(world, ada, server):
+    return lambda c, ledger: inventory.retire(c, ledger, inventory.by_id(c, server.id))
+
+
+def without_rules(world, ada, server):
+    return lambda c, ledger: rules.put(c, ledger, projects.by_name(c, "prod"), [])
+
+
+def otherwise(world, ada, server):
+    bound = model.Rule("group:sre", login=True, force_command="/usr/bin/uptime")
+    return lambda c, ledger: rules.put(c, ledger, projects.by_name(c, "prod"), [bound])
+
+
+def ada_of(world):
+    with world.services.database.reading() as connection:
+        return next(one for one in people.every(connection) if one.login == "ada@acme.example")
+
+
+def asked_meanwhile(world, change):
+    """A certificate, or why there is none, for who was let in before ``change`` and written down after it."""
+    world.project(rules=[SRE])
+    server = world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"], device=True)
+    assert ada.certificate("web1")
+    with world.services.database.reading() as connection:
         ids = [one.id for one in projects.every(connection)]
-    out = replace(known, active=False, read=time.time())
-    found = []
+    work, found = change(world, ada, server), []
 
     def ask():
         try:
             found.append(ada.certificate("web1"))
         except Refused as no:
-            found.append(no)
+            found.append(no.code)
 
-    with held(services.writer) as writer:
-        writer.submit(ids, lambda c, ledger: people.keep(c, ledger, out))
+    with held(world.services.writer) as writer:
+        writer.submit(ids, work)
         asking = threading.Thread(target=ask)
         asking.start()
-        time.sleep(0.5)
+        time.sleep(0.3)
     asking.join()
-    assert isinstance(found[0], Refused), "a certificate after the row that says that she is out"
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (put_out, "no-session"),
+        (out_of_the_group, "no-server"),
+        (revoked, "no-session"),
+        (signed_out, "no-session"),
+        (retired, "no-server"),
+        (without_rules, "no-server"),
+    ],
+)
+def test_what_was_decided_is_looked_at_again_where_it_becomes_durable(both, change, code):
+    assert asked_meanwhile(both, change) == code
+
+
+def test_what_may_be_signed_otherwise_by_then_is_signed_so(world, tmp_path):
+    issued = asked_meanwhile(world, otherwise)
+    options = ssh_certificate.parse(issued.certificate).critical_options
+    assert [name for name, _ in options] == ["force-command"]
+
+
+def test_what_concerns_others_keeps_nobody_waiting(world):
+    """The project moves, and the certificate is as good as before."""
+
+    def change(world, ada, server):
+        bob = model.Rule("user:bob@acme.example", login=True)
+        both_rules = [bob, model.Rule("group:sre", login=True)]
+        return lambda c, ledger: rules.put(c, ledger, projects.by_name(c, "prod"), both_rules)
+
+    assert asked_meanwhile(world, change).login == "ada"
+
+
+def test_who_is_called_otherwise_leaves_what_the_former_name_gave(world):
+    """Hosts hear of it too: the rule is for a login, and somebody else may have that tomorrow."""
+    world.project(rules=[Rule("user:ada@acme.example", login=True)])
+    host = world.server("web1")
+    world.person("ada@acme.example", sub="00uada")
+    before = host.state()
+    assert [one.login for one in before.users] == ["ada"]
+    world.person("eve@acme.example", sub="00uada")
+    assert host.state(before.generation).users == ()
 
 
 def test_a_full_folder_of_the_mark_is_no_defect(world):

@@ -19,7 +19,6 @@ from ostiary.doors.servers.control import (
     authorities,
     certificate_made,
     local_users,
-    still_so,
     x509_issue,
 )
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
@@ -32,7 +31,7 @@ from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.step_up import check_sign_in
-from ostiary.doors.servers.control.still_so import Moved
+from ostiary.doors.servers.control.still_so import Moved, StillSo
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
 from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
@@ -224,7 +223,7 @@ class Issuer:
         def work(_: Connection, ledger: Ledger) -> None:
             number = ledger.append(project_id, "certificate.issued", body)
             ledger.insert(certificates, {**row, "number": number})
-            ledger.guard(still_so.guard(ledger, ready.way, caller, asked))
+            StillSo(ledger, ready.way, caller, asked)
 
         return self._writer.submit([project_id], work)
 

@@ -41,13 +41,15 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
         connection.execute(insert(people).values(id=person.id, **values))
     else:
         connection.execute(update(people).where(people.c.id == person.id).values(**values))
-    if before is not None and (before.groups, before.active) == (groups, person.active):
+    same = (person.login, groups, person.active)
+    if before is not None and (before.login, before.groups, before.active) == same:
         return
     if not person.active:
         connection.execute(delete(sessions).where(sessions.c.person_id == person.id))
     body = {"person": person.id, "login": person.login, "active": person.active}
     was = tuple(json.loads(before.groups)) if before else ()
-    for project_id in _concerned(connection, person, {*was, *person.groups}):
+    logins = {person.login, before.login} if before else {person.login}
+    for project_id in _concerned(connection, logins, {*was, *person.groups}):
         changed(connection, project_id)
         known = connection.scalar(
             select(local_users.c.uid).where(
@@ -58,10 +60,13 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
             ledger.append(project_id, "person.changed", {**body, "groups": sorted(person.groups)})
 
 
-def _concerned(connection: Connection, person: Person, groups: AbstractSet[str]) -> Sequence[str]:
-    """The projects that have a rule for the person or one of the groups."""
+def _concerned(
+    connection: Connection, logins: AbstractSet[str], groups: AbstractSet[str]
+) -> Sequence[str]:
+    """The projects that have a rule for one of these logins or groups."""
     table = entitlements
-    subjects = {person.login, f"user:{person.login}", *(f"group:{name}" for name in groups)}
+    users = {f"user:{one}" for one in logins}
+    subjects = {*logins, *users, *(f"group:{name}" for name in groups)}
     query = select(table.c.project_id).distinct().where(table.c.subject.in_(sorted(subjects)))
     return connection.scalars(query.order_by(table.c.project_id)).all()
 

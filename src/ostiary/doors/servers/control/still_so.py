@@ -12,26 +12,25 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from ostiary.doors.servers.control import people as people_kept
-from ostiary.doors.servers.control import sessions as sessions_kept
 from ostiary.doors.servers.control.authorities import Authority
 from ostiary.doors.servers.control.line import Apart
+from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.step_up import check_sign_in
-from ostiary.doors.servers.control.tables import devices, people, projects, sessions
+from ostiary.doors.servers.control.tables import people, projects, sessions
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.ways import Places, Way, find_way
 from ostiary.doors.servers.control.writer import Guard, Ledger
 from ostiary.doors.servers.wire.person import CertificateRequest
 from ostiary.errors import Denied, Throttled
 
-_NOW = Statement(
-    select(people.c.login, people.c.groups, people.c.active, devices.c.state, projects.c.generation)
+_PERSON = Statement(
+    select(people.c.login, people.c.groups)
     .join(sessions, sessions.c.person_id == people.c.id)
-    .join(projects, projects.c.id == bindparam("project"))
-    .join(devices, devices.c.id == sessions.c.device, isouter=True)
-    .where(sessions.c.hash == bindparam("session"))
+    .where(sessions.c.hash == bindparam("session"), people.c.active)
 )
+_PROJECT = Statement(select(projects.c.generation).where(projects.c.id == bindparam("project")))
 
 
 class Moved(Throttled, Apart):
@@ -43,28 +42,43 @@ class Moved(Throttled, Apart):
         )
 
 
-def guard(ledger: Ledger, way: Way, caller: Caller, asked: CertificateRequest) -> Guard:
-    """Denied for whom nobody is signed in as any more, NotFound for who may not enter, Moved where all is otherwise."""
+class StillSo:
+    """For one certificate. Raises Denied for whom nobody is signed in as any more (a session ends with its device, too),
+    NotFound for who may not enter, Moved where all is otherwise."""
 
-    def judge(connection: Connection, row: Any) -> None:
-        login, groups, active, device, generation = row or ("", "", False, None, 0)
-        if not active or (caller.device and device != sessions_kept.ACTIVE):
+    def __init__(self, ledger: Ledger, way: Way, caller: Caller, asked: CertificateRequest) -> None:
+        self._ledger = ledger
+        self._way = way
+        self._caller = caller
+        self._asked = asked
+        ledger.guards += (
+            Guard(_PERSON, "session", caller.session, self._person),
+            Guard(_PROJECT, "project", way.view.project.id, self._project),
+        )
+
+    def _person(self, connection: Connection, row: Any) -> None:
+        if row is None:
             raise Denied(
                 "cannot answer this",
                 why="the session has ended",
                 fix="run: ostiary login",
                 code="no-session",
             )
-        person = replace(caller.person, login=login, groups=people_kept.groups_of(groups))
-        if generation == way.view.project.generation and person == caller.person:
-            return
-        now = find_way(Places(connection, Views()), person, asked, ledger.now)
-        check_sign_in(caller, now.view.project, ledger.now)
-        if _decided(now) != _decided(way):
-            raise Moved
+        login, groups = row[0], people_kept.groups_of(row[1])
+        known = self._caller.person
+        if (login, groups) != (known.login, known.groups):
+            self._decide(connection, replace(known, login=login, groups=groups))
 
-    values = {"session": caller.session, "project": way.view.project.id}
-    return Guard(_NOW, values, judge)
+    def _project(self, connection: Connection, row: Any) -> None:
+        if row is None or row[0] != self._way.view.project.generation:
+            self._decide(connection, self._caller.person)
+
+    def _decide(self, connection: Connection, person: Person) -> None:
+        """By what is there now; what was read in a transaction that may yet be undone is kept by nobody."""
+        now = find_way(Places(connection, Views()), person, self._asked, self._ledger.now)
+        check_sign_in(self._caller, now.view.project, self._ledger.now)
+        if _decided(now) != _decided(self._way):
+            raise Moved
 
 
 def _decided(way: Way) -> tuple[Any, ...]:

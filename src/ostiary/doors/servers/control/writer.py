@@ -51,10 +51,14 @@ def overdue() -> Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """``judge`` is given the first row that ``statement`` finds, None for none; it raises OstiaryError to undo its own part."""
+    """``judge`` is given the first row that ``statement`` finds, None for none; it raises OstiaryError to undo its own part.
+
+    ``name`` and ``value`` are what the statement asks by; guards that ask the same are answered by one asking.
+    """
 
     statement: Statement
-    values: Mapping[str, Any]
+    name: str
+    value: str
     judge: Callable[[Connection, Any], None]
 
 
@@ -68,15 +72,11 @@ class Ledger:
     beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
     numbers: dict[str, tuple[int, int]] = field(default_factory=dict)  # next UID and GID, if moved
     by: str = ""  # who asked for what is being written: it stands in each of their rows
-    guards: list[Guard] = field(default_factory=list)
+    guards: list[Guard] = field(default_factory=list)  # looked at together, at the end
 
     def insert(self, table: Table, row: Mapping[str, Any]) -> None:
         """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
         self.beside.setdefault(table, []).append(row)
-
-    def guard(self, guard: Guard) -> None:
-        """Look again, at the end of the transaction and together with everybody else, at what was decided before it."""
-        self.guards.append(guard)
 
     def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
         """Add a row; its number in the chain of the project."""
@@ -223,9 +223,11 @@ class _Alone(Exception):
 def _look_again(connection: Connection, ledger: Ledger) -> None:
     for statement in {one.statement: None for one in ledger.guards}:
         guards = [one for one in ledger.guards if one.statement is statement]
-        rows = statement.first_of_each(connection, [one.values for one in guards])
-        for guard, row in zip(guards, rows, strict=True):
-            guard.judge(connection, row)
+        asked = {one.value: {one.name: one.value} for one in guards}
+        rows = statement.first_of_each(connection, list(asked.values()))
+        found = dict(zip(asked, rows, strict=True))
+        for guard in guards:
+            guard.judge(connection, found[guard.value])
 
 
 def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
