@@ -229,6 +229,14 @@ def test_a_serial_that_another_certificate_has_is_a_conflict(world, control, gla
         submit.bring(control, glass.name, slip)
 
 
+def test_a_slip_that_says_a_certificate_twice_is_no_fault_of_the_database(
+    control, glass, slip, rows
+):
+    twice = replace(slip, certificates=slip.certificates * 2)
+    control.call("POST", f"/v1/projects/{glass.name}/slips", twice)
+    assert [row.event for row in rows()].count("break-glass.signed") == 1
+
+
 def test_slips_of_an_authority_that_was_retired_are_still_taken(world, control, glass, slip, rows):
     of_project = authorities.c.project_id == glass.id
     retired = update(authorities).where(of_project, authorities.c.use == "break-glass")

@@ -6,23 +6,34 @@ import hashlib
 import http.client
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 
 import pytest
 from control_world import ControlWorld, Refused
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text
 
+from ostiary.doors.servers.agent import spool
 from ostiary.doors.servers.control import inventory, people, projects, rules, sessions
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
+from ostiary.doors.servers.wire.host import Login
 from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import MachineSignIn, Session, SignIn
+from ostiary.doors.servers.wire.person import (
+    CertificateRequest,
+    Issued,
+    MachineSignIn,
+    Session,
+    SignIn,
+)
 from ostiary.model import server_access as model
-from ostiary.pki import ssh_certificate
+from ostiary.pki import ssh_certificate, ssh_key
 
 SRE = Rule("group:sre", login=True)
 
@@ -458,3 +469,41 @@ def test_the_durable_row_is_durable_whatever_the_database_was_told(cluster, tmp_
                 assert connection.scalar(text("show synchronous_commit")) == "on"
         finally:
             database.close()
+
+
+def test_all_that_an_agent_sends_at_once_is_in_the_audit(world):
+    """What came after the thousandth was thrown away: who tries a thousand times in vain hid what went well."""
+    world.project()
+    host = world.server("web1")
+    logins = [Login(str(n), "ada", 1.0, "192.0.2.1", "replayed") for n in range(1, spool.MOST)]
+    host.report(logins=(*logins, Login(str(spool.MOST), "ada", 1.0, "192.0.2.1", "accepted")))
+    with world.services.database.reading() as connection:
+        query = select(audit.c.body).where(audit.c.event == "certificate.met")
+        met = [json.loads(text)["outcome"] for text in connection.scalars(query)]
+    assert (len(met), met[-1]) == (spool.MOST, "accepted")
+    with pytest.raises(Refused) as no:
+        host.report(logins=(*logins, logins[0], logins[0]))
+    assert no.value.status == 400
+
+
+def test_nobody_says_where_they_come_from(world):
+    world.project(rules=[SRE])
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
+    asked = CertificateRequest("web1", key, "login")
+    ada.call("POST", "/v1/certificates", asked, Issued, {"X-Forwarded-For": "198.51.100.7"})
+    with world.services.database.reading() as connection:
+        query = select(audit.c.body).where(audit.c.event == "certificate.issued")
+        assert json.loads(connection.scalar(query))["source"] == "127.0.0.1"
+
+
+def test_no_core_is_written_nor_piped():
+    code = (
+        "import ctypes; from ostiary.doors.servers.control.serve import keep_memory; keep_memory();"
+        "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
+        == b"0\n"
+    )

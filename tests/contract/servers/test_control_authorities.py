@@ -237,6 +237,18 @@ def test_who_may_rotate(world):
     assert json.loads(rows(world, audit)[-1].body)["use"] == "user"
 
 
+def test_an_owner_does_not_take_the_key_out_of_kms(world, kms_arn):
+    made = project_in_kms(world, kms_arn)
+    by = world.admin()
+    owned = admin.Settings(owners=("owners",))
+    by.call("PUT", "/v1/projects/prod", admin.ProjectWanted(made.generation, owned, ()))
+    owner = world.person("o@acme.example", ["owners"])
+    with pytest.raises(Refused) as refused:
+        rotate(owner, "begin")
+    assert refused.value.code == "not-permitted"
+    assert rotate(by, "begin")
+
+
 def rotate_view(by):
     return by.call("GET", "/v1/projects/prod", kind=admin.Project)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from ostiary.doors.servers.control import permitted, projects, rotation
+from ostiary.doors.servers.control import authorities, permitted, projects, rotation
 from ostiary.doors.servers.control.api_projects import described
-from ostiary.doors.servers.control.authorities import BREAK_GLASS
+from ostiary.doors.servers.control.authorities import BREAK_GLASS, RETIRED
+from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.writer import Ledger
@@ -14,11 +15,13 @@ from ostiary.doors.servers.wire.admin import Project, Rotation
 
 
 def rotate(services: Services, call: Call) -> Project:
-    """One step. Owners may; only administrators of everything change what lets in when everything is down."""
+    """One step. Owners may; only administrators of everything change what lets in when everything is down, and whether KMS signs."""
     asked: Rotation = call.message
     if asked.use == BREAK_GLASS or asked.kms_key:
         permitted.admin(services, call.who)
     project = permitted.project(services, call.who, call.path["name"])
+    if asked.step == "begin" and _in_kms(services, project.id, asked.use):
+        permitted.admin(services, call.who)
     made = rotation.prepare(services.authorities, asked)
 
     def work(connection: Connection, ledger: Ledger) -> Project:
@@ -26,6 +29,13 @@ def rotate(services: Services, call: Call) -> Project:
         return described(connection, projects.by_id(connection, project.id))
 
     return services.writer.write([project.id], work, call.who.person.login)
+
+
+def _in_kms(services: Services, project_id: str, use: str) -> bool:
+    """Whether it is KMS that signs for this use: a key of the control plane's own would take that away."""
+    with translated("cannot read authorities"), services.database.reading() as connection:
+        known = authorities.of_project(connection, project_id)
+    return any(one.kms_key and one.use == use and one.state != RETIRED for one in known)
 
 
 ENDPOINTS = (Endpoint("POST", "/v1/projects/{name}/authorities", rotate, takes=Rotation),)

@@ -12,15 +12,19 @@ from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import certificates, servers
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import HostReport, Login
+from ostiary.errors import UsageError
 
 FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
 MOST_BOOTS = 64
 MOST_TOLD = 20  # lines of problems and other ways that are kept of a report
-MOST_LOGINS = 1000
+MOST_LOGINS = 2000  # what an agent sends at most: of more nothing is taken, so that nothing is lost
 
 
 def take(connection: Connection, ledger: Ledger, server_id: str, report: HostReport) -> None:
     """Write down a report. A host that is on two machines, or on two at once, is quarantined."""
+    if len(report.logins) > MOST_LOGINS:
+        why = f"it has {len(report.logins)} logins; {MOST_LOGINS} are taken at once"
+        raise UsageError("cannot take this report", why=why, code="bad-request")
     row = connection.execute(select(servers).where(servers.c.id == server_id)).one()
     server = inventory.of_row(row)
     offset = _bounded(report.time - ledger.now)
@@ -46,7 +50,7 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
         body = {"server": server.id, "seconds": round(offset, 1)}
         ledger.append(server.project_id, "server.clock", body)
     _new_lines(ledger, server, json.loads(row.report), told)
-    for login in report.logins[:MOST_LOGINS]:
+    for login in report.logins:
         _login(connection, ledger, server, login)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
+import os
 import resource
 import signal
 import threading
@@ -52,7 +55,9 @@ from ostiary.errors import Unreachable, UsageError
 from ostiary.okta.client import OktaClient
 from ostiary.plan.wrap import Wrap
 
+PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's: addresses of proxies whose X-Forwarded-For is believed
 KEYS_SECONDS = 10.0  # longest wait for the org's published keys
+_SET_DUMPABLE = 4  # PR_SET_DUMPABLE
 GRACE_SECONDS = 10  # for what is under way when the process is told to end
 
 
@@ -198,7 +203,7 @@ def run(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish what is under way and close. ``stopping`` is set then."""
     signal.signal(signal.SIGTERM, _end)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold the authorities' keys
+    keep_memory()
     running = Duties((*built.duties, *duties))
     before = built.problems
     built = replace(built, problems=lambda: (*before(), *running.problems()))
@@ -210,6 +215,15 @@ def run(
         running.close()
         built.writer.close()
         built.database.close()
+
+
+def keep_memory() -> None:
+    """No core of this process, also not for a program that the kernel pipes it to, which RLIMIT_CORE does not bound: it
+    would hold the authorities' keys. Sources: core(5), prctl(2).
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _end(*_: object) -> None:
@@ -240,6 +254,8 @@ def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=PROXIES
+            in os.environ,  # else whoever is on this machine says where they come from
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=32 * 1024,
             limit_concurrency=10_000,

@@ -46,14 +46,17 @@ def judge(connection: Connection, project_id: str, slip: Slip) -> tuple[Told, ..
         for one in authorities.of_project(connection, project_id)
         if one.use == BREAK_GLASS
     }
-    return tuple(_judged(text, slip.reason, trusted) for text in slip.certificates)
+    told = tuple(_judged(text, slip.reason, trusted) for text in slip.certificates)
+    if len({one.certificate.serial for one in told}) != len({one.digest for one in told}):
+        raise _refused("two certificates in it have one serial")
+    return told
 
 
 def write_down(
     connection: Connection, ledger: Ledger, project_id: str, told: Sequence[Told], by: str
 ) -> None:
     """One row for each certificate that is not in the audit yet. Conflict where its serial is another one's."""
-    for one in told:
+    for one in {one.digest: one for one in told}.values():
         serial = one.certificate.serial
         known = connection.execute(
             select(certificates).where(certificates.c.serial == serial)
