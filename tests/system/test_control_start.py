@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def serve(folder, *options, database="sqlite:///{}/c.db"):
     """Run it until it ends by itself."""
     command = [sys.executable, "-m", "ostiary", "serve", "--database", database.format(folder)]
     return subprocess.run(
-        [*command, "--state-dir", folder / "state", *WORLD, *options],
+        [*command, "--state-dir", folder / "state", "--listen", "127.0.0.1:0", *WORLD, *options],
         capture_output=True,
         text=True,
         timeout=30,
@@ -57,6 +58,16 @@ def test_it_says_why_it_does_not_start(tmp_path, case):
     assert done.returncode not in (0, None)
     assert why in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_anything_is_written(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = serve(tmp_path, "--listen", listen)
+    assert done.returncode == 6
+    assert f"cannot listen on {listen}\n  why: address already in use\n  fix: " in done.stderr
+    assert "serving" not in done.stderr
+    assert not (tmp_path / "c.db").exists()
 
 
 def test_a_password_in_the_address_is_refused_and_not_said_again(tmp_path):

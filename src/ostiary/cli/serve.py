@@ -129,6 +129,7 @@ def serve(
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
+    from ostiary.doors.servers.control import listening  # noqa: PLC0415
     from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
@@ -153,6 +154,7 @@ def serve(
         sts_endpoint=os.environ.get("AWS_ENDPOINT_URL_STS")
         or os.environ.get("AWS_ENDPOINT_URL", ""),
     )
+    listening.check(listen, tls=tls_cert is not None)
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
     stopping = threading.Event()

@@ -44,7 +44,7 @@ def inventory(
         term.result_json({"servers": [{"project": name, **asdict(one)} for name, one in found]})
         return
     if not found:
-        term.say("no server is like that")
+        term.say("no server is like that" if selector else "no server that you may administer")
         return
     rows = [
         (

@@ -31,7 +31,7 @@ def list_(*, pattern: str, as_json: bool) -> None:
     elif found:
         term.result(term.table(HEADINGS, rows(found)))
     else:
-        term.say("no server of yours is like that")
+        term.say("no server of yours is like that" if pattern else "you may enter no server")
 
 
 def servers_of() -> tuple[ServerEntry, ...]:

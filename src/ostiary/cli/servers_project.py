@@ -15,7 +15,7 @@ from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
     from ostiary.connect import Reached
-    from ostiary.doors.servers.wire.admin import Project
+    from ostiary.doors.servers.wire.admin import Authority, Project
 
 USES = ("user", "host", "x509")
 STEPS = ("begin", "sign", "finish")
@@ -50,7 +50,10 @@ def list_(*, as_json: bool) -> None:
     if rows:
         term.result(term.table(("project", "rules", "UIDs given", "key", "estate"), rows))
     else:
-        term.say("no project; make one with: ostiary servers project create NAME")
+        term.say(
+            "no project that you may administer; administrators make one with:"
+            " ostiary servers project create NAME"
+        )
 
 
 @project.command()
@@ -87,7 +90,7 @@ def _show(one: Project) -> None:
         ),
         "authorities",
         *(
-            f"  {key.use:<12}{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"
+            f"  {key.use:<12}{key.state:<9}{moment(key.created)}  {_kept(key)}  {key.id}"
             for key in sorted(one.authorities, key=lambda key: (key.use, key.created))
         ),
     ]
@@ -142,6 +145,11 @@ def create(
     term.say(f"let servers in with: ostiary servers token create --project {made.name}")
 
 
+def _kept(key: Authority) -> str:
+    """Where the private half is."""
+    return "in shares" if key.use == "break-glass" else key.kms_key or "own key"
+
+
 def _new_key(way: Reached, name: str, signer: str | None, *, yes: bool) -> str:
     """The ARN of the project's own key, made where it is not there yet."""
     from ostiary.doors.servers.key_making import KeyMaking  # noqa: PLC0415
@@ -192,9 +200,7 @@ def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool
         return
     for key in sorted(done.authorities, key=lambda key: key.created):
         if key.use == use:
-            term.result(
-                f"{key.state:<9}{moment(key.created)}  {key.kms_key or 'own key'}  {key.id}"
-            )
+            term.result(f"{key.state:<9}{moment(key.created)}  {_kept(key)}  {key.id}")
     if step != "finish":
         following = STEPS[STEPS.index(step) + 1]
         term.say(f"then: ostiary servers project rotate {name} --use {use} --step {following}")

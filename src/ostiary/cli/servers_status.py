@@ -27,7 +27,7 @@ def status(*, as_json: bool) -> None:
         term.result_json({"control": control.url, **asdict(found)})
     else:
         term.result(f"{control.url}: ostiary {found.version} on {found.database}")
-        read = f"read {ago(found.okta_read)} ago" if found.okta_read else "its log is not read"
+        read = f"last read: {ago(found.okta_read)}" if found.okta_read else "its log is not read"
         every = f", every {found.okta_interval:.0f} s" if found.okta_interval else ""
         term.result(f"Okta: {read}{every}")
     if found.problems:

@@ -1,0 +1,56 @@
+"""Whether the control plane can listen where it is told to, asked before its database is touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import ip_address
+
+from ostiary.errors import Conflict, UsageError
+
+
+def place(listen: str, *, tls: bool) -> tuple[str, int]:
+    """Host and port of HOST:PORT. UsageError for plain HTTP elsewhere than on loopback."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not port.isdigit() or not host:
+        raise UsageError(
+            f"cannot listen on {listen}",
+            why="it is not ADDRESS:PORT",
+            fix="write it like: --listen 127.0.0.1:8443",
+        )
+    if not tls and not _is_loopback(host):
+        raise UsageError(
+            f"cannot listen on {listen}",
+            why="without TLS only loopback is listened on",
+            fix="add --tls-cert and --tls-key",
+        )
+    return host, int(port)
+
+
+def check(listen: str, *, tls: bool) -> None:
+    """UsageError as above and for a host that is none of this machine's, Conflict where the port is not to be had."""
+    host, port = place(listen, tls=tls)
+    what = f"cannot listen on {listen}"
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError, OverflowError) as error:
+        fix = "name an address of this machine: --listen 127.0.0.1:8443"
+        raise UsageError(what, why=str(error), fix=fix) from error
+    family, _, _, _, address = found[0]
+    try:
+        socket.create_server(address, family=family).close()
+    except OSError as error:
+        raise Conflict(
+            what,
+            why=os.strerror(error.errno or 0).lower(),
+            fix="end what listens there, or name another with: --listen ADDRESS:PORT",
+            code="listen",
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
