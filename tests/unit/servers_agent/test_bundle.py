@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ostiary.doors.servers.agent import bundle, unit
+from ostiary.doors.servers.agent.commands import as_typed
 
 AGENT = Path(bundle.__file__).parent
 FILES = sorted([*AGENT.glob("*.py"), *(AGENT.parent / "wire").glob("*.py")])
@@ -96,3 +97,10 @@ def test_systemd_takes_the_unit(tmp_path):
     path.write_text(unit.text(sys.executable, "/usr/local/lib/ostiary/agent.pyz"))
     done = subprocess.run([verify, "verify", path], capture_output=True, text=True, check=False)
     assert "Unknown" not in done.stderr, done.stderr
+
+
+def test_what_to_run_is_named_as_the_bundle_was(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/lib/ostiary-agent.pyz", "prepare-image"])
+    assert as_typed("run: ostiary agent remove") == "run: /usr/local/lib/ostiary-agent.pyz remove"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/ostiary", "agent"])
+    assert as_typed("run: ostiary agent remove") == "run: ostiary agent remove"

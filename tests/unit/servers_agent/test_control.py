@@ -155,3 +155,15 @@ def test_an_ssh_keygen_that_is_too_old_is_told_apart(paths, tmp_path, monkeypatc
     with pytest.raises(HostError) as caught:
         identity.proof(paths, "", "challenge", ("GET", "/", b""))
     assert caught.value.fix == "install OpenSSH 8.1 or later"
+
+
+def test_who_does_not_answer_is_said_with_a_way_on(paths):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(NoAnswer) as no:
+        Control(f"http://127.0.0.1:{port}", paths).call("GET", "/v1/host/challenge")
+    assert (no.value.what, no.value.why) == (
+        f"no answer from 127.0.0.1:{port}",
+        "Connection refused",
+    )
+    assert "see that ostiary serve runs there" in no.value.fix

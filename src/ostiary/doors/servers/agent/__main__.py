@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 
-from ostiary.doors.servers.agent.commands import parser
+from ostiary.doors.servers.agent.commands import as_typed, parser
 from ostiary.doors.servers.agent.files import HostError, Paths
 
 
@@ -32,7 +32,7 @@ def _complain(error: HostError) -> None:
     sys.stderr.write(f"ostiary: error: {error.what}\n")
     for name, text in (("why", error.why), ("fix", error.fix)):
         if text:
-            sys.stderr.write(f"  {name}: {text}\n")
+            sys.stderr.write(f"  {name}: {as_typed(text)}\n")
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ def _enroll(given: argparse.Namespace, paths: Paths) -> int:
         paths,
     )
     sys.stdout.write(f"{made.server_id}  {made.name} in {made.project}\n")
+    _say("nobody is let in before it runs: install its unit, or start: ostiary agent run")
     return 0
 
 
@@ -113,7 +114,9 @@ def _token(file: str) -> str:
         with Path(file).open(encoding="ascii") as opened:
             return opened.read(LONGEST_TOKEN).strip()
     except (OSError, ValueError) as error:
-        raise HostError(f"cannot read the token from {file}", why=str(error)) from error
+        why = str(getattr(error, "strerror", None) or error).lower()
+        fix = "run: ostiary agent enroll --token-file FILE, or - for stdin"
+        raise HostError(f"cannot read the token from {file}", why=why, fix=fix) from error
 
 
 def _run(_: argparse.Namespace, paths: Paths) -> int:
@@ -171,13 +174,17 @@ def _status(given: argparse.Namespace, paths: Paths) -> int:
     else:
         for name, value in told.items():
             shown = " ".join(value) if isinstance(value, list) else value
+            shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else shown
             sys.stdout.write(f"{name}: {shown}\n")
     return 0
 
 
 def _remove(given: argparse.Namespace, paths: Paths) -> int:
     with _instead_of_service(paths):
-        return _told(leave.remove(paths, retire=not given.offline and paths.identity.exists()))
+        problems = leave.remove(paths, retire=not given.offline and paths.identity.exists())
+    if not problems:
+        _say("left; accounts that it made are closed, their homes stay")
+    return _told(problems)
 
 
 def _prepare_image(given: argparse.Namespace, paths: Paths) -> int:
@@ -209,6 +216,12 @@ def _unit(_: argparse.Namespace, __: Paths) -> int:
     return 0
 
 
+def as_typed(text: str) -> str:
+    """A host has the bundle and no ``ostiary``: what is to be run is named as this was."""
+    file = sys.argv[0]
+    return text.replace("ostiary agent ", f"{file} ") if file.endswith(".pyz") else text
+
+
 def _say(line: str) -> None:
-    sys.stderr.write(f"ostiary agent: {line}\n")
+    sys.stderr.write(f"ostiary agent: {as_typed(line)}\n")
     sys.stderr.flush()

@@ -133,7 +133,12 @@ class Control:
         return connection
 
     def _no_answer(self, error: Exception) -> NoAnswer:
-        return NoAnswer(f"no answer from {self._url.netloc}: {error or type(error).__name__}")
+        why = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        fix = "see that ostiary serve runs there, and that this host reaches it"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            why = f"its certificate is not trusted: {error.verify_message}"
+            fix = "enroll with the authority of its certificate: --ca-file FILE"
+        return NoAnswer(f"no answer from {self._url.netloc}", why=why, fix=fix)
 
 
 def _parsed(url: str) -> urllib.parse.SplitResult:
@@ -141,9 +146,16 @@ def _parsed(url: str) -> urllib.parse.SplitResult:
         found = urllib.parse.urlsplit(url)
         if found.scheme in ("http", "https") and found.hostname and (found.port or 1) > 0:
             if found.scheme == "http" and found.hostname not in LOOPBACK:
-                raise HostError(f"{url} is not encrypted; only https leaves this host")
+                raise HostError(
+                    f"cannot talk to {url}",
+                    why="it is not encrypted; only https leaves this host",
+                    fix="name it by https://",
+                )
             return found
-    raise HostError(f"{url[:200]!r} is no URL of a control plane")
+    raise HostError(
+        f"{url[:200]!r} is no URL of a control plane",
+        fix="write it like: --url https://control.acme.example",
+    )
 
 
 def _trust(url: urllib.parse.SplitResult, ca_file: str) -> ssl.SSLContext | None:
