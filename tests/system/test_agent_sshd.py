@@ -6,7 +6,7 @@ import re
 
 import pytest
 from host_control import Peer, Person, admin
-from hosts import Fleet
+from hosts import PYTHON, TOP, Fleet
 
 pytestmark = pytest.mark.root
 DROP_IN, PAM = "/etc/ssh/sshd_config.d/00-ostiary.conf", "/etc/pam.d/sshd"
@@ -215,7 +215,8 @@ def test_an_authority_of_somebody_else_goes_on_being_trusted(world):
     world.host.start_sshd()
     made = world.person.certificate(theirs, "bob")
     assert world.person.ssh(world.host, made, "true", login="bob").returncode == 0
-    assert world.once().returncode == 0
+    said = world.once().stderr
+    assert "sshd would not let it into root: TrustedUserCAKeys /etc/ssh/theirs.pub\n" in said
     assert world.person.ssh(world.host, made, "true", login="bob").returncode == 0
     assert world.enters()
     assert world.enters("alice", world.peer.glass)
@@ -223,6 +224,38 @@ def test_an_authority_of_somebody_else_goes_on_being_trusted(world):
     alice = world.person.certificate(theirs, f"alice@{world.id}")
     assert world.person.ssh(world.host, alice, "true").returncode == 255
     (world.host.root / other[1:]).unlink()
+
+
+BARRED = ("PermitRootLogin no", "PubkeyAuthentication no", "DenyUsers r*", "AllowUsers alice bob")
+
+
+@pytest.mark.parametrize("line", BARRED)
+def test_a_break_glass_that_would_not_enter_is_told_before_it_is_needed(world, line):
+    assert world.once().stderr == ""
+    other = "/etc/ssh/sshd_config.d/50-strict.conf"
+    world.host.write(other, f"{line}\n")
+    world.host.start_sshd()
+    said, entered = world.once().stderr, world.enters("root", world.peer.glass)
+    (world.host.root / other[1:]).unlink()
+    assert not entered
+    shown = line if line.endswith("no") else line.split()[0]
+    assert f"break-glass: sshd would not let it into root: {shown}\n" in said
+
+
+def test_a_kill_before_sshd_is_told_is_made_good(world):
+    """The drop-in is there and sshd has not read it: what is complete on the disk is not what holds."""
+    world.once()
+    text = world.held(DROP_IN)
+    world.host.write(DROP_IN, "")
+    world.host.start_sshd()
+    argv = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=kill:signal=KILL", PYTHON]
+    argv += ["-m", "ostiary.doors.servers.agent", "once"]
+    env = {"PYTHONPATH": str(TOP / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert world.host.run(argv, env=env, check=False).returncode
+    assert world.held(DROP_IN) == text
+    assert not world.enters()
+    assert world.once().returncode == 0
+    assert world.enters()
 
 
 def test_without_pam_nothing_is_trusted(world):

@@ -121,6 +121,16 @@ def test_g2_a_few_go_at_once(world):
     assert len(world.logins()) == 5
 
 
+def test_break_glass_is_not_taken_away(world):
+    before = world.host.read("/etc/ssh/ostiary/break-glass-authorities")
+    last = world.peer.says[world.id]
+    world.peer.state(world.id, *last.users, break_glass=())
+    done = world.host.agent("once", check=False)
+    assert "sent no break-glass authority" in done.stderr
+    assert world.host.read("/etc/ssh/ostiary/break-glass-authorities") == before
+    world.peer.state(world.id, *last.users)
+
+
 def test_another_servers_state_is_refused(world):
     world.say(server_id="srv_other")
     assert "srv_other" in world.once().stderr

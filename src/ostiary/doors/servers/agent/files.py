@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 # Every LocalUser that we make is in it, as a supplementary group: sshd's Match block and the session hook go by it.
 MANAGED = "ostiary"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")  # as write_bytes names them
 
 
 class HostError(Exception):
@@ -101,6 +103,11 @@ class Paths:
         return self.var / "ledger"
 
     @property
+    def unread(self) -> Path:
+        """There while sshd has not read what was written for it."""
+        return self.var / "sshd-unread"
+
+    @property
     def spool(self) -> Path:
         return self.var / "spool"
 
@@ -156,7 +163,7 @@ def swept(folder_path: Path) -> None:
     """Remove what a kill left between writing and renaming."""
     with contextlib.suppress(FileNotFoundError):
         for one in folder_path.iterdir():
-            if one.name.startswith(".") and len(one.name.rpartition(".")[2]) == 12:  # noqa: PLR2004 - as write names them
+            if _TEMPORARY.fullmatch(one.name):
                 one.unlink()
 
 

@@ -40,13 +40,18 @@ def places(patterns: Sequence[str], user: User) -> Iterator[Path]:
 def read(path: Path) -> list[Key]:
     """The keys of a file; none where there is no such file, or something else in its place."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (OSError, ValueError):
         return []
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        if not stat.S_ISREG(
+            os.fstat(file).st_mode
+        ):  # a device would do something when it is opened
             return []
-        text = os.read(file, LARGEST).decode("utf-8", "replace")
+        with open(f"/proc/self/fd/{file}", "rb") as opened:  # noqa: PTH123 - that very file
+            text = opened.read(LARGEST).decode("utf-8", "replace")
+    except OSError:
+        return []
     finally:
         os.close(file)
     return [key for line in text.splitlines() if (key := parsed(line))]

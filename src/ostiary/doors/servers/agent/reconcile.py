@@ -14,7 +14,14 @@ from collections.abc import Callable
 from importlib import resources
 from typing import TypeVar
 
-from ostiary.doors.servers.agent import accounts, principals, sshd_install, sudoers, trust
+from ostiary.doors.servers.agent import (
+    accounts,
+    break_glass,
+    principals,
+    sshd_install,
+    sudoers,
+    trust,
+)
 from ostiary.doors.servers.agent import host_certificate as certificate
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.identity import Identity
@@ -64,6 +71,8 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         entitled = entering if ready else ()
         wanted = lambda: principals.bring_in_line(entitled, paths, entered)  # noqa: E731
         problems += step(problems, "principals", wanted) or ()
+        for account in entered:
+            problems += break_glass.told(account, paths)
 
 
 def _trust(state: HostState, paths: Paths) -> bool:

@@ -61,8 +61,11 @@ def listening(settings: Mapping[str, Sequence[str]]) -> int | None:
 
 def _is_sshd(pid: int) -> bool:
     """The one that listens has its program's path as its first argument; those of sessions call themselves ``sshd: …``."""
+    process = Path(f"/proc/{pid}")
     try:
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
+        if process.stat().st_uid != 0:  # anybody can call a process so
+            return False
+        argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
     except OSError:
         return False
     titled = bool(argv) and argv[0] == b"sshd:"

@@ -41,6 +41,8 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
         )
     trust = wanted(paths, before)
     complete = _complete(paths, trust)
+    if complete:
+        _have_read(paths, before)
     if complete and _hooked(paths):
         _check_others(paths, trust, managed)
         return True
@@ -60,6 +62,15 @@ def wanted(paths: Paths, before: Mapping[str, Sequence[str]]) -> Trust:
     """Where another authority is trusted already, for everybody, it stays so: ours is for managed users only."""
     theirs = set(before.get("trustedusercakeys", [])) - {"none", str(paths.break_glass)}
     return sshd_text.trust(paths, certificate=paths.host_certificate.exists(), everybody=not theirs)
+
+
+def _have_read(paths: Paths, before: Mapping[str, Sequence[str]]) -> None:
+    """Tell sshd what a run that was killed did not."""
+    if paths.unread.exists():
+        if not sshd.reload(before):
+            sshd.start_again(before)
+            raise HostError("sshd did not answer after it was told to read its files")
+        paths.unread.unlink()
 
 
 def _check_others(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
@@ -161,9 +172,12 @@ def _swap(paths: Paths, trust: Trust, before: Mapping[str, Sequence[str]]) -> No
         path, text = paths.sshd_config, sshd_text.with_blocks(main, trust)
     old, mode = _old(path)
     folder(path.parent)
+    folder(paths.var, 0o700)
+    write(paths.unread, "")
     write(path, text, mode)
     fault = sshd.fault(paths.sshd_config)
     if not fault and sshd.reload(before):
+        paths.unread.unlink()
         return
     if old is None:
         path.unlink()

@@ -80,6 +80,8 @@ def believe(
             f"the control plane sent generation {state.generation}, older than {last.generation}",
             fix="if it was restored from a backup, run: ostiary agent once --accept-older",
         )
+    if last is not None and last.break_glass and not state.break_glass:
+        raise HostError("the control plane sent no break-glass authority, and there was one")
     users = set(owned) | {user.login for user in (last.users if last else ())}
     going = sorted(users - {user.login for user in state.users})
     most = max(MANY, int(len(users) * MANY_SHARE))
