@@ -86,7 +86,7 @@ def test_the_tutorial_works_as_it_is_written(own_sandbox, tmp_path):
     terminal.run(make)
     listen = terminal.known["127.0.0.1:8443"]
     with terminal.running(f"{serve} --listen {listen} --url http://{listen}") as serving:
-        assert "serving" in serving.stderr.readline()
+        assert any("serving" in line for line in iter(serving.stderr.readline, ""))
         login(terminal, own_sandbox)
         (tmp_path / "acme/servers.yaml").write_text(terminal.text(block("servers.yaml`", "yaml")))
         apply, plan, show = block("restart-web], servers").splitlines()
