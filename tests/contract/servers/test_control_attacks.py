@@ -10,16 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from control_world import ControlWorld, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, insert, select, text, update
 
 from ostiary.doors.servers.agent import spool
-from ostiary.doors.servers.control import inventory, people, projects, rules, sessions
+from ostiary.doors.servers.control import chain, inventory, people, projects, rules, sessions
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
@@ -507,3 +507,47 @@ def test_no_core_is_written_nor_piped():
         subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
         == b"0\n"
     )
+
+
+def test_history_written_anew_between_two_checkpoints_is_noticed_by_the_next_write(both):
+    """Whoever can write to the database may make a chain that is whole: it is not the one that this process wrote."""
+    made = both.project(rules=[SRE])
+    both.server("web1")
+    ada = both.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    with both.services.database.writing() as connection:
+        query = select(audit).where(audit.c.project_id == made.id).order_by(audit.c.number)
+        kept = connection.execute(query).all()
+        head = chain.Head()
+        for row in (*kept, kept[-1]):
+            body = json.loads(row.body)
+            if row.event == "certificate.issued":
+                body["person_login"] = "bob@acme.example"
+            written = chain.link(head, made.id, row.event, body, 1_800_000_000.0)
+            head = chain.Head(written.number, written.hash)
+            connection.execute(
+                delete(audit).where(audit.c.project_id == made.id, audit.c.number == head.number)
+            )
+            connection.execute(insert(audit).values(asdict(written)))
+        whole = update(chains).where(chains.c.project_id == made.id)
+        connection.execute(whole.values(number=head.number, hash=head.hash))
+    with pytest.raises(Refused) as no:
+        ada.certificate("web1")
+    assert (no.value.status, no.value.code) == (503, "older-database")
+
+
+def test_who_was_put_out_unseen_administers_no_longer_than_they_would_enter(tmp_path):
+    """Without a log to read, and without a refresh token, nobody hears of it: a session alone is no proof for hours."""
+    now = [time.time()]
+    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path, clock=lambda: now[0])
+    try:
+        world.project("prod", settings=Settings(owners=("mine",)))
+        some = world.admin(), world.person("o@acme.example", ["mine"])
+        now[0] += 301
+        for who in some:
+            for path in ("/v1/projects", "/v1/projects/prod"):
+                with pytest.raises(Refused) as no:
+                    who.call("GET", path)
+                assert no.value.code == "stale"
+    finally:
+        world.close()

@@ -242,10 +242,10 @@ def test_a_mark_that_was_cut_is_read_as_far_as_it_goes(tmp_path, left):
     assert again.marks["prj_a"].number == 7
     assert again.marks["prj_a"].uid_next == 60002
     with pytest.raises(Conflict):
-        again.check({"prj_a": Head(6, "b" * 64)})
+        again.check({"prj_a": Head(6, "b" * 64)}, lambda *_: "")
     with pytest.raises(Conflict):
-        again.check({"prj_a": Head(7, "b" * 64)})
-    again.check({"prj_a": Head(7, "a" * 64), "prj_b": Head()})
+        again.check({"prj_a": Head(7, "b" * 64)}, lambda *_: "")
+    again.check({"prj_a": Head(7, "a" * 64), "prj_b": Head()}, lambda *_: "")
     again.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,14 +51,19 @@ class HighWater:
         except OSError as error:
             raise _unusable(self._path, error) from error
 
-    def check(self, found: Mapping[str, Head]) -> None:
-        """Conflict when a chain has fewer rows than it had; one that is gone is at ``START``."""
+    def check(self, found: Mapping[str, Head], hash_of: Callable[[str, int], str]) -> None:
+        """Conflict when a chain has fewer rows than it had, or another one where it was; one that is gone is at ``START``.
+
+        ``hash_of`` is that of a row of a project; it is asked for only where somebody else has written too.
+        """
         for project_id, head in found.items():
             mark = self._marks.get(project_id)
-            if mark is not None and (
-                head.number < mark.number or (head.number == mark.number and head.hash != mark.hash)
-            ):
+            if mark is None or head == Head(mark.number, mark.hash) or not mark.number:
+                continue
+            if head.number <= mark.number:
                 raise older(project_id, f"its audit ends at row {head.number}", mark)
+            if hash_of(project_id, mark.number) != mark.hash:
+                raise older(project_id, f"row {mark.number} of the audit is another", mark)
 
     def keep(self, found: Mapping[str, Head], numbers: Mapping[str, tuple[int, int]]) -> None:
         """After a commit: remember how far it brought each project."""

@@ -1,12 +1,14 @@
 """Who may administer what: members of the admin group and its machines everything, owners of a project that project.
 
-What somebody may not see is answered as if it did not exist.
+What somebody may not see is answered as if it did not exist. As for certificates, what the org says of who administers
+must be of now: whoever was put out could trust a key of their own for good in the hours that a session lasts.
 """
 
 from __future__ import annotations
 
 from ostiary.doors.servers.control import inventory, projects
 from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.freshness import STALE, known_until
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.services import Services
@@ -15,17 +17,32 @@ from ostiary.errors import Denied, NotFound
 
 
 def is_admin(services: Services, caller: Caller) -> bool:
+    """Denied for one of whom the org said nothing for too long."""
     if caller.is_machine:
-        return caller.machine in services.admin_machines
-    return bool(services.admin_group) and services.admin_group in caller.person.groups
+        found = caller.machine in services.admin_machines
+    else:
+        found = bool(services.admin_group) and services.admin_group in caller.person.groups
+    return found and _is_fresh(services, caller)
 
 
 def is_owner(services: Services, caller: Caller, project: Project) -> bool:
-    """Of a project: administrators of everything are too."""
+    """Of a project: administrators of everything are too. Denied as for them."""
     if is_admin(services, caller):
         return True
     owned = set(project.settings.owners).intersection(caller.person.groups)
-    return bool(owned) and not caller.is_machine
+    return bool(owned) and not caller.is_machine and _is_fresh(services, caller)
+
+
+def _is_fresh(services: Services, caller: Caller) -> bool:
+    age = services.clock() - known_until(services.freshness, caller.person)
+    if age > STALE:
+        raise Denied(
+            "cannot do this",
+            why=f"what Okta says of {caller.person.login} was last read {age:.0f} s ago",
+            fix="run: ostiary login",
+            code="stale",
+        )
+    return True
 
 
 def admin(services: Services, caller: Caller) -> None:

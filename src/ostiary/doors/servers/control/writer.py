@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, insert, update
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head, Row, link
@@ -95,7 +95,7 @@ Work = Callable[[Connection, Ledger], T]
 class Watermark(Protocol):
     """What remembers, outside the database, how far it came. ``check`` raises OstiaryError when it went back."""
 
-    def check(self, found: Mapping[str, Head]) -> None: ...
+    def check(self, found: Mapping[str, Head], hash_of: Callable[[str, int], str]) -> None: ...
 
     def keep(self, found: Mapping[str, Head], numbers: Mapping[str, tuple[int, int]]) -> None: ...
 
@@ -187,7 +187,7 @@ class Writer:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
-            self._compare({one: known.get(one, Head()) for one in wanted})
+            self._compare(connection, {one: known.get(one, Head()) for one in wanted})
             try:
                 results = [_done(one, connection, ledger) for one in batch]
                 _look_again(connection, ledger)
@@ -200,15 +200,20 @@ class Writer:
             self._mark.keep(ledger.heads, ledger.numbers)
         return results
 
-    def _compare(self, known: Mapping[str, Head]) -> None:
+    def _compare(self, connection: Connection, known: Mapping[str, Head]) -> None:
         """Unreachable when this database is behind what was seen: perhaps a primary that another has followed."""
         if self._mark is None:
             return
         try:
-            self._mark.check(known)
+            self._mark.check(known, partial(_hash_of, connection))
         except OstiaryError as error:
             self._database.leave()
             raise Unreachable(error.what, why=error.why, fix=error.fix, code=error.code) from error
+
+
+def _hash_of(connection: Connection, project_id: str, number: int) -> str:
+    query = select(audit.c.hash).where(audit.c.project_id == project_id, audit.c.number == number)
+    return str(connection.scalar(query) or "")
 
 
 def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
