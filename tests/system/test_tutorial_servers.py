@@ -90,7 +90,9 @@ def test_the_tutorial_works_as_it_is_written(own_sandbox, tmp_path):
         login(terminal, own_sandbox)
         (tmp_path / "acme/servers.yaml").write_text(terminal.text(block("servers.yaml`", "yaml")))
         apply, plan, show = block("restart-web], servers").splitlines()
-        terminal.run(f"{apply} --yes")
+        said = terminal.run(f"{apply} --yes 2>&1")
+        assert "1 done" in said
+        assert "proof" not in said, "without accounts there is nobody who could enter one"
         assert terminal.run(plan).endswith("plan: 1 as wanted\n")
         assert "group developers: login on role=web" in terminal.run(show)
         estate = tmp_path / "acme/servers.yaml"

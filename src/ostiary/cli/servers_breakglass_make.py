@@ -11,7 +11,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import open_control
-from ostiary.errors import OstiaryError, UsageError
+from ostiary.errors import NotFound, OstiaryError, UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.breakglass.shares import Share
@@ -48,6 +48,8 @@ def make(
         raise UsageError(
             "cannot show shares here", why="this is not a terminal", fix="add --out FOLDER"
         )
+    if not no_register:
+        _see_project(project)
     made = splitting.make(project, threshold, shares)
     authority = made[0].authority
     files = _write(out, made) if out is not None else _show(made)
@@ -96,6 +98,18 @@ def retire(*, project: str, yes: bool) -> None:
     trusted = [one for one in kept if one.use == "break-glass" and one.state != "retired"]
     for one in trusted:
         term.result(f"{one.public_key}\nhosts of {project} trust this one")
+
+
+def _see_project(project: str) -> None:
+    """NotFound before people keep shares of a project that there is not. Whatever else fails is said after they are made."""
+    from ostiary.doors.servers.breakglass.submit import project_of  # noqa: PLC0415
+
+    try:
+        project_of(open_control(), project)
+    except NotFound:
+        raise
+    except OstiaryError:
+        return
 
 
 def _register(project: str, text: str) -> None:

@@ -77,7 +77,7 @@ def finish(
         shown["sign_ins"] = [one.as_json() for one in reports]
         term.result_json({**outcome.as_json(), **shown})
     else:
-        if proof:
+        if proof and proof.accounts:  # of servers alone there is nothing to prove at AWS
             term.say(proof.sentence())
         for one in reports:
             term.say(f"signed in: {one.succeeded} of {one.expected} expected roles were entered")
