@@ -162,9 +162,10 @@ def broken(error=None, status=200, body=b"{}"):
         broken(status=401, body=b'{"error":"invalid_client"}'),
         broken(status=400, body=b"<html>"),
         broken(body=b"{}"),
+        broken(body=b'{"access_token":"of whom?"}'),
         broken(body=b'{"access_token":"x","id_token":"e30.e30.e30"}'),
     ],
-    ids=["refused", "slow", "503", "429", "client", "401", "html", "empty", "forged"],
+    ids=["refused", "slow", "503", "429", "client", "401", "html", "empty", "nobody", "forged"],
 )
 def test_what_says_nothing_of_the_person_only_ages_them(site, http):
     site.signs_in("ann")

@@ -1,7 +1,7 @@
 """Who is still active at an issuer without a log to read: each person's refresh token is tried every few minutes.
 
 The token lies in the database sealed under a key that the key-encryption key wraps, bound to its person. An answer with
-tokens says that the person is active, and by its ID token in which groups. ``invalid_grant`` says that they are not, or
+an ID token of the person says that they are active, and in which groups. ``invalid_grant`` says that they are not, or
 that the token has run out: both end their sessions and certificates until they sign in again, because nobody can tell
 them apart. Anything else (network, 5xx, a limit, a changed client) says nothing: the person only grows older.
 """
@@ -143,7 +143,11 @@ class Refresher:
 
     def _groups(self, person: Person, id_token: str) -> tuple[str, ...]:
         if not id_token:
-            return person.groups
+            raise Denied(
+                f"cannot tell whether {person.login} is still active",
+                why="the issuer gave no ID token: nothing says whose the refresh token is",
+                code="no-id-token",
+            )
         identity = self._verifier.verify(id_token)
         if identity.person_id != person.id:
             raise Denied(
