@@ -168,7 +168,7 @@ def test_a_host_authority_is_retired_when_every_server_shows_a_new_certificate(w
 
 def test_steps_out_of_turn_are_refused_and_change_nothing(world):
     assert "none has begun" in world.refused("sign").why
-    assert "does not sign yet" in world.refused("finish").why
+    assert "none has begun: there is one" in world.refused("finish").why
     world.rotate("begin")
     held = world.known
     assert "not finished" in world.refused("begin").why

@@ -26,6 +26,7 @@ from ostiary.doors.servers.agent import (
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
+from ostiary.doors.servers.agent.reconcile import interpreter
 from ostiary.doors.servers.wire.host import CloudIdentity
 
 LONGEST_TOKEN = 4096
@@ -212,7 +213,7 @@ def _bundle(given: argparse.Namespace, _: Paths) -> int:
 
 def _unit(_: argparse.Namespace, __: Paths) -> int:
     file = os.path.realpath(sys.argv[0])
-    sys.stdout.write(unit.text(os.path.realpath(sys.executable), file))
+    sys.stdout.write(unit.text(interpreter(), file))
     return 0
 
 

@@ -77,6 +77,8 @@ def step(
     elif asked.step == "sign":
         _sign(connection, ledger, project_id, live)
     else:
+        if len(live) == 1:
+            raise _not_now(asked.use, "none has begun: there is one authority, and it stays")
         _finish(connection, ledger, project_id, live)
     projects.changed(connection, project_id)
 
