@@ -70,6 +70,12 @@ def test_a_port_that_is_taken_is_said_before_anything_is_written(tmp_path):
     assert not (tmp_path / "c.db").exists()
 
 
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    done = serve(tmp_path, database="sqlite:///{}/none/c.db")
+    assert done.returncode == 8
+    assert "fix: see that its folder is there, and that this user may write to it" in done.stderr
+
+
 def test_a_password_in_the_address_is_refused_and_not_said_again(tmp_path):
     done = serve(tmp_path, database="postgresql://u:s3cret@127.0.0.1/x")
     assert done.returncode == 2

@@ -167,9 +167,12 @@ def translated(what: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        fix = "see that the database runs and its disk has space"
+        if reason == "unable to open database file":  # SQLITE_CANTOPEN
+            fix = "see that its folder is there, and that this user may write to it"
         raise Unreachable(
             what,
             why=reason,
-            fix="see that the database runs and its disk has space",
+            fix=fix,
             code="database",
         ) from error
