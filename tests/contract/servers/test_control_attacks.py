@@ -551,3 +551,16 @@ def test_who_was_put_out_unseen_administers_no_longer_than_they_would_enter(tmp_
                 assert no.value.code == "stale"
     finally:
         world.close()
+
+
+def test_what_a_host_says_at_length_counts_for_as_much(world):
+    """Few large reports fill the audit, and keep the writer busy, as many small ones do."""
+    world.project()
+    host, other = world.server("web1"), world.server("web2")
+    large = ("x" * 65_000,) * 60
+    host.report(problems=large)
+    with pytest.raises(Refused) as no:
+        host.report(problems=large)
+    assert (no.value.status, no.value.code) == (429, "too-many")
+    host.report()
+    other.report(problems=large)

@@ -56,6 +56,7 @@ THREADS = 32
 MOST_WAITING = 10_000  # requests that wait for a thread; more are told to come again
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
 BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
+LARGE = 16 * 1024  # bytes of a body that count as another request
 BY_SESSION = (500.0, 5000.0)  # Ansible asks for a certificate per host
 
 
@@ -155,9 +156,9 @@ class Api:
     def _work(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
         call = authenticated(self._services, endpoint, call)
         if call.caller is not None:
-            self._by_session.take(call.caller.session)
+            self._by_session.take(call.caller.session, _cost(call))
         if call.proof is not None and call.proof.server_id:
-            self._by_host.take(call.proof.server_id)
+            self._by_host.take(call.proof.server_id, _cost(call))
         if endpoint.takes is not None:
             call = replace(call, message=decoded(endpoint.takes, call.body))
         return call, endpoint.answer(self._services, call)
@@ -179,6 +180,11 @@ class Api:
         known = [one for one in found if isinstance(one, Call)]
         answers = iter(together(self._services, known))
         return [next(answers) if isinstance(one, Call) else one for one in found]
+
+
+def _cost(call: Call) -> float:
+    """Of a request, in those that say little: a report of two thousand logins is as much work as a dozen."""
+    return 1 + len(call.body) / LARGE
 
 
 def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:

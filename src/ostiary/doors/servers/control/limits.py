@@ -28,8 +28,8 @@ class Limits:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, key: str) -> None:
-        """Take one, or raise Throttled."""
+    def take(self, key: str, cost: float = 1.0) -> None:
+        """Take ``cost``, or raise Throttled."""
         with self._lock:
             now = self._clock()
             bucket = self._buckets.get(key)
@@ -40,11 +40,11 @@ class Limits:
             self._buckets.move_to_end(key)
             bucket.left = min(self._burst, bucket.left + max(0.0, now - bucket.at) * self._rate)
             bucket.at = now
-            if bucket.left < 1:
+            if bucket.left < cost:
                 raise Throttled(
                     "cannot answer so many requests",
                     why=f"more than {self._rate:g} a second came from you",
                     fix="ask again later",
                     code="too-many",
                 )
-            bucket.left -= 1
+            bucket.left -= cost
