@@ -15,7 +15,9 @@ from ostiary.doors.servers.agent.accounts_lookup import Group, Lookup, User
 from ostiary.doors.servers.agent.accounts_repair import repairs
 from ostiary.doors.servers.agent.accounts_takeover_plan import refusal
 from ostiary.doors.servers.agent.accounts_wanted import Account
+from ostiary.doors.servers.agent.commands import parser
 from ostiary.doors.servers.agent.discover import Planned, conflicts, warnings
+from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.agent.other_ways_beside import Way, beside, with_password
 from ostiary.doors.servers.agent.other_ways_close import plan
 from ostiary.doors.servers.wire.host import HostUser
@@ -193,3 +195,11 @@ def test_a_root_that_is_an_overlay_is_looked_through(tmp_path):
     info = tmp_path / "mountinfo"
     info.write_text("1 0 0:29 / / rw - overlay overlay rw\n2 1 0:30 / /run rw - tmpfs tmpfs rw\n")
     assert places(info) == ("/", "/run")
+
+
+def test_a_plan_of_nobody_says_so_and_asks_for_no_approval(tmp_path, capsys):
+    given = parser().parse_args(["takeover", "--plan", str(tmp_path / "plan.json")])
+    assert given.work(given, Paths(var=tmp_path)) == 0
+    told = capsys.readouterr()
+    assert (told.out, "approve" in told.err) == ("", False)
+    assert "nobody whom the project lets in has an account of another here" in told.err

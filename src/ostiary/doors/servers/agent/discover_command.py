@@ -90,6 +90,9 @@ def _takeover(given: argparse.Namespace, paths: Paths) -> int:
         )
         write(Path(given.plan), made.as_json() + "\n", 0o600)
         sys.stdout.write("".join(f"{line}\n" for line in accounts_takeover_plan.lines(made)))
+        if not made.candidates:
+            sys.stderr.write("nobody whom the project lets in has an account of another here\n")
+            return 0
         sys.stderr.write(
             f"fill in `approve` in {given.plan}, then: ostiary agent takeover --apply {given.plan}\n"
         )
