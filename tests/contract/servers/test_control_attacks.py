@@ -12,6 +12,7 @@ import threading
 import time
 from dataclasses import asdict, replace
 
+import httpx2
 import pytest
 from control_world import ControlWorld, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,7 +20,7 @@ from joserfc import jwk, jwt
 from sqlalchemy import delete, insert, select, text, update
 
 from ostiary.doors.servers.agent import spool
-from ostiary.doors.servers.control import chain, inventory, people, projects, rules, sessions
+from ostiary.doors.servers.control import app, chain, inventory, people, projects, rules, sessions
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
@@ -564,3 +565,45 @@ def test_what_a_host_says_at_length_counts_for_as_much(world):
     assert (no.value.status, no.value.code) == (429, "too-many")
     host.report()
     other.report(problems=large)
+
+
+def test_an_issuer_that_hangs_takes_no_thread_from_hosts(tmp_path):
+    """Whoever sends tokens with a key that nobody knows makes us ask for keys, and all who sign in wait for the answer."""
+    hanging, real = threading.Event(), httpx2.HTTPTransport()
+
+    def answer(request):
+        assert hanging.wait(20)
+        return real.handle_request(request)
+
+    world = ControlWorld(
+        f"sqlite:///{tmp_path}/control.db", tmp_path, transport=httpx2.MockTransport(answer)
+    )
+    asking = []
+    try:
+        hanging.set()
+        world.project(rules=[SRE])
+        host = world.server("web1")
+        hanging.clear()
+        world.services.verifier._read_at = float("-inf")
+        some = [world.client() for _ in range(app.THREADS + 8)]
+        claims = json.dumps({"alg": "RS256", "kid": "nobody's"}).encode()
+        head = base64.urlsafe_b64encode(claims).decode().rstrip("=")
+        asked = SignIn(f"{head}.e30.AAAA", "laptop")
+        asking = [threading.Thread(target=refused_by, args=(one, asked)) for one in some]
+        for one in asking:
+            one.start()
+            time.sleep(0.01)
+        began = time.monotonic()
+        assert host.state().server_id == host.id
+        assert time.monotonic() - began < 5
+    finally:
+        hanging.set()
+        for one in asking:
+            one.join()
+        world.close()
+        real.close()
+
+
+def refused_by(client, asked):
+    with contextlib.suppress(Refused):
+        client.call("POST", "/v1/sign-in", asked)

@@ -127,7 +127,7 @@ def _number(text: str) -> int:
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/hosts/challenge", challenge, NOBODY, quick=True),
-    Endpoint("POST", "/v1/hosts/enroll", enroll, HOST, Enroll),
+    Endpoint("POST", "/v1/hosts/enroll", enroll, HOST, Enroll, far=True),
     Endpoint("GET", "/v1/hosts/state", state, HOST),
     Endpoint("POST", "/v1/hosts/report", report, HOST, HostReport),
     Endpoint("POST", "/v1/hosts/retire", retire, HOST),

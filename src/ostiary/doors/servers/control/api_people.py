@@ -169,8 +169,8 @@ def sign_out(services: Services, call: Call) -> None:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/v1/sign-in", settings, NOBODY),
-    Endpoint("POST", "/v1/sign-in", sign_in, NOBODY, SignIn),
+    Endpoint("GET", "/v1/sign-in", settings, NOBODY, far=True),
+    Endpoint("POST", "/v1/sign-in", sign_in, NOBODY, SignIn, far=True),
     Endpoint("GET", "/v1/servers", servers),
     Endpoint(
         "POST", "/v1/certificates", certificate, takes=CertificateRequest, together=certificates

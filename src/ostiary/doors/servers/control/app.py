@@ -53,6 +53,7 @@ from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
 
 LOG = logging.getLogger("ostiary.control")
 THREADS = 32
+FAR_THREADS = 16
 MOST_WAITING = 10_000  # requests that wait for a thread; more are told to come again
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
 BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
@@ -66,6 +67,7 @@ class Api:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._threads = anyio.CapacityLimiter(THREADS)
+        self._far = anyio.CapacityLimiter(FAR_THREADS)
         self._news = News(services.database)
         self._bodies = Bodies()
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
@@ -101,7 +103,7 @@ class Api:
     async def _asked(self, endpoint: Endpoint, request: Request) -> Response:
         address = request.client.host if request.client else ""
         self._by_address.take(address)
-        if self._threads.statistics().tasks_waiting > MOST_WAITING:
+        if self._limiter(endpoint).statistics().tasks_waiting > MOST_WAITING:
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
         async with self._bodies.of(request) as body:
@@ -135,7 +137,7 @@ class Api:
                 return call, await line.ask(call)
             except Apart:
                 LOG.debug("%s apart", endpoint.path)
-        found: tuple[Call, Any] = await self._in_thread(self._work, endpoint, call)
+        found: tuple[Call, Any] = await self._in_thread(endpoint, self._work, endpoint, call)
         return found
 
     async def _held(self, endpoint: Endpoint, call: Call, wait: Wait) -> Any:
@@ -144,14 +146,17 @@ class Api:
         while await self._news.wait(
             wait.project_id, wait.generation, max(0.0, deadline - time.monotonic())
         ):
-            found = await self._in_thread(endpoint.answer, self._services, call)
+            found = await self._in_thread(endpoint, endpoint.answer, self._services, call)
             if not isinstance(found, Wait):
                 return found
             wait = found
         return wait
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._threads)
+    def _limiter(self, endpoint: Endpoint) -> anyio.CapacityLimiter:
+        return self._far if endpoint.far else self._threads
+
+    async def _in_thread(self, endpoint: Endpoint, work: Any, *arguments: Any) -> Any:
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter(endpoint))
 
     def _work(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
         call = authenticated(self._services, endpoint, call)

@@ -66,7 +66,8 @@ Together = Callable[[Services, Sequence[Call]], Sequence[Any]]
 class Endpoint:
     """``path`` as Starlette writes it (``/v1/projects/{name}``); ``takes`` is the message that the body must be.
 
-    ``quick`` is for NOBODY's alone, and waits for nothing: it is answered without a thread.
+    ``quick`` is for NOBODY's alone, and waits for nothing: it is answered without a thread. ``far`` may wait for somebody
+    elsewhere, for whoever asks: it has few threads of its own, so that all others are answered meanwhile.
     """
 
     method: str
@@ -75,4 +76,5 @@ class Endpoint:
     who: str = PERSON
     takes: type[Any] | None = None
     quick: bool = False
+    far: bool = False
     together: Together | None = None

@@ -99,6 +99,9 @@ class TokenVerifier:
         )
 
     def _key(self, kid: str) -> Any:
+        """Who has a key that is known does not wait while somebody with another makes us ask."""
+        if (known := self._keys.get(kid)) is not None:
+            return known
         with self._lock:
             now = self._clock()
             if kid not in self._keys and now - self._read_at >= KEYS_SECONDS:
