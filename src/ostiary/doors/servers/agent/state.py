@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from ostiary.doors.servers.agent import trust
 from ostiary.doors.servers.agent.files import HostError, write
 from ostiary.doors.servers.wire.host import HostState
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
@@ -82,6 +83,8 @@ def believe(
         )
     if last is not None and last.break_glass and not state.break_glass:
         raise HostError("the control plane sent no break-glass authority, and there was one")
+    for one in (*state.authorities, *state.break_glass):
+        trust.key(one)
     users = set(owned) | {user.login for user in (last.users if last else ())}
     going = sorted(users - {user.login for user in state.users})
     most = max(MANY, int(len(users) * MANY_SHARE))
