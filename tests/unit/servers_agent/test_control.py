@@ -167,3 +167,27 @@ def test_who_does_not_answer_is_said_with_a_way_on(paths):
         "Connection refused",
     )
     assert "see that ostiary serve runs there" in no.value.fix
+
+
+@pytest.mark.parametrize(
+    "part", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n"]
+)
+def test_an_answer_that_comes_byte_by_byte_ends(paths, part):
+    """Each part is in time, so only the whole can be too late: an agent that waits for ever removes nobody."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_drip, args=(listening, part), daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(NoAnswer):
+            Control(f"http://127.0.0.1:{listening.getsockname()[1]}", paths).call(
+                "GET", "/v1/hosts/state", seconds=0.3
+            )
+    assert 0.5 < time.monotonic() - began < 5
+
+
+def _drip(listening, part):
+    connection, _ = listening.accept()
+    with connection, contextlib.suppress(OSError):
+        connection.sendall(part)
+        for _ in range(600):
+            connection.sendall(b"x")
+            time.sleep(0.05)

@@ -69,6 +69,31 @@ def test_files_of_others_go_and_a_bad_one_takes_nobody_with_it(tmp_path):
     assert {one.name for one in paths.principals.iterdir()} == {"root"}
 
 
+def test_break_glass_of_a_local_user_widens_nothing_of_his(tmp_path):
+    paths = Paths(etc=tmp_path)
+    sftp = HostUser("alice", 60001, 63001, "", entries=(Entry("alice@s", sftp_only=True),))
+    principals.bring_in_line((sftp,), paths, {"alice": "alice@s"})
+    assert (paths.principals / "alice").read_text() == 'restrict,command="internal-sftp" alice@s\n'
+    hop = HostUser("alice", 60001, 63001, "", entries=(Entry("alice@s.hop", hop=True),))
+    principals.bring_in_line((hop,), paths, {"alice": "alice@s"})
+    assert (paths.principals / "alice").read_text().endswith(" alice@s.hop\nalice@s\n")
+
+
+def test_a_way_that_changed_is_closed_and_targets_are_not(tmp_path):
+    paths = Paths(etc=tmp_path)
+    one = lambda *entries: HostUser("alice", 60001, 63001, "", entries=entries)  # noqa: E731
+    hop = Entry("alice@s.hop", hop=True, forward=("a:22",))
+    principals.bring_in_line((one(Entry("alice@s"), hop),), paths, {})
+    file = paths.principals / "alice"
+    before = file.read_text()
+    principals.narrow(paths, (one(Entry("alice@s"), Entry("alice@s.hop", hop=True)),))
+    assert file.read_text() == before
+    principals.narrow(paths, (one(Entry("alice@s", sftp_only=True), hop),))
+    assert file.read_text() == before.partition("\n")[2]
+    principals.narrow(paths, (one(Entry("alice@s,root", sftp_only=True)),))
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("kind", PLAIN)
 def test_a_key_of_every_type_is_an_authority(tmp_path, kind):
     text = Keys(tmp_path).public(kind).text()

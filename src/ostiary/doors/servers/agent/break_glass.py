@@ -10,6 +10,7 @@ import pwd
 from collections.abc import Iterator, Mapping, Sequence
 
 from ostiary.doors.servers.agent import sshd
+from ostiary.doors.servers.agent.accounts_owned import Owned
 from ostiary.doors.servers.agent.files import HostError, Paths
 
 _ROOT_ENTERS = ("yes", "prohibit-password", "without-password")
@@ -21,6 +22,8 @@ def doubts(account: str, paths: Paths) -> tuple[str, ...]:
         uid = pwd.getpwnam(account).pw_uid
     except KeyError:
         return (f"there is no account {account}",)
+    if Owned.look(paths.owned) & {account}:
+        return (f"{account} is a LocalUser's account, which is closed when the person goes",)
     settings = sshd.effective(paths.sshd_config, account)
     found = _why(uid, settings, account, paths)
     return tuple(f"sshd would not let it into {account}: {why}" for why in found)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import ssl
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -112,9 +114,13 @@ class Control:
     @contextlib.contextmanager
     def _connected(self, seconds: float) -> Iterator[http.client.HTTPConnection]:
         connection = self._connection(seconds)
+        ending = threading.Timer(2 * seconds, _end, (connection,))
+        ending.daemon = True
+        ending.start()
         try:
             yield connection
         finally:
+            ending.cancel()
             connection.close()
 
     def _connection(self, seconds: float) -> http.client.HTTPConnection:
@@ -139,6 +145,12 @@ class Control:
             why = f"its certificate is not trusted: {error.verify_message}"
             fix = "enroll with the authority of its certificate: --ca-file FILE"
         return NoAnswer(f"no answer from {self._url.netloc}", why=why, fix=fix)
+
+
+def _end(connection: http.client.HTTPConnection) -> None:
+    """A time limit of a socket is for each part of an answer; one that comes byte by byte would never end."""
+    with contextlib.suppress(OSError, AttributeError):
+        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 def _parsed(url: str) -> urllib.parse.SplitResult:

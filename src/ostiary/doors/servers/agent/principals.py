@@ -91,7 +91,8 @@ def bring_in_line(
 ) -> tuple[str, ...]:
     """Write the files of ``users`` and remove everybody else's; the problems.
 
-    ``others`` are accounts that are not ours with the one principal that enters there (break-glass).
+    ``others`` are accounts with the one principal that enters there (break-glass). Where one is a LocalUser's too, the
+    line of his own permits no more than before.
     """
     folder(paths.principals)
     swept(paths.principals)
@@ -101,7 +102,10 @@ def bring_in_line(
             wanted[_login(user)] = "".join(_lines(user))
         except HostError as error:
             problems.append(f"ways in of {user.login[:40]!r}: {error}")
-    wanted |= {login: f"{principal}\n" for login, principal in others.items()}
+    for login, principal in others.items():
+        own = wanted.get(login, "")
+        if principal not in {_way(one)[0] for one in own.splitlines()}:
+            wanted[login] = f"{own}{principal}\n"
     close(paths, wanted)
     for login, text in wanted.items():
         write(paths.principals / login, text)
