@@ -1,6 +1,8 @@
 """How a control plane starts, and what it refuses to start with."""
 
+import asyncio
 import datetime as dt
+import logging
 import os
 import signal
 import socket
@@ -120,6 +122,18 @@ def test_plain_http_is_for_loopback_alone(tmp_path):
         )
         with pytest.raises(UsageError):
             control.server(wanted, None)
+
+
+def test_what_the_end_cuts_off_is_no_error_and_all_else_is_one():
+    from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
+
+    def record(error):
+        said = (type(error), error, None)
+        return logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, "", (), said)
+
+    assert not control.no_end(record(asyncio.CancelledError("graceful shutdown exceeded")))
+    assert control.no_end(record(ValueError()))
+    assert control.no_end(logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, "", (), None))
 
 
 def certificate(folder):

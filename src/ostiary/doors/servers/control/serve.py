@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import logging
@@ -13,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import httpx2
 import uvicorn
 from starlette.applications import Starlette
 
-from ostiary.doors.servers.control import app, high_water, keys, org_side, schema
+from ostiary.doors.servers.control import app, high_water, keys, listening, org_side, schema
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
 from ostiary.doors.servers.control.aws_caller import AwsCallers
 from ostiary.doors.servers.control.checkpoint_places import Keeps
@@ -51,7 +51,7 @@ from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.person import SignInSettings
-from ostiary.errors import Unreachable, UsageError
+from ostiary.errors import Unreachable
 from ostiary.okta.client import OktaClient
 from ostiary.plan.wrap import Wrap
 
@@ -232,21 +232,12 @@ def _end(*_: object) -> None:
 
 def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
     """UsageError for plain HTTP elsewhere than on loopback."""
-    host, _, port = settings.listen.rpartition(":")
-    host = host.strip("[]")
-    if not port.isdigit() or not host:
-        raise UsageError(f"cannot listen on {settings.listen}", why="it is not ADDRESS:PORT")
-    if settings.tls_cert is None and not _is_loopback(host):
-        raise UsageError(
-            f"cannot listen on {settings.listen}",
-            why="without TLS only loopback is listened on",
-            fix="add --tls-cert and --tls-key",
-        )
+    host, port = listening.place(settings.listen, tls=settings.tls_cert is not None)
     return uvicorn.Server(
         uvicorn.Config(
             application,
             host=host,
-            port=int(port),
+            port=port,
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             http=PatientProtocol,
@@ -268,10 +259,9 @@ def log_to_stderr() -> None:
     """One line per event; never a body, a header or a query."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level="WARNING")
     logging.getLogger("ostiary").setLevel("INFO")
+    logging.getLogger("uvicorn.error").addFilter(no_end)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def no_end(record: logging.LogRecord) -> bool:
+    """Whether it is another thing than a host's held request that the end of this process cut off: it asks again."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
