@@ -107,3 +107,16 @@ def test_strange_keys_do_not_make_us_ask_the_org_again_and_again():
         with pytest.raises(Denied):
             verifier.verify(token(kid=f"k{number}"))
     assert len(asked) == 1
+
+
+def test_a_key_that_the_org_withdrew_is_believed_for_an_hour_at_most():
+    """Also while nobody comes with the new one: whoever stole the old one would not."""
+    now, keys = [NOW], {"keys": [KEY.as_dict(private=False)]}
+    verifier = TokenVerifier(ISSUER, CLIENT, lambda: keys, lambda: now[0])
+    assert verifier.verify(token())
+    keys["keys"] = [CURVE.as_dict(private=False)]
+    assert verifier.verify(token())
+    now[0] += 3600
+    with pytest.raises(Denied):
+        verifier.verify(token(iat=now[0], exp=now[0] + 60))
+    assert verifier.verify(token(CURVE, "ES256", "k2", iat=now[0], exp=now[0] + 60))

@@ -20,6 +20,9 @@ from ostiary.errors import Denied
 ALGORITHMS = ["RS256", "ES256"]
 SKEW = 60  # seconds that the org's clock may differ from ours
 MOST_AGE = 3600  # seconds after which a token no longer proves a sign-in
+KEYS_KEPT = (
+    3600.0  # seconds that a key is believed: one that the org withdrew is believed no longer
+)
 KEYS_SECONDS = 30  # least time between two readings of the keys: tokens with strange kids cannot make us ask more
 
 
@@ -100,12 +103,15 @@ class TokenVerifier:
 
     def _key(self, kid: str) -> Any:
         """Who has a key that is known does not wait while somebody with another makes us ask."""
-        if (known := self._keys.get(kid)) is not None:
+        known = self._keys.get(kid)
+        if known is not None and self._clock() - self._read_at < KEYS_KEPT:
             return known
         with self._lock:
             now = self._clock()
-            if kid not in self._keys and now - self._read_at >= KEYS_SECONDS:
+            age = now - self._read_at
+            if age >= KEYS_KEPT or (kid not in self._keys and age >= KEYS_SECONDS):
                 self._read_at = now
+                self._keys = self._keys if age < KEYS_KEPT else {}
                 listed = self._read_keys().get("keys") or ()
                 self._keys = {str(one.get("kid", "")): jwk.import_key(one) for one in listed}
             if kid not in self._keys:
