@@ -61,7 +61,7 @@ class Owned:
             "groups": self.groups,
             "gone": self.gone,
             "cut": self.cut,
-            "confined": self.confined,
+            "confined": [one for one in self.confined if one in self.users],
         }
         write(path, json.dumps(kept, sort_keys=True), 0o600)
 
@@ -89,7 +89,7 @@ def _parsed(path: Path) -> Owned:
     listed = isinstance(cut, list) and isinstance(confined, list)
     if not numbered or not listed or not set(map(str, cut)) <= set(gone):
         raise ValueError("it is not the list")
-    return Owned(users, groups, gone, cut, [one for one in confined if one in users])
+    return Owned(users, groups, gone, cut, confined)
 
 
 def _rebuilt(lookup: Lookup) -> Owned:
