@@ -30,6 +30,7 @@ RESERVED = frozenset(
         "halt",
         "shutdown",
     }
+    | {"postgres", "mysql", "redis", "nginx", "apache", "www-data", "git", "jenkins", "ostiary"}
     | {"all", "admin", "wheel", "sudo", "docker", "lxd", "disk", "shadow", "ubuntu", "ec2-user"}
 )
 

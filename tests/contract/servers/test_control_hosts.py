@@ -105,7 +105,21 @@ def test_a_conflict_leaves_the_token_its_use(world):
     assert world.host().enroll(token, "web2")
 
 
-NAMES = ["", "a b", "-rf", "../x", "a..b", "A", "a" * 254, "srv\n", "$(id)", "web1,root", "ü"]
+NAMES = [
+    "",
+    "a b",
+    "-rf",
+    "../x",
+    "a..b",
+    "A",
+    "a" * 254,
+    "srv\n",
+    "$(id)",
+    "web1,root",
+    "ü",
+    "github.com",
+    "localhost",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

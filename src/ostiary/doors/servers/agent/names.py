@@ -20,6 +20,7 @@ RESERVED = frozenset(
     root daemon bin sys sync games man lp mail news uucp proxy backup list irc gnats nobody sshd ntp messagebus adm
     operator halt shutdown ftp polkitd chrony tss dbus rpc cron all admin wheel sudo docker lxd libvirt disk shadow
     kmem tty kvm utmp staff users ubuntu debian ec2-user centos rocky cloud-user
+    postgres mysql redis nginx apache www-data git jenkins
     """.split()  # noqa: SIM905 - fifty names read better so
 )
 # Members of these are as good as root, or read what only root should: never given by a name that happens to match.

@@ -20,7 +20,9 @@ from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Enroll, Enrolled
 from ostiary.errors import Conflict, NotFound, UsageError
 
-HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+# One label, never with a dot: ssh takes what people type for a server of ours, and nobody who holds a token may make it
+# take github.com for one.
+HOST = re.compile(r"(?!localhost$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
@@ -123,8 +125,8 @@ def enroll(
 
 def _check(asked: Enroll) -> None:
     problems = []
-    if not HOST.fullmatch(asked.name) or ".." in asked.name:
-        problems.append(f"the name {asked.name[:80]!r} is not of a-z, 0-9, - and .")
+    if not HOST.fullmatch(asked.name):
+        problems.append(f"the name {asked.name[:80]!r} is not one label of a-z, 0-9 and -")
     if not _ADDRESS.fullmatch(asked.address):
         problems.append(f"the address {asked.address[:80]!r} is no host name or IP address")
     if not 1 <= asked.port <= 65535:  # noqa: PLR2004 - TCP's ports
