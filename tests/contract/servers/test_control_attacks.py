@@ -205,15 +205,6 @@ class TestDeletedProject:
         assert no.value.code == "no-project"
 
 
-def test_a_server_with_the_longest_name_can_be_retired(both):
-    both.project()
-    longest = ".".join(["a" * 62] * 4)
-    host = both.server(longest)
-    both.admin().call("POST", f"/v1/servers/{host.id}/retire")
-    again = both.server(longest)
-    assert again.id != host.id
-
-
 def test_a_bound_of_ssh_is_not_left_behind_with_x509(world):
     """A certificate for TLS can neither hold a command nor a network: who is bound by one gets none."""
     bound = Rule("group:sre", login=True, force_command="/usr/bin/uptime")

@@ -26,7 +26,6 @@ HOST = re.compile(r"(?!localhost$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
-_KEPT = 200  # characters of a name of a server that is gone: with its id they fit the column
 ACTIVE, QUARANTINED, RETIRED = "active", "quarantined", "retired"
 _COLUMNS = (
     "id", "project_id", "name", "address", "port", "bastion", "host_key", "host_certificate", "labels", "state",
@@ -177,11 +176,10 @@ def retire(connection: Connection, ledger: Ledger, server: Server) -> None:
     """The server is gone: nobody gets a certificate for it, and its name is free again."""
     if server.state == RETIRED:
         return
-    kept = server.name[:_KEPT]
     connection.execute(
         update(servers)
         .where(servers.c.id == server.id)
-        .values(state="retired", name=f"{kept}~{server.id}", host_key=f"retired {server.id}")
+        .values(state="retired", name=f"{server.name}~{server.id}", host_key=f"retired {server.id}")
     )
     projects.changed(connection, server.project_id)
     ledger.append(server.project_id, "server.retired", {"server": server.id, "name": server.name})
