@@ -138,7 +138,7 @@ def refused(machine: Machine, why: str) -> Denied:
     return Denied(
         f"cannot sign in machine {machine.name}",
         why=why,
-        fix=f"see how it is set: ostiary servers project show; ask its owner, {machine.owner}",
+        fix=f"see how it is set: ostiary servers project show PROJECT; ask its owner, {machine.owner}",
         code="bad-machine-proof",
     )
 

@@ -127,7 +127,7 @@ def _unknown(asked: MachineSignIn) -> Denied:
     return Denied(
         f"cannot sign in machine {asked.name[:64]!r}",
         why=f"there is none of this name that proves itself by {asked.kind[:40]!r}",
-        fix="see its name and kind: ostiary servers project show",
+        fix="see its name and kind: ostiary servers project show PROJECT",
         code="bad-machine-proof",
     )
 

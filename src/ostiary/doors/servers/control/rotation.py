@@ -181,7 +181,7 @@ def _not_now(use: str, why: str, fix: str = "") -> Conflict:
     return Conflict(
         f"cannot go on with the rotation of the {use} authority",
         why=why,
-        fix=fix or "see where it stands: ostiary servers project show",
+        fix=fix or "see where it stands: ostiary servers project show PROJECT",
         code="rotation",
     )
 
