@@ -153,6 +153,8 @@ def faults(rule: Rule) -> list[str]:
         found.append(f"subject {rule.subject!r} is none of group:NAME, user:LOGIN, machine:NAME")
     if name.startswith("machine:"):
         found.append(f"subject {rule.subject!r} is a machine's: write machine:NAME")
+    if rule.max_session < 0:
+        found.append(f"max_session {rule.max_session} s is before the session begins")
     if rule.force_command.strip() != rule.force_command:
         found.append(f"force_command {rule.force_command[:60]!r} begins or ends with a space")
     if not rule.force_command.isprintable():

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ssh_world import program, ssh_keygen
 
-from ostiary.cli.servers_breakglass_sign import sign as sign_command
+from ostiary.cli import root
 from ostiary.doors.servers.breakglass import certificate, slips
 from ostiary.doors.servers.breakglass.certificate import Wanted
 from ostiary.doors.servers.breakglass.hand_over import to_agent, to_files
@@ -150,7 +150,7 @@ def share_files(three_of_five, tmp_path):
 
 
 def run(*arguments, code=0):
-    done = CliRunner().invoke(sign_command, [str(one) for one in arguments])
+    done = CliRunner().invoke(root, ["servers", "breakglass", "sign", *map(str, arguments)])
     if isinstance(done.exception, OstiaryError):
         assert done.exception.exit_code == code, done.exception
         return str(done.exception)

@@ -79,6 +79,7 @@ def test_a_shell_from_one_network_and_a_command_from_anywhere_are_no_shell_from_
 def test_a_command_of_spaces_is_no_shell_and_is_refused():
     assert faults(Rule("group:sre", login=True, force_command=" "))
     assert faults(Rule("user:machine:ci", login=True))
+    assert faults(Rule("group:sre", login=True, max_session=-1))
 
 
 @pytest.mark.parametrize(
