@@ -141,7 +141,7 @@ class Login:
     login: str
     time: float
     source: str
-    outcome: str  # accepted, replayed, refused, closed
+    outcome: str  # accepted, replayed, refused, break-glass
 
 
 @dataclass(frozen=True)
