@@ -72,6 +72,28 @@ def test_a_port_that_is_taken_is_said_before_anything_is_written(tmp_path):
     assert not (tmp_path / "c.db").exists()
 
 
+def test_an_issuer_that_is_another_is_said_before_anything_is_written(tmp_path):
+    issuer = Issuer()
+    try:
+        done = serve(tmp_path, "--issuer", issuer.url.replace("127.0.0.1", "localhost"))
+    finally:
+        issuer.close()
+    assert done.returncode == 2
+    assert f"\n  fix: start with: --issuer {issuer.url}\n" in done.stderr
+    assert not (tmp_path / "c.db").exists()
+
+
+def test_it_starts_while_the_org_is_away_and_says_so(tmp_path):
+    issuer = Issuer()
+    issuer.close()
+    served = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
+    try:
+        served.start()
+        assert f"ostiary: nobody can sign in until {issuer.url} answers: " in served.log.read_text()
+    finally:
+        assert served.end() == 0
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     done = serve(tmp_path, database="sqlite:///{}/none/c.db")
     assert done.returncode == 8

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ostiary.doors.servers.control.checkpoint_places import Keeps
     from ostiary.doors.servers.control.cloud_identity import SeesInstances
+    from ostiary.doors.servers.control.serve import ServeSettings
     from ostiary.okta.client import OktaClient
     from ostiary.pki.signer import Private
     from ostiary.plan.wrap import Wrap
@@ -159,6 +160,7 @@ def serve(
     control.log_to_stderr()
     stopping = threading.Event()
     okta = _okta(settings.issuer, okta_client_id, okta_key_file, stopping)
+    _try_org(settings, okta)
     wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
     if not places:
@@ -175,6 +177,18 @@ def serve(
     )
     term.say(f"ostiary: serving {settings.url}")
     control.run(settings, built, stopping=stopping)
+
+
+def _try_org(settings: ServeSettings, okta: OktaClient | None) -> None:
+    import httpx2  # noqa: PLC0415 - with the control plane alone
+
+    from ostiary.doors.servers.control import start_check  # noqa: PLC0415
+
+    with httpx2.Client() as http:
+        for line in start_check.warnings(
+            http, settings.issuer, settings.client_id, settings.admin_group, okta
+        ):
+            term.say(f"ostiary: {line}")
 
 
 def _sees() -> SeesInstances:
