@@ -537,6 +537,17 @@ def _key_of(key_file: Path | None) -> str:
         ) from error
 
 
+def _default_aws(connected: Connected) -> Aws:
+    """The default credentials, for the runs of an estate that names no Organization."""
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return Aws(
+        partition=partition_of(region or ""),
+        region=region,
+        purpose=connected.purpose,
+        stopping=connected.stopping,
+    )
+
+
 def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunStore, Wrap]:
     """Where the estate keeps its runs, and what encrypts their before-images.
 
@@ -556,7 +567,7 @@ def run_store(estate: Estate, connected: Connected | None = None) -> tuple[RunSt
             why="it is neither file:FOLDER nor s3://BUCKET/PREFIX",
             fix="correct runs.store in the estate",
         )
-    aws = next(iter(connected.aws.values()))
+    aws = next(iter(connected.aws.values()), None) or _default_aws(connected)
     key = resolve(estate.runs.kms_key, os.environ) if estate.runs.kms_key else ""
     if not key:
         raise EstateError(

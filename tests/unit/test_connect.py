@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from ostiary.connect import connect
+from ostiary.connect import connect, run_store
 from ostiary.errors import UsageError
 from ostiary.model.estate_text import parse
 from ostiary.plan.guard import Overrides
@@ -77,3 +77,20 @@ def test_a_line_end_after_a_token_is_left_out():
 def test_a_missing_ca_file_is_named_as_such(monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/ca.pem")
     assert "SSL_CERT_FILE" in refused()
+
+
+def test_runs_may_be_in_s3_although_no_organization_is_named():
+    text = """
+estate: acme
+version: 1
+runs: {store: "s3://acme-runs/ostiary", kms_key: alias/ostiary}
+org: {url: "https://acme.okta.com"}
+servers: {control: "https://control.acme.example"}
+"""
+    estate = parse(text, file="estate.yaml", env={}, read_file=str)
+    environ = {"OKTA_CLIENT_TOKEN": "not-a-real-one"}
+    connected = connect(estate, load(), purpose="apply", environ=environ)
+    store, wrap = run_store(estate, connected)
+    connected.close()
+    assert connected.aws == {}
+    assert (type(store).__name__, type(wrap).__name__) == ("S3RunStore", "KmsWrap")

@@ -101,6 +101,12 @@ def _organization(names: list[str], chosen: str | None) -> str:
         return names[0]
     if chosen in names:
         return str(chosen)
+    if not names:
+        raise UsageError(
+            "there is nothing to make roles in",
+            why="the estate names no organization of AWS",
+            fix="name one under organizations: in the estate",
+        )
     raise UsageError(
         f"no organization {chosen} in the estate"
         if chosen

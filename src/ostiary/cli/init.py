@@ -17,16 +17,29 @@ from ostiary.errors import EstateError, UsageError
 )
 @click.option("--profile", help="AWS profile of the management account.")
 @click.option(
+    "--control",
+    metavar="URL",
+    help="Of servers alone, kept by the control plane at URL; nothing of AWS is read.",
+)
+@click.option(
     "--output", type=click.Path(path_type=Path), default=Path("estate.yaml"), show_default=True
 )
-def init(*, okta_url: str, name: str, profile: str | None, output: Path) -> None:
+def init(
+    *, okta_url: str, name: str, profile: str | None, control: str | None, output: Path
+) -> None:
     """Write an estate file from the accounts and groups that exist. Only reads."""
-    from ostiary.doors.federation.first_estate import draft  # noqa: PLC0415
+    from ostiary.doors.federation.first_estate import draft, draft_of_servers  # noqa: PLC0415
     from ostiary.settings import load  # noqa: PLC0415
 
     if output.exists():
         raise UsageError(f"will not overwrite {output}", fix="give another --output")
-    text = draft(load(), name=name, okta_url=okta_url, profile=profile)
+    if control and profile:
+        why = "--control writes an estate of servers alone, and --profile is of AWS"
+        raise UsageError("cannot tell which estate to write", why=why, fix="leave one of them out")
+    if control:
+        text = draft_of_servers(load(), name=name, okta_url=okta_url, control=control)
+    else:
+        text = draft(load(), name=name, okta_url=okta_url, profile=profile)
     try:
         output.write_text(text)
     except OSError as error:

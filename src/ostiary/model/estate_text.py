@@ -30,6 +30,7 @@ from ostiary.model.servers import ServerAssignment, ServersSettings
 
 __all__ = ["parse", "schema"]
 MAIN = "main"  # what the short form calls its org, organization and console
+OF_AWS = ("organizations", "organization", "consoles", "console", "roles")
 
 
 def parse(
@@ -134,10 +135,17 @@ class _Reading:
 
     def _organizations(self) -> dict[str, OrganizationSettings]:
         sections = self._sections("organization", "organizations")
-        if not sections and "organizations" not in self.fields:
+        if not sections and "organizations" not in self.fields and not self._of_servers_alone():
             # The default credentials, the commercial partition: the shortest estate there is.
             return {MAIN: OrganizationSettings(MAIN, place=Place(self.problems.file, 1))}
         return {name: parse_organization(name, item) for name, item in sections}
+
+    def _of_servers_alone(self) -> bool:
+        """Whether it speaks of servers and of nothing in AWS: then there is no Organization to read, and no console."""
+        if "servers" not in self.fields or any(key in self.fields for key in OF_AWS):
+            return False
+        node = self.fields.entries.get("assignments")
+        return node is None or all(speaks_of_servers(item) for item in node.items)
 
     def _consoles(
         self,
@@ -146,7 +154,7 @@ class _Reading:
         organizations: Mapping[str, OrganizationSettings],
     ) -> dict[str, Console]:
         sections = self._sections("console", "consoles")
-        if not sections and "consoles" not in self.fields:
+        if not sections and "consoles" not in self.fields and not self._of_servers_alone():
             empty = Fields(Node(1, Type.MAPPING), "console", "console", self.problems)
             sections = [(MAIN, empty)]
         consoles: dict[str, Console] = {}

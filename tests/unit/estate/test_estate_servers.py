@@ -53,6 +53,34 @@ def rule(may, who="group: sre"):
     return only.rule
 
 
+LOGIN = "assignments:\n  - {group: sre, may: {login: prod}}\n"
+ROLE = 'roles: {Look: {policies: ["aws:ReadOnlyAccess"]}}\n'
+
+
+@pytest.mark.parametrize("text", ["", "assignments: []\n", "assignments:\n", LOGIN])
+def test_an_estate_of_servers_alone_names_nothing_of_aws(text):
+    estate = read(
+        'servers: {control: "https://control.acme.example", projects: {prod: {}}}\n' + text
+    )
+    assert (estate.organizations, estate.consoles) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROLE,
+        ROLE + LOGIN + "  - {group: sre, may: Look, in: all}\n",
+        "organization: {}\n",
+        "console: {}\n",
+    ],
+)
+def test_one_that_speaks_of_aws_too_has_its_short_form(text):
+    estate = read(
+        'servers: {control: "https://control.acme.example", projects: {prod: {}}}\n' + text
+    )
+    assert (list(estate.organizations), list(estate.consoles)) == (["main"], ["main"])
+
+
 def test_an_estate_without_servers_has_none():
     estate = read("")
     assert estate.servers is None
