@@ -19,8 +19,9 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Self
@@ -59,17 +60,37 @@ RULES = {
 }
 
 
-class Door:
-    """``fleet`` the hosts, ``people`` by first name, ``url`` of the control plane as people and agents reach it."""
+Rules = Mapping[str, list[dict[str, object]]]
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+@dataclass(frozen=True)
+class Site:
+    """Hosts with their projects, the bastions of those behind one, the rules of projects, and who signs in beside ada."""
+
+    hosts: Mapping[str, str]
+    behind: Mapping[str, str]
+    rules: Rules
+    others: tuple[str, ...] = ()
+
+
+WHOLE = Site(HOSTS, BEHIND, RULES, OTHERS)
+
+
+class Door:
+    """``fleet`` the hosts, ``people`` by first name, ``url`` of the control plane as people and agents reach it.
+
+    ``database`` is the control plane's, SQLite in ``folder`` unless told.
+    """
+
+    def __init__(self, folder: Path, site: Site = WHOLE, database: str = "") -> None:
+        self.folder, self.site = folder, site
+        self.database = database or f"sqlite:///{folder}/control.db"
         self.people: dict[str, Client] = {}
         self._ending = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as ending:
-            self.fleet = ending.enter_context(Fleet(list(HOSTS), behind=BEHIND))
+            self.fleet = ending.enter_context(Fleet(list(self.site.hosts), behind=self.site.behind))
             for host in self.fleet:
                 host.start_sshd()
             self._start_org(ending)
@@ -92,13 +113,15 @@ class Door:
         """Projects, rules and enrolled hosts, made by an administrator who signs in."""
         ada = Client(self, "ada")
         with ThreadPoolExecutor() as together:
-            others = [together.submit(Client(self, name).sign_in) for name in OTHERS]
+            others = [together.submit(Client(self, name).sign_in) for name in self.site.others]
             ada.sign_in()
             self.machines = self._machines()
-            for project in RULES:
+            for project in self.site.rules:
                 ada.ostiary("servers", "project", "create", project)
                 self.set_rules(project)
-            self.ids = dict(together.map(lambda name: (name, self._enroll(ada, name)), HOSTS))
+            self.ids = dict(
+                together.map(lambda name: (name, self._enroll(ada, name)), self.site.hosts)
+            )
             for one in others:
                 one.result()
         self._start_agents()
@@ -128,6 +151,15 @@ class Door:
         for name, process in self._agents.items():
             end_agent(self.fleet[name], process)
 
+    @contextlib.contextmanager
+    def without_agent(self, name: str) -> Iterator[None]:
+        """The host keeps what it was told last; afterwards its agent is there again."""
+        end_agent(self.fleet[name], self._agents[name])
+        try:
+            yield
+        finally:
+            self._agents[name] = start_agent(self.fleet[name])
+
     def come_back(self) -> None:
         """The control plane again, until it has read the org's log; agents begin anew, who would else wait up to a minute."""
         began = time.time()
@@ -136,21 +168,24 @@ class Door:
         self._start_agents()
         until(lambda: float(self.people["ada"].python(READ_AT)) > began, 60)
 
-    def set_rules(self, project: str, **settings: object) -> None:
-        """Rules, machines and ``settings`` of a project, by its administrator."""
+    def set_rules(
+        self, project: str, rules: Sequence[Mapping[str, object]] = (), **settings: object
+    ) -> None:
+        """Rules (the site's unless told), machines and ``settings`` of a project, by its administrator."""
         machines = self.machines if project == "prod" else []
-        wanted = {"settings": settings, "rules": RULES[project], "machines": machines}
+        rules = list(rules or self.site.rules[project])
+        wanted = {"settings": settings, "rules": rules, "machines": machines}
         self.people["ada"].python(SET_RULES, project, json.dumps(wanted))
 
     def _enroll(self, admin: Client, name: str) -> str:
         """The id of the server as which the agent of this host enrolled."""
-        host, project = self.fleet[name], HOSTS[name]
+        host, project, behind = self.fleet[name], self.site.hosts[name], self.site.behind
         token = admin.ostiary("servers", "token", "create", "--project", project).stdout.split()[-1]
         host.write("/root/ca.pem", self.ca_file.read_text())
         role = "bastion" if name == "bastion" else "web"
         options = ["--name", name, "--address", host.address, "--label", f"role={role}"]
-        if name in BEHIND:
-            options += ["--bastion", BEHIND[name]]
+        if name in behind:
+            options += ["--bastion", behind[name]]
         argv = ["enroll", "--url", self.agent_url, "--token-file", "-", "--ca-file", "/root/ca.pem"]
         return host.agent(*argv, *options, stdin=token + "\n").stdout.split()[0]
 
@@ -215,7 +250,7 @@ class Door:
     def start_serve(self) -> None:
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.org["env"]}
         options = {
-            "--database": f"sqlite:///{self.folder}/control.db",
+            "--database": self.database,
             "--listen": f"127.0.0.1:{self.port}",
             "--tls-cert": self.certificate,
             "--tls-key": self.certificate,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import door_world
 import pytest
-from door_world import Door, until
+from door_world import Door, Site, until
 
 pytestmark = pytest.mark.root
 AT = "servers", "breakglass"
@@ -28,17 +28,14 @@ TRUSTED = "/etc/ssh/ostiary/trusted-authorities"
 @pytest.fixture(scope="module")
 def door(tmp_path_factory):
     """A bastion and a server behind it; ada has been on both, so her accounts are there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(door_world, "HOSTS", {"bastion": "prod", "web1": "prod"})
-        patch.setattr(door_world, "BEHIND", {"web1": "bastion"})
-        patch.setattr(door_world, "RULES", {"prod": door_world.RULES["prod"]})
-        patch.setattr(door_world, "OTHERS", ())
-        with Door(tmp_path_factory.mktemp("door")) as door:
-            door.fill()
-            ada = door.people["ada"]
-            for host in ("bastion", "web1"):
-                until(lambda h=host: not ada.ssh(h, "true", check=False).returncode)
-            yield door
+    hosts, rules = {"bastion": "prod", "web1": "prod"}, {"prod": door_world.RULES["prod"]}
+    site = Site(hosts, {"web1": "bastion"}, rules)
+    with Door(tmp_path_factory.mktemp("door"), site) as door:
+        door.fill()
+        ada = door.people["ada"]
+        for host in ("bastion", "web1"):
+            until(lambda h=host: not ada.ssh(h, "true", check=False).returncode)
+        yield door
 
 
 @pytest.fixture(scope="module")

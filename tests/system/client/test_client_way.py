@@ -111,10 +111,15 @@ def own_agent(person, tmp_path):
     running.wait(10)
 
 
-def test_what_is_forwarded_is_empty_unless_the_person_names_their_own(person, web1, own_agent):
-    assert "no identities" in person.ssh("-A", "web1", "ssh-add -l").stdout
-    named = person.ssh("-o", f"ForwardAgent={own_agent}", "web1", "ssh-add -l")
-    assert " mine (ED25519)" in named.stdout
+def test_what_is_forwarded_is_the_persons_own_agent_and_never_the_resident_one(
+    person, web1, own_agent
+):
+    for asked in (("-A",), ("-o", f"ForwardAgent={own_agent}")):
+        assert " mine (ED25519)" in person.ssh(*asked, "web1", "ssh-add -l").stdout
+    assert "mine" not in person.ssh("web1", "ssh-add -l").stdout, "it was not asked for"
+    for other in ("", "/nowhere", str(person.folder / "agent.sock")):
+        person.environ["SSH_AUTH_SOCK"] = other
+        assert "no identities" in person.ssh("-A", "web1", "ssh-add -l").stdout
 
 
 def test_a_bastion_in_between_is_not_noticed(peer, person, host):

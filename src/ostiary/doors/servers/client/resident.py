@@ -27,6 +27,7 @@ from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Con
 from ostiary.doors.servers.client.answers import Answer, Answers
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.client.device import this_device
+from ostiary.doors.servers.client.forwarded import is_forwarded, own_agent
 from ostiary.doors.servers.client.known_hosts import KnownHosts
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, peer
@@ -139,14 +140,23 @@ class Resident:
             lambda: self._passes.forget(asker),
             self._answers.refusals.append,
         )
-        with connection.makefile("rb") as stream:
-            while len(head := stream.read(4)) == 4:  # noqa: PLR2004 - bytes of a length
-                size = int.from_bytes(head, "big")
-                message = stream.read(size) if 0 < size <= MOST_BYTES else b""
-                if not message:
-                    return
-                answer = conversation.answer(message) or FAILURE
+        answering = conversation.answer
+        with contextlib.ExitStack() as ending, connection.makefile("rb") as stream:
+            for number, message in enumerate(_messages(stream)):
+                if number == 0 and is_forwarded(message) and (own := own_agent(asker)):
+                    answering = ending.enter_context(own).answer
+                answer = answering(message) or FAILURE
                 connection.sendall(len(answer).to_bytes(4, "big") + answer)
+
+
+def _messages(stream: IO[bytes]) -> Iterator[bytes]:
+    """Those of the agent protocol, each without its length, until one is none."""
+    while len(head := stream.read(4)) == 4:  # noqa: PLR2004 - bytes of a length
+        size = int.from_bytes(head, "big")
+        message = stream.read(size) if 0 < size <= MOST_BYTES else b""
+        if not message:
+            return
+        yield message
 
 
 def close_to_others() -> None:
