@@ -52,7 +52,8 @@ class ControlSource:
     def _rows(self, path: str) -> Sequence[AuditRow]:
         status, body = self._control.exchange("GET", path, b"")
         if status >= HTTPStatus.BAD_REQUEST:
-            raise refused(f"GET {path} at {self._control.url}", status, refusal_in(status, body))
+            what = f"cannot read the audit of project {self.project.name}"
+            raise refused(what, status, refusal_in(status, body, self._control.url))
         try:
             return msgspec.json.decode(body, type=_Rows).rows
         except msgspec.DecodeError as wrong:

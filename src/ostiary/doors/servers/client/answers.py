@@ -173,7 +173,7 @@ class Answers:
             ) from away
         if status < 400:  # noqa: PLR2004 - the first status of refusals
             return _read(body)
-        refusal = refusal_in(status, body)
+        refusal = refusal_in(status, body, self._control.url)
         if refusal.code == STEP_UP:
             self._step_up = refusal
         raise refused(f"cannot enter {server.name}", status, refusal)

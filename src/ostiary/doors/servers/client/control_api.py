@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, TypeVar, overload
 
 from ostiary.doors.servers.client import bounded_http
 from ostiary.doors.servers.client.bounded_http import Place, read_bounded, reason
+from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import Refusal
@@ -79,15 +80,16 @@ class Control:
         """
         status, body = self.exchange(method, path, b"" if message is None else encode(message))
         if status >= http.client.BAD_REQUEST:
-            raise refused(f"cannot {method} {path} at {self.url}", status, refusal_in(status, body))
+            what = f"cannot {purpose(method, path, message)}"
+            raise refused(what, status, refusal_in(status, body, self.url))
         if kind is None:
             return None
         try:
             return decode(kind, body)
         except InvalidMessage as wrong:
             raise Unreachable(
-                f"cannot read the answer to {method} {path} of {self.url}",
-                why=f"{wrong}; HTTP status {status}",
+                f"cannot {purpose(method, path, message)}",
+                why=f"cannot read the answer of {self.url}: {wrong}; HTTP status {status}",
                 fix="see that the URL is that of ostiary serve, of this version",
                 code="invalid-answer",
                 maybe_done=method not in READ_ONLY,
@@ -163,9 +165,10 @@ class Control:
         )
 
 
-def refusal_in(status: int, body: bytes) -> Refusal:
+def refusal_in(status: int, body: bytes, url: str) -> Refusal:
     """What the control plane says of it; said for it where the answer is somebody else's, as a proxy's."""
     try:
         return decode(Refusal, body)
     except InvalidMessage:
-        return Refusal("no-refusal", f"HTTP status {status}, and no words of ostiary serve")
+        why = f"HTTP status {status} of {url}, and no words of ostiary serve"
+        return Refusal("no-refusal", why)
