@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ostiary import term
 from ostiary.cli.demo_sshd import LABEL, NAME, Host, free_port, program, run, running
 from ostiary.doors.servers.agent import host_certificate, principals, reconcile, trust
 from ostiary.doors.servers.agent.control import Control
@@ -39,7 +40,7 @@ def private(folder: Path, url: str, token: str) -> Iterator[Host]:
     run([program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-f", key])
     try:
         wanted = Wanted(url, token, NAME, "127.0.0.1", port, labels={"role": LABEL})
-        made = enroll(wanted, paths)
+        made = enroll(wanted, paths, term.say)
         login = _in_line(made, url, paths)
     except HostError as error:
         raise OstiaryError(error.what, why=error.why, fix=error.fix) from error

@@ -34,9 +34,10 @@ def inventory(
     SELECTOR is of labels: role=web,env!=dev,region (the label is there).
     """
     terms = parse_selector(selector)
+    held = servers_held(open_control(), project)
     found = [
         (name, one)
-        for name, one in servers_held(open_control(), project)
+        for name, one in held
         if (retired or one.state != "retired")
         and selected(terms, {label.key: label.value for label in one.labels})
     ]
@@ -60,8 +61,12 @@ def inventory(
     ]
     headings = ("server", "project", "state", "address", "bastion", "labels", "seen")
     term.result(term.table(headings, rows))
-    for _, one in found:
-        for line in (*_noteworthy(one), *(one.other_ways if ways else ())):
+    active = {(name, one.name) for name, one in held if one.state == "active"}
+    for name, one in found:
+        lines = _noteworthy(one)
+        if one.bastion and one.state != "retired" and (name, one.bastion) not in active:
+            lines.append(f"nobody reaches it: no server {one.bastion} is active in {name}")
+        for line in (*lines, *(one.other_ways if ways else ())):
             term.say(f"! {one.name}: {line}")
 
 

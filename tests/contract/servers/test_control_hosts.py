@@ -1,5 +1,6 @@
 """Hosts: who enrols, who proves to be whom, and what shows that one identity is on two machines."""
 
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,8 @@ from control_world import Host, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
+from ostiary.doors.servers.agent.enroll import Wanted, enroll
+from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.control import tables
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule, ServersHeld
@@ -138,6 +141,56 @@ def test_a_host_certificate_names_no_other_server(world):
     assert made.valid_before - made.valid_after == 30 * 86400
     assert (made.critical_options, made.extensions) == ((), ())
     assert made.key == ssh_key.parse(web.public)
+
+
+def test_a_bastion_that_is_not_there_is_said_with_the_names_near_it(world):
+    world.project("prod")
+    world.project("lab")
+    assert world.host().enroll(world.token(), "bastion-1").warning == ""
+    world.server("bastion-2", bastion="bastion-1")
+    world.server("bastoin", project="lab")
+    behind = world.host().enroll(world.token(), "web1", bastion="bastoin-1")
+    assert behind.warning == (
+        "no server of project prod is named bastoin-1; near it: bastion-1, bastion-2:"
+        " nobody reaches web1 before a bastion of that name is enrolled"
+    )
+    assert world.host().enroll(world.token(), "web2", bastion="bastion-1").warning == ""
+    later = world.host().enroll(world.token(), "web3", bastion="gate")
+    assert later.warning.startswith("no server of project prod is named gate: nobody reaches web3")
+
+
+def test_a_bastion_that_is_gone_is_not_there(world):
+    world.project("prod")
+    world.server("gate").call("POST", "/v1/hosts/retire", kind=None)
+    behind = world.host().enroll(world.token(), "web1", bastion="gate")
+    assert behind.warning.startswith("no server of project prod is named gate: ")
+
+
+def test_a_server_is_not_behind_itself(world):
+    world.project("prod")
+    no = refused(world.host().enroll, world.token(), "web1", bastion="web1")
+    assert (no.status, no.refusal.why) == (
+        400,
+        "cannot enroll this host: web1 cannot be reached through itself",
+    )
+
+
+def test_the_agent_says_what_the_control_plane_warns_of(world, tmp_path):
+    world.project("prod")
+    paths = Paths(*(tmp_path / one for one in ("ssh", "etc", "var", "sudoers", "pam")))
+    paths.ssh.mkdir()
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", paths.host_key], check=True
+    )
+    said = []
+    wanted = Wanted(world.url, world.token(), "web1", "192.0.2.7", bastion="bastoin")
+    made = enroll(wanted, paths, said.append)
+    assert made.name == "web1"
+    (line,) = said
+    assert line == (
+        "warning: no server of project prod is named bastoin:"
+        " nobody reaches web1 before a bastion of that name is enrolled"
+    )
 
 
 def test_a_proof_is_good_for_one_request_of_one_host(world):

@@ -95,6 +95,7 @@ def _enroll(given: argparse.Namespace, paths: Paths) -> int:
             cloud=cloud.identity(given.url) if given.cloud else CloudIdentity(),
         ),
         paths,
+        _say,
     )
     sys.stdout.write(f"{made.server_id}  {made.name} in {made.project}\n")
     _say("nobody is let in before it runs: install its unit, or start: ostiary agent run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -35,8 +35,8 @@ class Wanted:
     cloud: CloudIdentity = field(default_factory=CloudIdentity)
 
 
-def enroll(wanted: Wanted, paths: Paths) -> Identity:
-    """HostError if this host is enrolled already, its clock is off, or the control plane refuses."""
+def enroll(wanted: Wanted, paths: Paths, say: Callable[[str], None]) -> Identity:
+    """``say`` hears what will not work yet. HostError if this host is enrolled already, its clock is off, or the control plane refuses."""
     if paths.identity.exists():
         there = identity.read(paths)
         raise HostError(
@@ -67,6 +67,8 @@ def enroll(wanted: Wanted, paths: Paths) -> Identity:
         wanted.break_glass_account,
     )
     identity.keep(paths, made)
+    if enrolled.warning:
+        say(f"warning: {enrolled.warning}")
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ostiary.doors.servers.control import projects
+from ostiary.doors.servers.control import bastions, projects
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import projects as projects_table
@@ -119,7 +119,9 @@ def enroll(
         projects.changed(connection, project_id)  # there is somebody more to let pass
     told = {"server": server_id, "name": asked.name, "address": asked.address, "by": by}
     ledger.append(project_id, "server.enrolled", {**told, "host_key": host_key})
-    return Enrolled(server_id, project.name)
+    return Enrolled(
+        server_id, project.name, bastions.warning(connection, project_id, project.name, asked)
+    )
 
 
 def _check(asked: Enroll) -> None:
@@ -130,6 +132,8 @@ def _check(asked: Enroll) -> None:
         problems.append(f"the address {asked.address[:80]!r} is no host name or IP address")
     if not 1 <= asked.port <= 65535:  # noqa: PLR2004 - TCP's ports
         problems.append(f"the port {asked.port} does not exist")
+    if asked.bastion and asked.bastion == asked.name:
+        problems.append(f"{asked.name} cannot be reached through itself")
     if asked.bastion and not HOST.fullmatch(asked.bastion):
         problems.append(f"the bastion {asked.bastion[:80]!r} is no name of a server")
     if len(asked.labels) > MOST_LABELS or len(asked.facts) > MOST_LABELS:

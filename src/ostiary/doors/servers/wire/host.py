@@ -59,8 +59,11 @@ class Enroll:
 
 @dataclass(frozen=True)
 class Enrolled:
+    """``warning`` is for who enrols the host: what will not work yet, "" for nothing."""
+
     server_id: str
     project: str
+    warning: str = ""
 
 
 @dataclass(frozen=True)
