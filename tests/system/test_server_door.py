@@ -229,6 +229,11 @@ def test_who_may_not_enter_is_told_what_to_ask_for(door, grace):
     linus = door.people["linus"]
     assert "no server of yours is like web1" in linus.ostiary("ssh", "web1", check=False).stderr
     assert json.loads(linus.ostiary("servers", "list", "--json").stdout) == {"servers": []}
+    edgar = door.people["edgar"]
+    for done in (edgar.ssh("bastion", check=False), edgar.ostiary("ssh", "bastion", check=False)):
+        assert "cannot enter bastion\n" in done.stderr
+        assert "edgar@acme.example may pass through bastion, not enter it" in done.stderr
+        assert "\n  fix: run: ostiary ssh web1\n" in done.stderr
     refused = grace.ssh("root@web1", check=False)
     assert "why: there you are grace, and nobody else" in refused.stderr
 

@@ -124,10 +124,31 @@ def test_a_hop_is_for_the_bastion_alone_and_gives_no_shell(world):
     assert listed(shell, "Critical Options:") == ["force-command /usr/bin/uptime"]
     with pytest.raises(Refused) as no:
         alice.certificate("gate")
-    assert no.value.code == "no-server"
+    assert (no.value.status, no.value.code) == (403, "hop-only")
     (entry,) = gate.state().users[0].entries
     assert (entry.hop, entry.forward) == (True, ("10.0.0.5:22",))
     assert [one.principal for one in web.state().users[0].entries] == [f"alice@{web.id}"]
+
+
+def test_who_may_only_pass_through_is_told_so_and_where_to(world):
+    world.project("prod", [Rule("group:sre", login=True, servers=(Label("role", "web"),))])
+    gate = world.server("gate")
+    for number in range(7):
+        world.server(f"web{number}", labels={"role": "web"}, bastion="gate")
+    world.server("db1", labels={"role": "db"}, bastion="gate")
+    alice = world.person("alice@acme.example", ["sre"])
+    for name in ("gate", gate.id):
+        with pytest.raises(Refused) as no:
+            alice.certificate(name)
+        assert no.value.refusal.why == (
+            "alice@acme.example may pass through gate, not enter it: no rule lets you in there;"
+            " behind it you may enter web0, web1, web2, web3, web4 and 2 more"
+        )
+        assert no.value.refusal.fix == "run: ostiary ssh web0"
+    bob = world.person("bob@acme.example", ["others"])
+    with pytest.raises(Refused) as no:
+        bob.certificate("gate")
+    assert no.value.code == "no-server"
 
 
 def test_no_hop_for_who_may_not_enter_behind_or_by_another_bastion(world):

@@ -15,6 +15,8 @@ from ostiary.doors.servers.wire.person import HOP, LOGIN, X509, CertificateReque
 from ostiary.errors import Denied, NotFound, UsageError
 from ostiary.model.server_access import ServerAccess
 
+MOST_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -58,7 +60,8 @@ def find_way(places: Places, person: Person, asked: CertificateRequest, now: flo
         if access.login and asked.project in ("", view.project.name):
             ways.append(Way(view, target, target, access))
     if not ways:
-        raise _not_entitled(person, name)
+        behind = () if asked.forward_to else _behind(places, person, asked, now)
+        raise _may_pass(person, behind) if behind else _not_entitled(person, name)
     if len(ways) > 1:
         names = ", ".join(sorted(one.view.project.name for one in ways))
         raise UsageError(
@@ -82,6 +85,30 @@ def _through(places: Places, way: Way, asked: CertificateRequest) -> Way:
         else "it has no bastion",
         fix=f"run: ostiary ssh {way.target.name}",
         code="not-entitled",
+    )
+
+
+def _behind(
+    places: Places, person: Person, asked: CertificateRequest, now: float
+) -> Sequence[Server]:
+    """The servers that the person may enter through the one that is asked for."""
+    return [
+        behind
+        for bastion, view in places.named(asked.server)
+        if asked.project in ("", view.project.name)
+        for behind in view.behind.get(bastion.name, ())
+        if view.access(person, behind, now).login
+    ]
+
+
+def _may_pass(person: Person, behind: Sequence[Server]) -> Denied:
+    bastion, names = behind[0].bastion, sorted(one.name for one in behind)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return Denied(
+        f"{person.login} may pass through {bastion}, not enter it",
+        why=f"no rule lets you in there; behind it you may enter {', '.join(names[:MOST_NAMED])}{more}",
+        fix=f"run: ostiary ssh {names[0]}",
+        code="hop-only",
     )
 
 
