@@ -141,6 +141,7 @@ class Door:
                 "owner": "ada@acme.example",
                 "until": time.time() + 3600,
                 "public_keys": public,
+                "rate": 100_000,
             }
         ]
 

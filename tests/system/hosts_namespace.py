@@ -62,7 +62,7 @@ class Namespace:
 
     def __init__(self, name: str, address: str, process: subprocess.Popen[str]) -> None:
         self.name, self.address, self._process = name, address, process
-        self.pid = _child(process.pid) if "--pid" in self.kinds else process.pid
+        self.pid = child_of(process.pid) if "--pid" in self.kinds else process.pid
 
     def command(self, argv: Sequence[str | Path]) -> list[str]:
         """``argv`` as it is to be run from outside, for whoever starts processes in another way."""
@@ -196,6 +196,6 @@ def start_host(name: str, scratch: Path, ending: contextlib.ExitStack) -> subpro
     return process
 
 
-def _child(pid: int) -> int:
+def child_of(pid: int) -> int:
     """The one child of a process: with ``unshare --fork`` the first process of the new namespace."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])

@@ -20,6 +20,7 @@ from ostiary.doors.servers.agent.files import HostError
 from ostiary.doors.servers.agent.run import PATH, attempt, run
 
 ANSWER_SECONDS = 5
+NO_LISTENER = (b"-i", b"-t", b"-T", b"-G")  # one connection of a socket's, or a check of files: SIGHUP would end it
 UNITS = ("ssh.service", "sshd.service")  # Debian and Ubuntu; Red Hat and Amazon Linux
 
 
@@ -68,9 +69,13 @@ def _is_sshd(pid: int) -> bool:
         argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
     except OSError:
         return False
+    return is_listener(argv)
+
+
+def is_listener(argv: Sequence[bytes]) -> bool:
     titled = bool(argv) and argv[0] == b"sshd:"
     return bool(argv) and (
-        argv[0].endswith(b"/sshd")
+        (argv[0].endswith(b"/sshd") and not set(argv) & set(NO_LISTENER))
         or (titled and b"[listener]" in argv and argv[1] != b"[accepted]")
     )
 
