@@ -182,8 +182,11 @@ class Host:
         config.write_text("".join(f"{one} {value}\n" for one, value in settings.items()))
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
         self._process = subprocess.Popen(
-            ["/usr/sbin/sshd", "-D", "-f", config, "-E", folder / "log"],
+            ["/usr/sbin/sshd", "-D", "-f", self.folder / "config", "-E", self.folder / "log"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

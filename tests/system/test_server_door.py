@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from door_proofs import Kept, rows
 from door_world import Client, Door
 from hosts import TOP
 
@@ -43,27 +44,6 @@ def ada(door):
 @pytest.fixture
 def grace(door):
     return door.people["grace"]
-
-
-def rows(door, **wanted):
-    """Audit rows of certificates, as an administrator reads them, those with these values."""
-    code = (
-        "import json, sys\n"
-        "from ostiary.doors.servers.client.bearer import signed_in\n"
-        "from ostiary.doors.servers.wire.admin import AuditRows\n"
-        "with signed_in() as control:\n"
-        "    found, after = [], 0\n"
-        "    while more := control.call('GET', f'/v1/projects/{sys.argv[1]}/audit?after={after}',"
-        " kind=AuditRows).rows:\n"
-        "        found += more\n"
-        "        after = more[-1].number\n"
-        "print(json.dumps([{**json.loads(r.body), 'event': r.event} for r in found]))\n"
-    )
-    found = []
-    for project in ("prod", "lab"):
-        found += json.loads(door.people["ada"].python(code, project))
-    wanted["event"] = "certificate.issued"
-    return [one for one in found if wanted.items() <= one.items()]
 
 
 def test_a_person_enters_as_their_own_local_user(door, grace):
@@ -129,48 +109,6 @@ def test_many_at_once_have_a_certificate_each(door, grace):
     words = ("ssh", "-F", config, "web1", "sleep 0.5; echo in")
     running = [grace.popen(*words, stdout=PIPE) for _ in range(5)]
     assert [one.communicate(timeout=60)[0] for one in running] == ["in\n"] * 5
-
-
-ISSUE = """
-import subprocess, sys
-from pathlib import Path
-from subprocess import PIPE
-from ostiary.doors.servers.client import bearer, place
-from ostiary.doors.servers.client.control_api import Control
-from ostiary.doors.servers.client.device import this_device
-from ostiary.doors.servers.wire.person import CertificateRequest, Issued
-server, purpose, forward_to, to = sys.argv[1:]
-subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", to], check=True)
-profile = place.read_profile()
-device = this_device(place.config_folder() / "device.key")
-with Control(profile.control, profile.ca, bearer.source(__import__("os").environ), device) as control:
-    public = " ".join(Path(to + ".pub").read_text().split()[:2])
-    asked = CertificateRequest(server, public, purpose, forward_to)
-    issued = control.call("POST", "/v1/certificates", asked, Issued)
-Path(to + "-cert.pub").write_text(issued.certificate + "\\n")
-"""
-
-
-class Kept:
-    """A certificate that its person kept, against the rules of the client: what a thief would have."""
-
-    def __init__(self, person, file, server, purpose="login", forward_to=""):
-        self.person, self.file = person, file
-        person.python(ISSUE, server, purpose, forward_to, str(file))
-
-    def ssh(self, host, *words):
-        options = {
-            "IdentityFile": self.file,
-            "CertificateFile": f"{self.file}-cert.pub",
-            "IdentitiesOnly": "yes",
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "no",
-            "UserKnownHostsFile": "/dev/null",
-            "LogLevel": "ERROR",
-        }
-        flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
-        command = ["ssh", "-F", "none", *flags, f"{self.person.name}@{host.address}", *words]
-        return self.person.door.fleet.control.run(command, check=False)
 
 
 def test_a_certificate_is_good_once(door, grace, tmp_path):

@@ -229,6 +229,25 @@ def test_a_server_that_does_not_listen_is_said_to_be_away(peer, person):
     assert "why: connection refused" in done.stderr
 
 
+def test_a_server_that_no_way_leads_to_is_said_to_be_away(peer, person):
+    peer.servers = [ServerEntry("srv_2", "away", "prod", "255.255.255.255", 22, "", {}, 0.0, ())]
+    person.sign_in(peer)
+    done = person.ssh("away")
+    assert "cannot reach away at 255.255.255.255 port 22" in done.stderr
+    assert "why: network is unreachable" in done.stderr or "permission denied" in done.stderr
+
+
+def test_a_server_that_reads_its_files_again_just_then_is_entered(person, web1):
+    """sshd does not listen for a moment when it is told to: SIGHUP."""
+    person.config()
+    web1.stop()
+    back = threading.Timer(0.6, web1.start)
+    back.start()
+    done = person.ssh("web1", "echo in")
+    back.join()
+    assert done.stdout == "in\n", done.stderr
+
+
 def vars_of(message):
     return {name: getattr(message, name) for name in message.__dataclass_fields__}
 

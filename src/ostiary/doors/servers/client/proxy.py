@@ -9,11 +9,14 @@ refused is said in three lines on stderr. Imports next to nothing, as ``resolve.
 from __future__ import annotations
 
 import _socket
+import errno
 import os
 import select
 import sys
 
 SECONDS = 25.0  # a little more than the resident agent waits for the control plane
+# sshd that reads its files again does not listen for a moment: further attempts, and seconds before each.
+ATTEMPTS, PAUSE = 20, 0.05
 HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs as much as all of this
 KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
@@ -127,33 +130,53 @@ def reached(host: str, way: Way, resident: Resident) -> _socket.socket:
         found = _socket.getaddrinfo(address, way.port, type=_socket.SOCK_STREAM)
     except OSError as error:
         raise _unreachable(host, way, reason(error)) from error
-    waiting, why = True, "no answer"
-    for family, kind, protocol, _, target in found:
-        end = _socket.socket(family, kind, protocol)
-        end.setblocking(False)
-        end.connect_ex(target)
-        while True:
-            asked = [resident.socket] if waiting and not resident.has_said else []
-            can_read, can_write, _ = select.select(asked, [end], [], SECONDS)
-            if waiting and (can_read or resident.has_said):
-                resident.answer("pass")
-                waiting = False
-            if can_write or not can_read:
-                break
-        code = end.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR) if can_write else 0
-        if can_write and not code:
-            if waiting:
-                resident.answer("pass")
-            end.setblocking(True)
-            end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            return end
-        why = os.strerror(code).lower() if code else why
-        end.close()
-    if waiting:
-        resident.answer(
-            "pass"
-        )  # that the person may not enter says more than that the server is away
+    passing = Passing(resident)
+    for left in range(ATTEMPTS, -1, -1):
+        codes = []
+        for family, kind, protocol, _, target in found:
+            end = _socket.socket(family, kind, protocol)
+            codes.append(passing.connected(end, target))
+            if not codes[-1]:
+                passing.end()
+                end.setblocking(True)
+                end.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                return end
+            end.close()
+        if not left or errno.ECONNREFUSED not in codes:
+            break
+        select.select([], [], [], PAUSE)
+    passing.end()  # that the person may not enter says more than that the server is away
+    why = os.strerror(codes[-1]).lower() if codes and codes[-1] > 0 else "no answer"
     raise _unreachable(host, way, why)
+
+
+class Passing:
+    """The pass that the resident agent makes while there are attempts to connect."""
+
+    def __init__(self, resident: Resident) -> None:
+        self.resident, self.waiting = resident, True
+
+    def end(self) -> None:
+        """Wait for it. Refused where there is none."""
+        if self.waiting:
+            self.resident.answer("pass")
+            self.waiting = False
+
+    def connected(self, end: _socket.socket, target: tuple[object, ...]) -> int:
+        """0, or the code of the error; -1 where no answer came in time."""
+        end.setblocking(False)
+        code = end.connect_ex(target)
+        if code not in (0, errno.EINPROGRESS):
+            return code
+        while True:
+            asked = [self.resident.socket] if self.waiting and not self.resident.has_said else []
+            can_read, can_write, _ = select.select(asked, [end], [], SECONDS)
+            if self.waiting and (can_read or self.resident.has_said):
+                self.end()
+            if can_write:
+                return end.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
+            if not can_read:
+                return -1
 
 
 def through(folder: str, way: Way) -> _socket.socket:
