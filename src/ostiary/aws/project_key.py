@@ -136,7 +136,7 @@ class ProjectKeyKind(TaggedKind):
         raise Conflict(
             f"cannot create {key}",
             why=f"{alias} is an alias of {told['Arn']}, which bears another mark or none",
-            fix=f"use that key: ostiary servers project create {short(key)} --kms-key {told['Arn']}",
+            fix=f"use that key: ostiary servers project create {short(key)} --kms {told['Arn']}",
             code="AlreadyExistsException",
         )
 

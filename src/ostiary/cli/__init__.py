@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from ostiary import __version__, term
+from ostiary.cli.typed import as_typed, given_in
 from ostiary.errors import Interrupted, OstiaryError, UsageError
 
 COMMANDS = {
@@ -118,6 +119,8 @@ def run(arguments: Sequence[str]) -> int:
         return Interrupted.exit_code
     except OstiaryError as failure:
         _trace(arguments)
+        estate = given_in(arguments)
+        failure.why, failure.fix = as_typed(failure.why, estate), as_typed(failure.fix, estate)
         term.error(failure, as_json=as_json)
         return failure.exit_code
     except BrokenPipeError:

@@ -8,6 +8,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import estate_option, json_option
+from ostiary.cli.typed import as_typed
 from ostiary.cli.work import open_work
 from ostiary.errors import OstiaryError, UsageError
 
@@ -52,7 +53,7 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
         inactive = "" if reached.status == "ACTIVE" else f": the user is {reached.status}"
         term.say(f"{login} can enter nothing{inactive}")
     if reached.missing:
-        term.say("not open now, though the estate says so; run: ostiary plan")
+        term.say(as_typed("not open now, though the estate says so; run: ostiary plan"))
         for arn in reached.missing:
             term.say(f"  {arn}")
     if entered:

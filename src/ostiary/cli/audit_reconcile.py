@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +64,7 @@ def reconcile(
         raise DriftFound(
             f"{term.counted(len(found.findings), 'finding')} in the audit of {of}",
             why="\n".join(told),
-            fix="see each with: ostiary audit reconcile --json",
+            fix=f"see each with: ostiary audit reconcile {_again(files, project, kms_events)} --json",
             code=found.findings[0].kind,
         )
 
@@ -75,6 +76,13 @@ def sentence(found: Reconciled) -> str:
         f" {term.counted(found.slips, 'slip')} of break-glass;"
         f" hosts met {found.met} of them" + (f" ({said})" if said else "")
     )
+
+
+def _again(files: tuple[Path, ...], project: str, kms_events: tuple[Path, ...]) -> str:
+    """The words that name the same audit."""
+    events = [word for one in kms_events for word in ("--kms-events", str(one))]
+    named = [f"--project={project}"] if project else [str(one) for one in files]
+    return shlex.join([*named, *events])
 
 
 def _read(books: Books, rows: Iterator[Linked], of: str) -> None:
@@ -90,7 +98,7 @@ def _read(books: Books, rows: Iterator[Linked], of: str) -> None:
         raise ProofFailed(
             f"the audit of {of} is not whole from its first row on",
             why=found,
-            fix="name every file of the project, and see: ostiary audit verify",
+            fix="name every file of the project, and see: ostiary audit verify FILE",
             code="tampered",
         )
 

@@ -10,6 +10,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import estate_option, json_option
+from ostiary.cli.typed import as_typed
 from ostiary.cli.work import open_work
 from ostiary.errors import DriftFound
 
@@ -67,4 +68,4 @@ def _print(findings: Sequence[Checked]) -> None:
             mark, colour = _MARKS[finding.ok]
             term.result(f"    {term.paint(mark, colour)} {finding.what}")
             if finding.ask:
-                term.result(f"      {finding.ask}")
+                term.result(f"      {as_typed(finding.ask)}")

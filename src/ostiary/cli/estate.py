@@ -20,6 +20,7 @@ from ostiary.cli.options import (
     only_option,
 )
 from ostiary.cli.progress import progress, stopping
+from ostiary.cli.typed import as_typed
 from ostiary.cli.work import finish, make_plan, open_work, show
 from ostiary.errors import DriftFound
 
@@ -55,7 +56,7 @@ def plan(
     made = make_plan(work, accounts_of(only))
     if save_file:
         save(made, save_file)
-        term.say(f"saved to {save_file}; do it with: ostiary apply {save_file}")
+        term.say(as_typed(f"saved to {save_file}; do it with: ostiary apply {save_file}"))
     if as_json:
         term.result_json(to_json(made))
     else:

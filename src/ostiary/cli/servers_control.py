@@ -54,7 +54,7 @@ def server_named(control: Control, server: str, project: str | None) -> tuple[st
         raise Conflict(
             f"cannot tell which {server} is meant",
             why=f"there is one in each of {', '.join(name for name, _ in found)}",
-            fix="add: --project NAME",
+            fix=f"add: --project {found[0][0]}",
         )
     return found[0]
 

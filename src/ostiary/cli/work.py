@@ -10,6 +10,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.progress import progress
+from ostiary.cli.typed import as_typed
 from ostiary.errors import ProofFailed
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def show(work: Work, plan: Plan, *, details: bool = False, released: bool = Fals
 
     colour = term.wants_colour(sys.stdout)
     text = render(plan, colour=colour, details=details, names=work.names(plan), released=released)
-    term.result(text.rstrip("\n"))
+    term.result(as_typed(text.rstrip("\n")))
 
 
 def finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -51,7 +52,7 @@ def refuse_foreign(found: Found) -> None:
         raise Conflict(
             f"cannot create {found.key}",
             why=f"it exists already with {whose} (id {found.ids.get('id', 'unknown')})",
-            fix=f"run: ostiary adopt {found.key}",
+            fix=f"run: ostiary adopt {shlex.quote(str(found.key))}",
         )
 
 

@@ -78,7 +78,7 @@ class World:
         made = rotation.prepare(self.held, asked)
         self.writer.write(
             [self.project.id],
-            lambda c, ledger: rotation.step(c, ledger, self.project.id, asked, made),
+            lambda c, ledger: rotation.step(c, ledger, self.project, asked, made),
         )
 
     def refused(self, step, use="user", **more):

@@ -72,7 +72,7 @@ def _estate(work: Work) -> Iterator[Checked]:
                 "estate",
                 f"{rule.place}: {rule.principal} was to have access until {rule.until}",
                 ok=False,
-                ask="take the assignment out, or give it a new date; ostiary apply removes the access",
+                ask="take the assignment out, or give it a new date, then run: ostiary apply",
             )
     for console in work.estate.consoles.values():
         yield from _console(work, console)

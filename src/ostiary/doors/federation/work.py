@@ -57,7 +57,7 @@ def read_estate(file: Path, environ: Mapping[str, str] | None = None) -> Estate:
         raise EstateError(
             f"cannot read estate {file}",
             why=(error.strerror or "").lower() if isinstance(error, OSError) else "it is not UTF-8",
-            fix="name one with --estate, or write one with: ostiary init",
+            fix="name one with --estate, or write one with: ostiary init --okta-url URL",
         ) from error
     return parse(
         text,

@@ -11,7 +11,7 @@ from ostiary.doors.servers import desired
 from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.project_found import GIVEN_ONCE
-from ostiary.doors.servers.project_kind import Calls, ProjectKind
+from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
 from ostiary.doors.servers.wire.admin import Projects, Status
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate import Estate, resolve
@@ -54,7 +54,7 @@ class ServersPart:
             for name in GIVEN_ONCE:
                 if name in change.differing:
                     is_, asked = change.before.get(name), (change.after or {}).get(name)
-                    hint = "; to change it run: ostiary servers project rotate"
+                    hint = f"; to change it run: {rotation(change.key.name, asked)}"
                     lines.append(
                         f"{place_}: {name} of project {change.key.name!r} is {is_!r} and is given once,"
                         f" not {asked!r}{hint if name == 'kms' else ''}"

@@ -147,7 +147,7 @@ class ProjectKind:
             raise Conflict(
                 f"cannot change {', '.join(given)} of {key}",
                 why="it is given once, when a project is made",
-                fix="run: ostiary servers project rotate"
+                fix=f"run: {rotation(key.name, wanted['kms'])}"
                 if given == ["kms"]
                 else "take the line back, or make another project",
             )
@@ -195,6 +195,12 @@ class ProjectKind:
                 raise
             return None
         return project
+
+
+def rotation(project: str, kms: Json) -> str:
+    """The command that begins to go over to a KMS key, or to a key of the control plane's own for ""."""
+    key = f" --kms {kms}" if kms else ""
+    return f"ostiary servers project rotate {project} --step begin{key}"
 
 
 def _stale(key: Key) -> StalePlan:

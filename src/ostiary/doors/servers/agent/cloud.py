@@ -104,7 +104,7 @@ class _Service:
                 raise HostError(
                     "no metadata service answers here",
                     why=str(error),
-                    fix="enroll by a token: ostiary agent enroll --token-file FILE",
+                    fix="enroll by a token: ostiary agent enroll --url URL --token-file FILE",
                 ) from error
         if response.status != http.client.OK:
             why = f"{path} answered {response.status}"

@@ -117,7 +117,7 @@ def _token(file: str) -> str:
             return opened.read(LONGEST_TOKEN).strip()
     except (OSError, ValueError) as error:
         why = str(getattr(error, "strerror", None) or error).lower()
-        fix = "run: ostiary agent enroll --token-file FILE, or - for stdin"
+        fix = "run: ostiary agent enroll --url URL --token-file FILE, or - for stdin"
         raise HostError(f"cannot read the token from {file}", why=why, fix=fix) from error
 
 

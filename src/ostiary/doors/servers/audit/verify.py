@@ -67,7 +67,7 @@ def verify(
         raise UsageError(
             "cannot verify these files together",
             why=f"they are of projects {', '.join(projects) or 'none'}",
-            fix="run: ostiary audit verify with the files of one project",
+            fix="name the files of one project",
         )
     found: list[str] = []
     heads, signers = _signed(projects[0], checkpoints, authorities, found)

@@ -84,7 +84,9 @@ def tell(
     books = Books()
     if broken := next(faults(_into(books, ControlSource(control, project))), ""):
         raise ProofFailed(
-            f"the audit of {project} is not whole", why=broken, fix="run: ostiary audit export"
+            f"the audit of {project} is not whole",
+            why=broken,
+            fix=f"keep it as it is: ostiary audit export --project {project} --to FILE.jsonl",
         )
     missing = sorted(ours - {serial for serial, one in books.signed.items() if one.glass})
     wrong = [one.text for one in books.reconciled().findings if one.serial in ours]

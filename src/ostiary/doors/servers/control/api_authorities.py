@@ -25,7 +25,7 @@ def rotate(services: Services, call: Call) -> Project:
     made = rotation.prepare(services.authorities, asked)
 
     def work(connection: Connection, ledger: Ledger) -> Project:
-        rotation.step(connection, ledger, project.id, asked, made)
+        rotation.step(connection, ledger, project, asked, made)
         return described(connection, projects.by_id(connection, project.id))
 
     return services.writer.write([project.id], work, call.who.person.login)

@@ -239,7 +239,7 @@ def signing(known: Sequence[Authority], use: str) -> Authority:
             return one
     raise NotFound(
         f"no {use} authority of this project signs",
-        fix="run: ostiary servers project rotate",
+        fix=f"begin one with: ostiary servers project rotate PROJECT --use {use} --step begin",
         code="no-authority",
     )
 

@@ -166,7 +166,7 @@ def _refused(why: str) -> Denied:
     return Denied(
         "cannot enroll this host by its cloud identity",
         why=why,
-        fix="make a token with: ostiary servers token create, and enroll with --token-file",
+        fix="make a token with: ostiary servers token create --project PROJECT, and enroll with --token-file",
         code="bad-cloud-identity",
     )
 

@@ -154,7 +154,7 @@ def older(project_id: str, why: str, mark: Mark) -> Conflict:
         "cannot use this database",
         why=f"it is older than what was seen of it: of project {project_id} {why}; "
         f"it was at row {mark.number}",
-        fix="restore the newer one, or accept the loss: ostiary serve --accept-older-database",
+        fix="restore the newer one, or accept the loss and start with: --accept-older-database",
         code="older-database",
     )
 

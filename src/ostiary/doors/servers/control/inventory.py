@@ -112,7 +112,8 @@ def enroll(
             f"cannot enroll {asked.name} in project {project.name}",
             why="a server of this name is enrolled there, or one with this host key anywhere"
             + (f", or instance {cloud} was enrolled before" if cloud else ""),
-            fix=f"retire the other first: ostiary servers retire {asked.name}",
+            fix="retire the other first:"
+            f" ostiary servers retire {asked.name} --project {project.name}",
             code="enrolled",
         ) from taken_already
     if asked.bastion:

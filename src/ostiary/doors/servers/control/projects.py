@@ -236,7 +236,7 @@ def remove(connection: Connection, ledger: Ledger, project: Project) -> None:
         raise Conflict(
             f"cannot delete project {project.name}",
             why=f"servers are enrolled in it: {', '.join(held)}",
-            fix=f"run: ostiary servers retire {held[0]}",
+            fix=f"run: ostiary servers retire {held[0]} --project {project.name}",
             code="servers-enrolled",
         )
     ledger.append(project.id, "project.deleted", {"name": project.name})

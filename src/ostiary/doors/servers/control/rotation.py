@@ -26,6 +26,7 @@ from ostiary.doors.servers.control.authorities import (
     Authorities,
     Authority,
 )
+from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities as table
 from ostiary.doors.servers.control.tables import servers
@@ -62,66 +63,74 @@ def prepare(held: Authorities, asked: Rotation) -> Authority | None:
 def step(
     connection: Connection,
     ledger: Ledger,
-    project_id: str,
+    project: Project,
     asked: Rotation,
     made: Authority | None,
 ) -> None:
     """Do one step, ``made`` by ``prepare``. Conflict where it is not its turn, with the servers that are waited for."""
     live = [
         one
-        for one in authorities.of_project(connection, project_id)
+        for one in authorities.of_project(connection, project.id)
         if one.use == asked.use and one.state != RETIRED
     ]
     if made is not None:
-        _begin(connection, ledger, project_id, live, made)
+        _begin(connection, ledger, project, live, made)
     elif asked.step == "sign":
-        _sign(connection, ledger, project_id, live)
+        _sign(connection, ledger, project, live)
     else:
         if len(live) == 1:
-            raise _not_now(asked.use, "none has begun: there is one authority, and it stays")
-        _finish(connection, ledger, project_id, live)
-    projects.changed(connection, project_id)
+            raise _not_now(
+                project, asked.use, "none has begun: there is one authority, and it stays"
+            )
+        _finish(connection, ledger, project, live)
+    projects.changed(connection, project.id)
 
 
 def _begin(
     connection: Connection,
     ledger: Ledger,
-    project_id: str,
+    project: Project,
     live: list[Authority],
     made: Authority,
 ) -> None:
     if len(live) > 1:
-        raise _not_now(made.use, "one has begun and is not finished")
+        raise _not_now(project, made.use, "one has begun and is not finished")
     if any(one.public_key == made.public_key for one in live):
-        raise _not_now(made.use, "it is the key that is trusted already")
+        raise _not_now(project, made.use, "it is the key that is trusted already")
     later = max(
         [ledger.now, *(one.created + 1 for one in live)]
     )  # their order is that of their making
-    authorities.keep(connection, ledger, project_id, replace(made, created=later))
+    authorities.keep(connection, ledger, project.id, replace(made, created=later))
     if not live and made.use != BREAK_GLASS:  # the first of its use: there is nothing to wait for
-        _become(connection, ledger, project_id, made, SIGNING)
+        _become(connection, ledger, project.id, made, SIGNING)
 
 
-def _sign(connection: Connection, ledger: Ledger, project_id: str, live: list[Authority]) -> None:
+def _sign(connection: Connection, ledger: Ledger, project: Project, live: list[Authority]) -> None:
     if len(live) != 2 or live[1].state != TRUSTED or live[0].use == BREAK_GLASS:  # noqa: PLR2004 - an old and a new one
-        raise _not_now(live[0].use if live else "", "none has begun, or the new one signs already")
+        raise _not_now(
+            project, live[0].use if live else "", "none has begun, or the new one signs already"
+        )
     old, new = live
     if old.use == USER:
-        _all(connection, project_id, ledger.now, new, "do not believe the new authority yet")
-    _become(connection, ledger, project_id, new, SIGNING)
-    _become(connection, ledger, project_id, old, TRUSTED)
+        _all(connection, project, ledger.now, new, "do not believe the new authority yet")
+    _become(connection, ledger, project.id, new, SIGNING)
+    _become(connection, ledger, project.id, old, TRUSTED)
 
 
-def _finish(connection: Connection, ledger: Ledger, project_id: str, live: list[Authority]) -> None:
+def _finish(
+    connection: Connection, ledger: Ledger, project: Project, live: list[Authority]
+) -> None:
     if len(live) != 2 or (live[1].state != SIGNING and live[1].use != BREAK_GLASS):  # noqa: PLR2004 - an old and a new one
-        raise _not_now(live[0].use if live else "", "the new authority does not sign yet")
+        raise _not_now(project, live[0].use if live else "", "the new authority does not sign yet")
     old, new = live
     left = new.changed + DRAIN - ledger.now
     if left > 0 and new.use != HOST:
-        raise _not_now(new.use, f"what the old one signed may be good for {left:.0f} s yet")
+        raise _not_now(
+            project, new.use, f"what the old one signed may be good for {left:.0f} s yet"
+        )
     if new.use != X509:
-        _all(connection, project_id, ledger.now, new, _LACK[new.use])
-    _become(connection, ledger, project_id, old, RETIRED)
+        _all(connection, project, ledger.now, new, _LACK[new.use])
+    _become(connection, ledger, project.id, old, RETIRED)
     connection.execute(update(table).where(table.c.id == old.id).values(private=None))
 
 
@@ -132,17 +141,19 @@ _LACK = {
 }
 
 
-def _all(connection: Connection, project_id: str, now: float, new: Authority, lack: str) -> None:
+def _all(connection: Connection, project: Project, now: float, new: Authority, lack: str) -> None:
     """Conflict unless the last report of every active server has acknowledged ``new``."""
-    waited = list(_without(connection, project_id, new))
+    waited = list(_without(connection, project.id, new))
     if not waited:
         return
     names = ", ".join(f"{name} (seen {now - seen:.0f} s ago)" for name, seen in waited[:_NAMED])
     more = f" and {len(waited) - _NAMED} more" if len(waited) > _NAMED else ""
     raise _not_now(
+        project,
         new.use,
         f"{len(waited)} servers {lack}: {names}{more}",
-        f"wait for their agents, or retire what is gone: ostiary servers retire {waited[0][0]}",
+        "wait for their agents, or retire what is gone:"
+        f" ostiary servers retire {waited[0][0]} --project {project.name}",
     )
 
 
@@ -177,11 +188,11 @@ def _become(
     ledger.append(project_id, f"authority.{state}", body)
 
 
-def _not_now(use: str, why: str, fix: str = "") -> Conflict:
+def _not_now(project: Project, use: str, why: str, fix: str = "") -> Conflict:
     return Conflict(
         f"cannot go on with the rotation of the {use} authority",
         why=why,
-        fix=fix or "see where it stands: ostiary servers project show PROJECT",
+        fix=fix or f"see where it stands: ostiary servers project show {project.name}",
         code="rotation",
     )
 

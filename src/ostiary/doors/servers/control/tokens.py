@@ -96,6 +96,6 @@ def refused(name: str) -> Denied:
     return Denied(
         f"cannot enroll {name[:80]}",
         why="the enrollment token is unknown, used up, expired or revoked",
-        fix="make another with: ostiary servers token create",
+        fix="make another with: ostiary servers token create --project PROJECT",
         code="bad-token",
     )
