@@ -10,13 +10,14 @@ import ssl
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 import httpx2
 import pytest
 from aws_world import join, small_organization
-from control_process import Process, free_port
-from control_world import ADMINS, CLIENT_ID, Issuer
+from control_process import People, Process, free_port
+from control_world import ADMINS, CLIENT_ID, Host, Issuer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -156,6 +157,43 @@ def test_what_the_end_cuts_off_is_no_error_and_all_else_is_one():
     assert not control.no_end(record(asyncio.CancelledError("graceful shutdown exceeded")))
     assert control.no_end(record(ValueError()))
     assert control.no_end(logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, "", (), None))
+
+
+def test_hosts_that_wait_for_news_are_let_go_when_it_ends(tmp_path):
+    """None of them is cut off, no error is written, and the end does not wait for them."""
+    issuer = Issuer()
+    served = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
+    served.start()
+    try:
+        first = People(issuer, [served.url]).project()
+        waiting = [Host(served.url, first.key) for _ in range(20)]
+        for one in waiting:
+            one.id = first.id
+        known = waiting[0].state()
+        with ThreadPoolExecutor(len(waiting)) as pool:
+            held = [pool.submit(_held, one, known.generation) for one in waiting]
+            time.sleep(1.0)
+            assert not any(one.done() for one in held)
+            began = time.monotonic()
+            assert served.end() == 0
+            took = time.monotonic() - began
+            found = [one.result() for one in held]
+        assert found == [(304, "close")] * len(waiting)
+        assert took < 5
+        assert "ERROR" not in served.log.read_text()
+    finally:
+        served.end()
+        for one in waiting:
+            one.client.close()
+        issuer.close()
+
+
+def _held(host, generation):
+    """Status of the answer to a question that may wait, and whether the connection goes on."""
+    path = f"/v1/hosts/state?generation={generation}&wait=25"
+    headers = {"Ostiary-Host": host.header("GET", path)}
+    status, answered, _ = host.client.raw("GET", path, headers=headers)
+    return status, answered.get("connection")
 
 
 def certificate(folder):

@@ -76,7 +76,8 @@ class Api:
         self._by_host = Limits(*BY_HOST, time.monotonic)
 
     @contextlib.asynccontextmanager
-    async def life(self, _: Starlette) -> AsyncIterator[None]:
+    async def life(self, application: Starlette) -> AsyncIterator[None]:
+        application.state.end = self._news.end
         news = asyncio.create_task(self._news.run())
         try:
             yield

@@ -22,17 +22,26 @@ class News:
         self._database = database
         self._generations: Mapping[str, int] = {}
         self._moved = asyncio.Condition()
+        self._ended = False
 
     async def wait(self, project_id: str, generation: int, seconds: float) -> bool:
-        """Whether the project has moved on from ``generation`` within ``seconds``."""
+        """Whether the project has moved on from ``generation`` within ``seconds``, or before the process ends."""
         try:
             async with asyncio.timeout(seconds), self._moved:
                 await self._moved.wait_for(
-                    lambda: self._generations.get(project_id, generation) > generation
+                    lambda: (
+                        self._ended or self._generations.get(project_id, generation) > generation
+                    )
                 )
         except TimeoutError:
             return False
-        return True
+        return not self._ended
+
+    async def end(self) -> None:
+        """Let go whoever waits: the process ends, and another one may answer them."""
+        async with self._moved:
+            self._ended = True
+            self._moved.notify_all()
 
     async def run(self) -> None:
         """Read until cancelled; while the database is away, there are no news."""

@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -230,10 +231,18 @@ def _end(*_: object) -> None:
     """uvicorn ends at the signal and then raises it again: to die of it now would leave things open."""
 
 
+class Server(uvicorn.Server):
+    """Lets go at once those whose questions it holds: else they hold up its end, and are cut off with a 500."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.config.app.state.end()  # type: ignore[union-attr] # of app.build
+        await super().shutdown(sockets)
+
+
 def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
     """UsageError for plain HTTP elsewhere than on loopback."""
     host, port = listening.place(settings.listen, tls=settings.tls_cert is not None)
-    return uvicorn.Server(
+    return Server(
         uvicorn.Config(
             application,
             host=host,
