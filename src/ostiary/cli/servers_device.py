@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from urllib.parse import quote
 
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
+from ostiary.errors import NotFound
 
 
 @click.group()
@@ -39,7 +41,19 @@ def list_(*, as_json: bool) -> None:
 
 @device.command()
 @click.argument("device_id", metavar="DEVICE_ID")
-def revoke(*, device_id: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(*, device_id: str, yes: bool) -> None:
     """Let a device go, with every session on it."""
-    open_control().call("DELETE", f"/v1/devices/{device_id}")
+    from ostiary.doors.servers.wire.admin import Devices  # noqa: PLC0415
+
+    control = open_control()
+    listed = control.call("GET", "/v1/devices", kind=Devices).devices
+    found = next((one for one in listed if one.id == device_id), None)
+    if found is None:
+        raise NotFound(
+            f"no device of yours has the id {device_id}",
+            fix="see them with: ostiary servers device list",
+        )
+    confirm(f"revoke {found.name} of {found.person} ({device_id}), and end its sessions", yes=yes)
+    control.call("DELETE", f"/v1/devices/{quote(device_id, safe='')}")
     term.say(f"device {device_id} is revoked")

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import quote
 
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.errors import UsageError
+from ostiary.errors import NotFound, UsageError
 
 project_option = click.option("--project", required=True, metavar="NAME", help="The project.")
 
@@ -119,7 +120,21 @@ def list_(*, project: str, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id", metavar="TOKEN_ID")
 @project_option
-def revoke(*, token_id: str, project: str) -> None:
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def revoke(*, token_id: str, project: str, yes: bool) -> None:
     """Make a token useless. Hosts that enrolled by it stay."""
-    open_control().call("DELETE", f"/v1/projects/{project}/tokens/{token_id}")
+    from ostiary.doors.servers.wire.admin import Tokens  # noqa: PLC0415
+
+    control = open_control()
+    path = f"/v1/projects/{quote(project, safe='')}/tokens"
+    listed = control.call("GET", path, kind=Tokens).tokens
+    found = next((one for one in listed if one.id == token_id), None)
+    if found is None:
+        raise NotFound(
+            f"no enrollment token of project {project} has the id {token_id}",
+            fix=f"see them with: ostiary servers token list --project {project}",
+        )
+    left = term.counted(found.uses_left, "more host")
+    confirm(f"revoke token {token_id} of project {project}, good for {left}", yes=yes)
+    control.call("DELETE", f"{path}/{quote(token_id, safe='')}")
     term.say(f"token {token_id} is revoked")
