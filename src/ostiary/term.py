@@ -6,7 +6,9 @@ Errors are three lines: what failed on which object, why in the service's words,
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
@@ -70,15 +72,34 @@ def counted(number: int, noun: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns padded to their widest cell, headings dimmed; no trailing blanks."""
+    """Columns padded to their widest cell, headings dimmed; no trailing blanks.
+
+    On a terminal that is too narrow for them, a paragraph for each row: nothing is cut, and no line breaks where it
+    means something else.
+    """
     cells = [list(row) for row in rows]
     widths = [
         max([len(heading), *(len(row[index]) for row in cells)])
         for index, heading in enumerate(headings)
     ]
+    if sum(widths) + 2 * len(widths) - 2 > _room():
+        return "\n".join(_paragraph(headings, row) for row in cells)
     lines = [paint(_line(headings, widths), "dim")]
     lines += [_line(row, widths) for row in cells]
     return "\n".join(lines)
+
+
+def _room() -> float:
+    """Columns of the terminal that stdout is; without end where it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
+
+
+def _paragraph(headings: Sequence[str], row: Sequence[str]) -> str:
+    """The first cell, and below it each other one behind its heading."""
+    width = max(map(len, headings[1:]), default=0)
+    told = zip(headings[1:], row[1:], strict=True)
+    lines = [f"  {paint(name.ljust(width), 'dim')}  {cell}" for name, cell in told if cell]
+    return "\n".join([row[0], *lines])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -60,6 +60,8 @@ def export(
         term.result_json(found.as_json())
     elif found.last:
         term.result(f"rows {found.first} to {found.last} of {project} are in {to}")
+    elif found.first == 1:
+        term.say(f"nothing of {project} is signed by a checkpoint yet: run it again in a minute")
     else:
         term.result(f"{to} has every row of {project} that a checkpoint stands for")
 

@@ -88,13 +88,13 @@ def _show(one: Project) -> None:
             f"  machine {m.name} ({m.kind}), of {m.owner}, until {moment(m.until)}"
             for m in one.machines
         ),
-        "authorities",
-        *(
-            f"  {key.use:<12}{key.state:<9}{moment(key.created)}  {_kept(key)}  {key.id}"
-            for key in sorted(one.authorities, key=lambda key: (key.use, key.created))
-        ),
     ]
-    term.result("\n".join(lines))
+    rows = [
+        (key.use, key.state, moment(key.created), _kept(key), key.id)
+        for key in sorted(one.authorities, key=lambda key: (key.use, key.created))
+    ]
+    table = term.table(("authority", "state", "since", "key", "id"), rows)
+    term.result("\n".join([*lines, table]))
     for warning in one.warnings:
         term.say(f"! {warning}")
 

@@ -126,3 +126,48 @@ def test_a_setting_that_is_no_number(capsys, tmp_path, monkeypatch, value):
 def test_the_agents_own_exit_code_is_that_of_the_command(capsys):
     assert run(["agent", "enroll", "--url", "https://c", "--token-file", "/nowhere"]) == 1
     assert "cannot read the token" in capsys.readouterr().err
+
+
+SERVERS = (
+    ("name", "may", "through", "labels", "id", ""),
+    [
+        ("web1", "login,admin", "bastion", "env=prod,role=web", "srv_irx8gdfqked8xjsb", ""),
+        ("bastion", "hop", "-", "-", "srv_7f3k2m9qzd5v8ntb", "its clock is +9 s off"),
+    ],
+)
+
+
+def on_a_terminal(monkeypatch, columns):
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return term.table(*SERVERS).splitlines()
+
+
+def test_a_table_that_has_room_is_one(monkeypatch, plain):
+    lines = on_a_terminal(monkeypatch, 100)
+    assert lines[0] == "name     may          through  labels             id"
+    assert len(lines) == 3
+
+
+def test_in_a_narrow_terminal_every_cell_is_whole_on_a_line_of_its_own(monkeypatch, plain):
+    lines = on_a_terminal(monkeypatch, 60)
+    assert lines == [
+        "web1",
+        "  may      login,admin",
+        "  through  bastion",
+        "  labels   env=prod,role=web",
+        "  id       srv_irx8gdfqked8xjsb",
+        "bastion",
+        "  may      hop",
+        "  through  -",
+        "  labels   -",
+        "  id       srv_7f3k2m9qzd5v8ntb",
+        "           its clock is +9 s off",
+    ]
+
+
+def test_off_a_terminal_a_table_stays_one_however_wide(monkeypatch, plain):
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert len(term.table(*SERVERS).splitlines()) == 3
