@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 FLAGS = (
@@ -32,15 +33,19 @@ PATIENCE = 20.0
 
 
 class Browser:
-    """One page. ``program`` is Chromium; everything it keeps is in a folder that goes with it."""
+    """One page. ``program`` is Chromium; everything it keeps is in a folder that goes with it.
 
-    def __init__(self, program: str) -> None:
+    ``within`` says how a command is run elsewhere: ``Namespace.command``.
+    """
+
+    def __init__(self, program: str, within: Callable[[list[str]], list[str]] = list) -> None:
         self._profile = tempfile.mkdtemp(prefix="ostiary-browser-")
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
         pipes = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        words = ["bash", "-c", pipes, "bash", program, f"--user-data-dir={self._profile}", *FLAGS]
         self._process = subprocess.Popen(
-            ["bash", "-c", pipes, "bash", program, f"--user-data-dir={self._profile}", *FLAGS],
+            within(words),
             pass_fds=(theirs_in, theirs_out),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -176,3 +176,15 @@ def test_a_port_that_is_taken_is_said_so():
         port = int(first.address.split(":")[2].partition("/")[0])
         with pytest.raises(Conflict, match=f"port {port}"):
             Returning(port)
+
+
+def test_a_port_that_the_last_sign_in_had_is_free_at_once():
+    """The one that answers closes first, so that the kernel keeps the port in TIME_WAIT."""
+    with Returning(0) as first:
+        port = int(first.address.split(":")[2].partition("/")[0])
+        waiting = threading.Thread(target=first.wait, args=(10,))
+        waiting.start()
+        assert issuer.fetch(f"{first.address}?state=s&code=c")[0] == 200
+        waiting.join(10)
+    with Returning(port) as again:
+        assert again.address == first.address

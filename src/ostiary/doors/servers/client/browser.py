@@ -68,7 +68,8 @@ def show(url: str, say: Callable[[str], None]) -> None:
 
 
 class _Server(HTTPServer):
-    allow_reuse_address = False
+    # A sign-in a moment ago leaves the port in TIME_WAIT; one that somebody listens on stays taken: socket(7), SO_REUSEADDR.
+    allow_reuse_address = True
 
     def __init__(self, port: int) -> None:
         self.answer: Mapping[str, str] | None = None
