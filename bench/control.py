@@ -88,9 +88,10 @@ def request_for(server: str, token: str) -> bytes:
     return head.encode() + body
 
 
-def cpu_of(pid: int) -> float:
+def cpu_of(pid: int, *, ended: bool = False) -> float:
+    """CPU seconds of a process, with ``ended`` those of its children that have ended too."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11 : 15 if ended else 13])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

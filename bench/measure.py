@@ -54,7 +54,9 @@ def timed(command: Sequence[str | Path], env: Mapping[str, str] | None = None) -
     wall = time.monotonic() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
+        )
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Timed(wall, cpu, done.stdout)
 

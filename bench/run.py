@@ -2,7 +2,7 @@
 
     python bench/run.py [--quick] [--whole] [--accounts N] [NAME...]
 
-NAME chooses among start, saml, pki, issue, audit, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
+NAME chooses among start, saml, pki, issue, audit, reconcile, ssh, ansible, client, growth, gateway, federate. ``--quick`` is a small form of all; ``--whole`` runs the boto3
 script on all accounts in place of reading its time off a line (some five minutes); ``--accounts`` is the largest fleet
 of ``growth``, whose full form is 1000.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import ansible
 import audit
 import client_cpu
 import federate
@@ -42,6 +43,7 @@ def groups(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterator[Ba
         "audit": lambda: audit.bars(20_000 if options.quick else 200_000),
         "reconcile": lambda: reconcile.bars(100 if options.quick else 1000),
         "ssh": lambda: ssh.bars(10 if options.quick else ssh.ROUNDS),
+        "ansible": lambda: ansible.bars((5, 10, 20) if options.quick else ansible.SIZES),
         "client": client_cpu.bars,
         "growth": lambda: growth.bars((most // 4, most // 2, most)),
         "gateway": lambda: gateway.bars(256 if options.quick else 1024),

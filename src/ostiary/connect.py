@@ -462,7 +462,11 @@ def locked_store(
     scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
     if scheme != "s3" or not bucket:
-        raise UsageError(f"cannot keep anything at {url}", fix="write it as s3://BUCKET/PREFIX")
+        raise UsageError(
+            f"cannot keep anything at {url}",
+            why="that is no address of a bucket",
+            fix="write it as s3://BUCKET/PREFIX",
+        )
     where, _ = region_of(region, profile, os.environ if environ is None else environ)
     aws = Aws(
         profile=profile,

@@ -5,6 +5,7 @@ The servers have addresses of their own (``hosts_many.py``), are enrolled by the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ SHARED = (
     "-o",
     "ControlPersist=60s",
 )  # as Ansible says unless told
+RESIDENT = b"ostiary.doors.servers.client.resident"
 PLAY = """\
 - hosts: all
   gather_facts: false
@@ -190,6 +192,30 @@ class Many(Door):
         """The connections that Ansible's own options keep for a minute."""
         for one in (self.machine.home / ".ansible/cp").iterdir():
             self.machine.run("ssh", "-O", "exit", "-o", f"ControlPath={one}", "any", check=False)
+
+    def until_left(self) -> None:
+        """Until no sshd of a connection is there any more."""
+        children = Path(f"/proc/{self.serving_pid}/task/{self.serving_pid}/children")
+        wait_for(lambda: not children.read_text(), "the end of every connection")
+
+    def resident_pid(self) -> int:
+        """Of the machine's resident agent."""
+        mine = f"HOME={self.machine.home}".encode()
+        for one in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if RESIDENT in (one / "cmdline").read_bytes().split(b"\0") and mine in (
+                    one / "environ"
+                ).read_bytes().split(b"\0"):
+                    return int(one.name)
+        raise AssertionError("no resident agent of the machine runs")
+
+    @property
+    def serve_pid(self) -> int:
+        return self._serving.pid
+
+    def host_key(self, name: str) -> str:
+        text = (self._place(name) / "ssh/ssh_host_ed25519_key.pub").read_text()
+        return " ".join(text.split()[:2])
 
     def ledger(self, name: str) -> list[str]:
         """The serials that this server's session hook has counted."""

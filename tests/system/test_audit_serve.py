@@ -22,11 +22,13 @@ OSTIARY = Path(sys.executable).with_name("ostiary")
 
 
 class Served:
-    """One control plane and an administrator of it, who uses the command line."""
+    """One control plane and an administrator of it, who uses the command line; both with ``env`` beside their own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, kept="", env=None):
         self.folder, self.issuer = folder, Issuer()
-        self.kept = folder / "kept"
+        self.kept = kept or folder / "kept"
+        kept_ones = {one: os.environ.get(one, "") for one in ("PATH", "PYTHONPATH")}
+        self.env = {**kept_ones, "HOME": str(folder), **(env or {})}
         self.process = None
 
     def start(self):
@@ -40,8 +42,7 @@ class Served:
         ]
         self.log = self.folder / "log"
         with self.log.open("a") as log:
-            env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-            self.process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
+            self.process = subprocess.Popen(argv, env=self.env, stdout=log, stderr=log)
         until(lambda: listens(port) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()
         self.url = f"http://127.0.0.1:{port}"
@@ -51,12 +52,13 @@ class Served:
         self.client.token = session.token
         (self.folder / "token").write_text(session.token)
 
-    def ostiary(self, *arguments):
+    def ostiary(self, *arguments, **more):
+        """``more`` are further variables of the environment."""
         env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
+            **self.env,
             "OSTIARY_CONTROL": self.url,
             "OSTIARY_CONTROL_TOKEN_FILE": str(self.folder / "token"),
+            **more,
         }
         argv = [OSTIARY, *map(str, arguments)]
         return subprocess.run(

@@ -6,21 +6,33 @@ import json
 import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from control_process import People, Process
-from control_world import ADMINS, Issuer
+from control_world import ADMINS, Host, Issuer, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import insert, select
 
 from ostiary.doors.servers.control import tables
 from ostiary.doors.servers.control.database import Database
-from ostiary.doors.servers.wire.admin import Project, ProjectWanted, Rule, Settings
+from ostiary.doors.servers.wire.admin import (
+    AuditRows,
+    MadeToken,
+    NewToken,
+    Project,
+    ProjectWanted,
+    Rule,
+    ServersHeld,
+    Settings,
+)
+from ostiary.doors.servers.wire.host import HostState
 from ostiary.pki import sshsig
 from ostiary.pki.signer import LocalSigner
 
 FULL = os.environ.get("OSTIARY_CHAOS") == "full"
 PEOPLE = 100
+ENROLLING, AT_ONCE, MINUTE = 500, 16, 60.0
 
 
 class Agent:
@@ -161,3 +173,61 @@ def fill(url, agents):
 def everybody(people):
     for number in range(PEOPLE):
         people.client(f"p{number}@acme.example", ["sre"]).close()
+
+
+def test_five_hundred_enrol_within_a_minute_by_one_counted_token(tmp_path):
+    """Sixteen at once, each with a key of its own; every one has an id, a certificate and a row of its own, and no more come in."""
+    issuer = Issuer()
+    process = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
+    process.start()
+    hosts = [Host(process.url) for _ in range(ENROLLING + 1)]
+    try:
+        people = People(issuer, [process.url])
+        people.project()
+        by = people.client("admin@acme.example", [ADMINS])
+        asked = NewToken(ENROLLING, 600.0)
+        token = by.call("POST", "/v1/projects/prod/tokens", asked, MadeToken).token
+        began = time.monotonic()
+        with ThreadPoolExecutor(AT_ONCE) as together:
+            made = list(together.map(lambda one: enrolled(*one, token), enumerate(hosts)))
+        took = time.monotonic() - began
+        by.close()
+        by = people.client("admin@acme.example", [ADMINS])  # the idle connection may be closed
+        joined = [one.server_id for one in made if one is not None]
+        assert len(set(joined)) == len(joined) == ENROLLING, "the token is good for as many"
+        assert took <= MINUTE
+        late = Host(process.url)
+        hosts.append(late)
+        assert enrolled(ENROLLING + 1, late, token) is None
+        held = by.call("GET", "/v1/projects/prod/servers", kind=ServersHeld).servers
+        ours = {one.id for one in held if one.name != "web1"}  # that came with the project
+        assert ours == set(joined)
+        assert ours <= set(rows_of_enrolment(by))
+        known = [host for host in hosts if host.id != "-"]
+        state = known[0].call("GET", "/v1/hosts/state?generation=0&wait=0", kind=HostState)
+        assert state.host_certificate.startswith("ssh-ed25519-cert-v01@openssh.com ")
+        by.close()
+    finally:
+        for host in hosts:
+            host.client.close()
+        process.end()
+        issuer.close()
+
+
+def enrolled(number, host, token):
+    """None for whom the token had no use left."""
+    try:
+        return host.enroll(token, f"web-{number}")
+    except Refused as no:
+        assert (no.status, no.code) == (403, "bad-token")  # noqa: PT017 - which of them it is is not known
+        return None
+
+
+def rows_of_enrolment(by):
+    """The servers that the audit says were enrolled."""
+    after = 0
+    while rows := by.call("GET", f"/v1/projects/prod/audit?after={after}", kind=AuditRows).rows:
+        yield from (
+            json.loads(one.body)["server"] for one in rows if one.event == "server.enrolled"
+        )
+        after = rows[-1].number

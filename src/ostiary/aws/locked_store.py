@@ -13,10 +13,15 @@ from typing import Any
 
 from ostiary.aws.run_store import S3RunStore
 from ostiary.aws.session import Aws
-from ostiary.errors import NotFound, OstiaryError, UsageError
+from ostiary.errors import Denied, NotFound, OstiaryError, UsageError
 
 _MODE = "COMPLIANCE"
 _NO_LOCK = "ObjectLockConfigurationNotFoundError"
+_DENIED = "AccessDenied"
+_ALLOW = (
+    "allow this caller, for that bucket: s3:GetBucketObjectLockConfiguration, s3:ListBucket, s3:GetObject,"
+    " s3:PutObject, s3:PutObjectRetention"
+)
 MOST_DAYS = 36500  # S3's own bound of a default retention
 
 
@@ -34,13 +39,18 @@ class LockedStore(S3RunStore):
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not 1 <= days <= MOST_DAYS:
-            raise UsageError(f"cannot lock for {days} days", why=f"S3 takes 1 to {MOST_DAYS}")
+            why = f"S3 locks for 1 to {MOST_DAYS} days"
+            fix = "run again with: --keep-days 365"
+            raise UsageError(f"cannot lock for {days} days", why=why, fix=fix)
         super().__init__(aws, bucket, prefix, region=region)
         self._days = days
         self._clock = clock
 
     def check(self) -> None:
-        """NotFound where there is no bucket, UsageError for one that does not lock: what is kept there could be removed."""
+        """NotFound where there is no bucket, UsageError for one that does not lock (what is kept there could be removed),
+
+        Denied with all that the caller must be allowed.
+        """
         what = f"cannot keep an audit in bucket {self._bucket}"
         make = "aws s3api create-bucket --object-lock-enabled-for-bucket --bucket"
         try:
@@ -55,6 +65,8 @@ class LockedStore(S3RunStore):
                     fix=f"name another bucket, made with: {make} {self._bucket}-locked",
                     code=failed.code,
                 ) from failed
+            if failed.code == _DENIED:
+                raise Denied(what, why=failed.why, fix=_ALLOW, code=failed.code) from failed
             if not isinstance(failed, NotFound):
                 raise
             fix = f"run: {make} {self._bucket}"

@@ -100,7 +100,11 @@ BotoError: TypeAlias = ClientError | BotoCoreError | ResponseParserError
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError)
 _SKEWED = ("Signature expired", "Signature not yet current", "RequestTimeTooSkewed")
 EXPIRED = frozenset(("ExpiredToken", "ExpiredTokenException"))
-UNKNOWN_CALLER = EXPIRED | {"InvalidClientTokenId", "UnrecognizedClientException"}
+UNKNOWN_CALLER = EXPIRED | {
+    "InvalidAccessKeyId",  # as S3 says it
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
 
 _QUOTA = re.compile(r"(Limit|Quota)Exceeded(Exception)?$|^TooMany")
 _MISSING = re.compile(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Signed checkpoints, kept elsewhere; repeatable.",
+    help="Signed checkpoints, kept elsewhere; a folder stands for every file in it; repeatable.",
 )
 @click.option(
     "--authority",
@@ -50,7 +50,8 @@ def verify(
     from ostiary.doors.servers.audit.segment import files_in  # noqa: PLC0415
 
     rows, beside = files_in(files)
-    checkpoints = [one for path in (*checkpoint_files, *beside) for one in checkpoint.read(path)]
+    named = checkpoint.files_in(checkpoint_files)
+    checkpoints = [one for path in (*named, *beside) for one in checkpoint.read(path)]
     keys = checkpoint.read_keys(authority) if authority else ()
     found = verifying.verify(rows, checkpoints, keys)
     if as_json:

@@ -189,3 +189,19 @@ def test_a_checkpoint_file_whose_last_line_was_cut_off_still_serves(tmp_path, ro
 def test_rows_with_other_words_have_other_hashes():
     one, other = rows_of([("ab", {})]), rows_of([("a", {})])
     assert one[0].hash != other[0].hash
+
+
+def test_a_folder_of_checkpoints_stands_for_each_file_in_it(tmp_path, rows):
+    """As a copy of a bucket is: one object for each."""
+    kept = tmp_path / "copy" / "checkpoints"
+    kept.mkdir(parents=True)
+    for index in (3, 9):
+        (kept / f"{index + 1:012}").write_bytes(checkpoint.line(sign(SIGNER, rows[index])))
+    found = [one for path in checkpoint.files_in([kept.parent]) for one in checkpoint.read(path)]
+    assert [one.number for one in found] == [4, 10]
+    assert "rows 10 to 10 are missing at the end" in " ".join(
+        verify([write(tmp_path / "cut.jsonl", rows[:9])], found).faults
+    )
+    (tmp_path / "none").mkdir()
+    with pytest.raises(NotFound, match="cannot find a checkpoint in"):
+        list(checkpoint.files_in([tmp_path / "none"]))

@@ -20,7 +20,12 @@ from ostiary.doors.servers.agent.files import HostError
 from ostiary.doors.servers.agent.run import PATH, attempt, run
 
 ANSWER_SECONDS = 5
-NO_LISTENER = (b"-i", b"-t", b"-T", b"-G")  # one connection of a socket's, or a check of files: SIGHUP would end it
+NO_LISTENER = (
+    b"-i",
+    b"-t",
+    b"-T",
+    b"-G",
+)  # one connection of a socket's, or a check of files: SIGHUP would end it
 UNITS = ("ssh.service", "sshd.service")  # Debian and Ubuntu; Red Hat and Amazon Linux
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.wire.admin import CHECKPOINT_NAMESPACE, Checkpoint
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
-from ostiary.errors import OstiaryError, ProofFailed, UsageError
+from ostiary.errors import NotFound, OstiaryError, ProofFailed, UsageError
 from ostiary.pki import ssh_key, sshsig
 from ostiary.pki.signer import Signer
 from ostiary.pki.ssh_key import PublicKey
@@ -39,6 +39,18 @@ def signer_of(checkpoint: Checkpoint, trusted: Collection[PublicKey] = ()) -> Pu
 def line(checkpoint: Checkpoint) -> bytes:
     """As it stands in a file of checkpoints."""
     return encode(checkpoint) + b"\n"
+
+
+def files_in(places: Iterable[Path]) -> Iterator[Path]:
+    """The files named, and every file below the folders named: a copy of a store has one for each. NotFound for an empty folder."""
+    for place in places:
+        if not place.is_dir():
+            yield place
+            continue
+        found = sorted(one for one in place.rglob("*") if one.is_file())
+        if not found:
+            raise NotFound(f"cannot find a checkpoint in {place}", why="no file is in it")
+        yield from found
 
 
 def read(path: Path) -> Iterator[Checkpoint]:
