@@ -8,8 +8,8 @@ import re
 import subprocess
 
 import pytest
+from door_proofs import ISSUE
 from many_world import ANSIBLE, LOGIN, PROJECT, RECAP, SHARED, Many
-from test_server_door import ISSUE
 
 pytestmark = pytest.mark.root
 SERVERS = 200 if os.environ.get("OSTIARY_CHAOS") == "full" else 12
