@@ -1,6 +1,5 @@
 """Another OpenID provider than Okta, one that we did not write: npm's oidc-provider, as people and ostiary serve meet it."""
 
-import contextlib
 import json
 import os
 import re
@@ -18,10 +17,11 @@ from control_process import Process, free_port
 from control_world import ADMINS, CLIENT_ID, Client, Host, Refused
 
 from ostiary.doors.servers.wire import admin
-from ostiary.doors.servers.wire.admin import Rule
+from ostiary.doors.servers.wire.admin import AuditRows, Rule
 from ostiary.doors.servers.wire.person import Session, SignIn, SignInSettings
 
 HERE = Path(__file__).parent / "oidc_provider"
+OSTIARY = Path(sys.executable).parent / "ostiary"
 PEOPLE = {
     "u-root": {"login": "root@other.example", "groups": [ADMINS], "active": True},
     "u-ann": {"login": "ann@other.example", "groups": ["sre", "web"], "active": True},
@@ -165,12 +165,12 @@ class Signing:
         client.token = client.session.token
         return client
 
-    def project(self, by):
+    def project(self, by, settings=None, **host_fields):
         made = by.call(
             "POST", "/v1/projects", admin.NewProject("prod", 60001, 63001), admin.Project
         )
         wanted = admin.ProjectWanted(
-            made.generation, admin.Settings(), (Rule("group:sre", login=True),)
+            made.generation, settings or admin.Settings(), (Rule("group:sre", login=True),)
         )
         by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
         token = by.call(
@@ -178,7 +178,7 @@ class Signing:
         )
         host = Host(self.serve.url)
         self.clients.append(host.client)
-        host.enroll(token.token, "web1")
+        host.enroll(token.token, "web1", **host_fields)
         return host
 
 
@@ -217,31 +217,77 @@ def test_its_groups_let_in_and_its_refresh_tokens_put_out(signing, provider, ser
     assert [one.login for one in host.state().users] == ["ben"]
 
 
-def test_ostiary_login_takes_it_for_its_org(signing, provider, serve, tmp_path):
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "run").mkdir(mode=0o700)
-    env = {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(home / "run")}
-    ostiary = Path(sys.executable).parent / "ostiary"
-    command = [ostiary, "login", "--control", serve.url]
-    process = subprocess.Popen(
-        command,
-        env=env,
-        cwd=home,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        line = process.stderr.readline()
-        assert line.startswith(("sign in at: ", "ostiary: sign in at: ")), line
-        confirms("u-ann", line.split("sign in at: ")[1].strip())
-        out, err = process.communicate(timeout=30)
+class Laptop:
+    """Somebody's machine: a home of its own, ``ostiary`` there, and a browser that says who sits before it."""
+
+    def __init__(self, home, serve, person):
+        self.home, self.serve, self.person = home, serve, person
+        (home / "run").mkdir(parents=True, mode=0o700)
+        self.env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+        self.env |= {"XDG_RUNTIME_DIR": str(home / "run"), "BROWSER": "/bin/true"}
+
+    def start(self, *words):
+        command = [OSTIARY, *map(str, words)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=self.env, cwd=self.home, text=True, **pipes)
+
+    def run(self, *words):
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def login(self, visit, *options):
+        """``visit(person, address)`` with the address that is said; what is said at the end."""
+        with self.start("login", "--control", self.serve.url, *options) as process:
+            try:
+                line = process.stderr.readline()
+                assert line.startswith("sign in at: "), line + process.stderr.read()
+                visit(self.person, line.removeprefix("sign in at: ").strip())
+                out, err = process.communicate(timeout=30)
+            except BaseException:
+                process.kill()
+                raise
         assert process.returncode == 0, err
-        assert "ann@other.example" in out + err
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
-        subprocess.run([ostiary, "logout"], env=env, cwd=home, capture_output=True, check=False)
+        return out + err
+
+
+@pytest.fixture
+def laptop(serve, tmp_path):
+    laptop = Laptop(tmp_path / "home", serve, "u-ann")
+    yield laptop
+    laptop.run("logout")
+
+
+def test_ostiary_login_takes_it_for_its_org(laptop):
+    assert "ann@other.example is signed in" in laptop.login(confirms)
+
+
+def comes_back(person, address):
+    """Somebody opens the address, signs in, and is led back to the machine."""
+    with httpx2.Client(headers={"x-person": person}, follow_redirects=True) as browser:
+        page = browser.get(address)
+        assert "Go back to the terminal" in page.text, page.text
+
+
+def test_a_code_with_pkce_comes_back_from_it_and_again_where_a_project_wants_a_new_sign_in(
+    signing, serve, laptop
+):
+    """It says when somebody signed in only where it is asked, so the first sign-in is of any age."""
+    by = signing.sign_in("u-root")
+    signing.project(by, address="127.0.0.1", settings=admin.Settings(max_age=30))
+    back = ("--browser", "--port", free_port())
+    assert "ann@other.example is signed in" in laptop.login(comes_back, *back)
+    code, _, err = laptop.run("ssh", "web1", "true")
+    assert code != 0
+    assert "nobody says how old it is; at most 30 s are allowed" in err
+    assert "fix: run: ostiary login --step-up" in err
+    laptop.login(comes_back, "--step-up", *back[1:])
+    code, _, err = laptop.run("ssh", "web1", "true")
+    assert "step" not in err
+    assert "30 s" not in err
+    issued = [
+        json.loads(row.body)
+        for row in by.call("GET", "/v1/projects/prod/audit?after=0", kind=AuditRows).rows
+        if row.event == "certificate.issued"
+    ]
+    assert [one["person_login"] for one in issued] == ["ann@other.example"]

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import threading
 import time
+from subprocess import PIPE
 
 import pytest
 from door_proofs import Kept
@@ -68,12 +69,17 @@ class Load:
 
 @contextlib.contextmanager
 def logging_in(door):
-    """All the while, and nobody is refused."""
-    with Load(door.people["grace"]) as load:
+    """All the while, and nobody is refused; a session that was open before is so afterwards."""
+    grace = door.people["grace"]
+    config = grace.home / ".ssh/config"
+    inside = grace.popen("ssh", "-F", config, "web1", "echo in; cat", stdin=PIPE, stdout=PIPE)
+    assert inside.stdout.readline() == "in\n"
+    with Load(grace) as load:
         load.more()
         yield load
         load.more()
     assert load.failed == []
+    assert inside.communicate("to the end\n", timeout=10)[0] == "to the end\n"
 
 
 def rotate(door, use, step, *, check=True):
