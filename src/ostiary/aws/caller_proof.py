@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-import botocore.session
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 
+from ostiary.aws.credentials import own_session
 from ostiary.aws.region import region_of
 from ostiary.aws.translate import translate
 from ostiary.errors import Denied
@@ -33,7 +33,7 @@ def presigned_caller(
     what = "cannot prove the AWS role of this machine"
     region, _ = region_of(None, profile, environ)
     try:
-        session = botocore.session.Session(profile=profile)
+        session = own_session(profile)
         held = session.get_credentials()
         frozen = held.get_frozen_credentials() if held else None
     except BotoCoreError as error:

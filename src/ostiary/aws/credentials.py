@@ -98,12 +98,18 @@ def acting_session(profile: str | None) -> botocore.session.Session:
     ``profile`` is a profile of the shared config (SSO, credential_process and role profiles included); None
     takes what botocore finds: environment, container, instance. Raises ``ProfileNotFound``.
     """
-    session = botocore.session.Session(profile=profile)
+    session = own_session(profile)
     chain = session.get_component("credential_provider")
     session.register_component(
         "credential_provider",
         botocore.credentials.CredentialResolver(providers=[ActingProvider(chain)]),
     )
+    return session
+
+
+def own_session(profile: str | None = None) -> botocore.session.Session:
+    """A botocore session of the caller's own; what botocore knows of AWS is read once for all of them."""
+    session = botocore.session.Session(profile=profile)
     session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     return session
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import botocore.session
 from botocore.exceptions import BotoCoreError, UnknownRegionError
 
+from ostiary.aws.credentials import own_session
 from ostiary.aws.translate import translate
 from ostiary.errors import UsageError
 from ostiary.model.partition import PARTITIONS
@@ -28,13 +28,15 @@ def region_of(flag: str | None, profile: str | None, environ: Mapping[str, str])
             fix="add --region, for example: --region us-east-1",
         )
     try:  # by the patterns of AWS's own list of partitions, so that a region newer than it passes
-        botocore.session.Session().get_partition_for_region(found)
+        own_session().get_partition_for_region(found)
     except UnknownRegionError as error:
         raise UsageError(
             f"cannot work in region {found[:40]!r}",
             why=f"no partition of AWS has regions of that name ({origin})",
             fix="correct it, for example: --region us-east-1",
         ) from error
+    except BotoCoreError as error:
+        raise translate(error, "cannot read the AWS config file") from error
     return found, origin
 
 
@@ -52,7 +54,7 @@ def _first(flag: str | None, profile: str | None, environ: Mapping[str, str]) ->
             return environ[variable], variable
     named = profile or environ.get("AWS_PROFILE") or "default"
     try:
-        found = botocore.session.Session(profile=profile).get_config_variable("region")
+        found = own_session(profile).get_config_variable("region")
     except BotoCoreError as error:
         raise translate(error, f"cannot read the profile {named}") from error
     return str(found or ""), f"profile {named}"

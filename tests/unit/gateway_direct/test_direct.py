@@ -218,11 +218,11 @@ class TestParent:
         }
 
     def test_only_what_differs_is_sent(self, sending):
-        raw = made_raw(40 * MIB, seed=4, holes=0.0)
+        raw = made_raw(12 * MIB, seed=4, holes=0.0)
         parent = self.parent(sending, raw)
-        after = changed_in(raw, 3, 40, 79)
+        after = changed_in(raw, 3, 12, 23)
         sent = sending(after, **parent)
-        assert (sent.sent, sent.same) == (3, 77)
+        assert (sent.sent, sent.same) == (3, 21)
         assert sending.held(sent.snapshot_id, len(after)) == after
         assert sending.held(parent["parent"], len(raw)) == raw
 
@@ -240,15 +240,15 @@ class TestParent:
         assert sending.held(again.snapshot_id, len(after)) == raw + bytes(MIB)
 
     def test_a_stopped_difference_goes_on(self, sending):
-        raw = made_raw(20 * MIB, seed=4, holes=0.0)
+        raw = made_raw(10 * MIB, seed=4, holes=0.0)
         parent = self.parent(sending, raw)
-        after = changed_in(raw, *range(0, 40, 2))
+        after = changed_in(raw, *range(0, 20, 2))
         after = after[:BLOCK] + bytes(BLOCK) + after[2 * BLOCK :]
         stops = Stops(sending.world.world, 6)
         with pytest.raises(Interrupted):
             sending(after, send=stops, stop=stops.stop, **parent)
         sent = sending(after, **parent)
-        assert (sent.sent + sent.again, sent.same) == (21, 19)
+        assert (sent.sent + sent.again, sent.same) == (11, 9)
         assert sending.held(sent.snapshot_id, len(after)) == after
 
     def test_a_parent_and_a_key_exclude_each_other(self, sending):
@@ -370,5 +370,5 @@ def test_no_more_buffers_than_connections(sending):
                 now[0] -= 1
 
     sending.world.world.switches.latency = 0.01
-    sending(made_raw(16 * MIB, seed=2, holes=0.0), send=counted, connections=3)
+    sending(made_raw(8 * MIB, seed=2, holes=0.0), send=counted, connections=3)
     assert most[0] == 3

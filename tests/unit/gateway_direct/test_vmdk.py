@@ -10,7 +10,8 @@ import zlib
 
 import pytest
 from disk_shapes import BLOCK, GRAIN, MIB, as_vmdk, made_raw, opened, rebuilt
-from hypothesis import HealthCheck, given, settings
+from examples import examples
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ostiary.doors.gateway.image.disk import DamagedDisk
@@ -44,6 +45,7 @@ def test_what_qemu_img_writes_is_read(tmp_path, qemu_img, size, holes):
         assert rebuilt(disk)[:size] == raw
 
 
+@pytest.mark.chaos
 def test_any_place_can_be_read(tmp_path):
     raw, path = made_raw(3 * MIB + 512, seed=3), tmp_path / "d.vmdk"
     before = b"what stands before it in the archive"
@@ -52,7 +54,7 @@ def test_any_place_can_be_read(tmp_path):
 
     with opened(path, len(before), length) as disk:
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=examples(50, 200), deadline=None)
         @given(st.integers(0, len(raw) + GRAIN), st.integers(0, 3 * GRAIN))
         def compare(offset, size):
             assert disk.read(offset, size) == raw[offset : offset + size]
@@ -206,16 +208,21 @@ def test_an_appliance_that_is_no_stream_is_called_what_it_is(tmp_path, qemu_img)
         assert refused.value.code == code
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("variant", ["footer", "header"])
 def test_whatever_is_broken_costs_little_and_raises_nothing_else(tmp_path, variant):
     whole, path = as_vmdk(made_raw(2 * MIB, seed=9), variant), tmp_path / "d.vmdk"
     frame = [*range(1536), *range(len(whole) - 4096, len(whole))]
     ends = {"read": 0, "refused": 0}
+    peaks = []
 
     @settings(
-        max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=examples(60, 300),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(st.integers(0, 2**32), st.integers(1, 6), st.booleans(), st.integers(0, 6))
+    @example(seed=0, changes=0, in_frame=False, shorter=0)  # the whole one, which is read
     def broken(seed, changes, in_frame, shorter):
         chance, data = random.Random(seed), bytearray(whole)
         for _ in range(changes):
@@ -224,6 +231,7 @@ def test_whatever_is_broken_costs_little_and_raises_nothing_else(tmp_path, varia
         del data[len(data) - (shorter and chance.randrange(len(data))) :]
         path.write_bytes(data)
         started = time.process_time()
+        tracemalloc.start()  # for the reader alone: what makes the examples allocates much more often
         try:
             with opened(path) as disk:
                 disk.read(disk.capacity // 2, 4096)
@@ -233,21 +241,20 @@ def test_whatever_is_broken_costs_little_and_raises_nothing_else(tmp_path, varia
         except DamagedDisk as refused:
             assert refused.code  # noqa: PT017 - either end is right, this one must say why
             ends["refused"] += 1
+        finally:
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
         assert time.process_time() - started < 1
 
-    tracemalloc.start()
-    try:
-        broken()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak < 24 * MIB
+    broken()
+    assert max(peaks) < 24 * MIB
     assert all(ends.values()), ends
 
 
-def test_a_directory_that_names_one_table_a_hundred_thousand_times(tmp_path):
-    """3 TiB of disk in a small file: the honest and the hostile cost the same."""
-    tables = 100_000
+@pytest.mark.chaos
+def test_a_directory_that_names_one_table_many_thousand_times(tmp_path):
+    """3 TiB of disk in a small file, in full: the honest and the hostile cost the same."""
+    tables = examples(20_000, 100_000)
     head = bytearray(as_vmdk(bytes(GRAIN), "header")[:512])
     put(12, "<Q", tables * 512 * 128)(head)
     put(56, "<Q", 1)(head)
@@ -258,4 +265,4 @@ def test_a_directory_that_names_one_table_a_hundred_thousand_times(tmp_path):
     started = time.process_time()
     with opened(path) as disk:
         assert list(disk.stored_blocks()) == []
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 5 * tables / 100_000

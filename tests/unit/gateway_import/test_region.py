@@ -55,6 +55,12 @@ def test_a_profile_that_there_is_not(config):
         region_of(None, "nobodys", {})
 
 
+def test_a_profile_of_the_environment_that_there_is_not(config, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(UsageError, match="cannot read the AWS config file"):
+        region_of("us-east-1", None, {})
+
+
 @pytest.mark.parametrize("named", ["moon-east-1", "EU-WEST-1", "us-east-1.evil.example", "x" * 80])
 def test_a_region_that_there_is_not(config, named):
     with pytest.raises(UsageError, match="cannot work in region"):
