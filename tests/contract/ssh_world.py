@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -97,8 +96,10 @@ class Keys:
         """The private key in OpenSSH's form, mode 0600; the public one beside it."""
         path = self.folder / f"{kind}{'-locked' if passphrase else ''}"
         if not path.exists():
-            locked = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
-            pem = self[kind].private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, locked)
+            form = PrivateFormat.OpenSSH
+            one_round = form.encryption_builder().kdf_rounds(1)  # as ssh-keygen -a 1: who guesses it?
+            locked = one_round.build(passphrase) if passphrase else NoEncryption()
+            pem = self[kind].private_bytes(Encoding.PEM, form, locked)
             path.touch(mode=0o600)
             path.write_bytes(pem)
             path.with_name(path.name + ".pub").write_text(self.public(kind).text(kind) + "\n")

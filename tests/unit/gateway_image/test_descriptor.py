@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from examples import examples
 
 from ostiary.doors.gateway.image.hardware import in_bytes
 from ostiary.doors.gateway.image.inspect import inspect
@@ -187,6 +188,7 @@ def test_encodings(tmp_path, encoding):
     assert {one.code for one in found.problems} <= {"disk-unread", "ovf-unreadable"}
 
 
+@pytest.mark.chaos
 class TestTooMuch:
     """Descriptors as large as they may be, made of one thing over and over: a verdict within a second."""
 
@@ -199,11 +201,11 @@ class TestTooMuch:
     )
     def test_files(self, tmp_path, piece):
         text = ONE.format(items="", version="1", before="").replace(
-            "<References>", f"<References>{piece * 120_000}"
+            "<References>", f"<References>{piece * examples(30_000, 120_000)}"
         )
         self.judge(tmp_path, text, "ovf-hostile")
 
-    @pytest.mark.parametrize("times", [60_000])
+    @pytest.mark.parametrize("times", [examples(15_000, 60_000)])
     def test_disks(self, tmp_path, times):
         piece = '<Disk ovf:diskId="d" ovf:fileRef="none" ovf:parentRef="x" ovf:capacity="99999999999999"/>'
         text = ONE.format(items="", version="1", before="").replace(
@@ -213,11 +215,15 @@ class TestTooMuch:
 
     def test_items(self, tmp_path):
         self.judge(
-            tmp_path, ONE.format(items=item(10) * 100_000, version="1", before=""), "guest-nics"
+            tmp_path,
+            ONE.format(items=item(10) * examples(20_000, 100_000), version="1", before=""),
+            "guest-nics",
         )
 
     def test_machines(self, tmp_path):
-        text = ONE.format(items="", version="1", before="<VirtualSystem/>" * 300_000)
+        text = ONE.format(
+            items="", version="1", before="<VirtualSystem/>" * examples(60_000, 300_000)
+        )
         self.judge(tmp_path, text, "ovf-machines")
 
     def test_depth(self, tmp_path):
@@ -228,14 +234,14 @@ class TestTooMuch:
         self.judge(tmp_path, text, "disk-unread")
 
     def test_more_than_is_read(self, tmp_path):
-        self.judge(tmp_path, "<Envelope>" + " " * 100_000_000, "ovf-hostile")
+        self.judge(tmp_path, "<Envelope>" + " " * 20_000_000, "ovf-hostile")
 
     @staticmethod
     def judge(folder, text, code):
         path = folder / "x.ovf"
         path.write_text(text)
-        started = time.monotonic()
+        started = time.process_time()
         found = inspect(path)
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 2
         assert code in {one.code for one in found.problems}
         assert len(found.problems) < 200

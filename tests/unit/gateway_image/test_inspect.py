@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -270,8 +272,9 @@ class TestNonsense:
         assert time.monotonic() - started < 1
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
+    @pytest.mark.chaos
     def test_flipped_and_cut_files_never_break_it(self, made, tmp_path):
-        """Some thousand files that are almost appliances: a verdict each, in no time."""
+        """Files that are almost appliances: a verdict each."""
         sources = [
             made(variant="footer", firmware="uefi", table="gpt").read_bytes(),
             made(variant="header").read_bytes(),
@@ -279,7 +282,7 @@ class TestNonsense:
         chance = random.Random(60001)
         path = tmp_path / "x.ova"
         places = (0, 512, 1024, 4000, 5000, 6000, 8000, 20_000, 70_000)
-        for number in range(400):
+        for number in range(examples(80, 400)):
             data = bytearray(sources[number % 2])
             for _ in range(chance.randrange(1, 12)):
                 at = min(chance.choice(places) + chance.randrange(700), len(data) - 1)
@@ -291,8 +294,11 @@ class TestNonsense:
             path.write_bytes(data)
             shape(inspect(path))
 
+    @pytest.mark.chaos
     @settings(
-        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=examples(50, 150),
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     @given(st.binary(max_size=3000))
     def test_any_bytes_give_a_verdict(self, tmp_path, data):
@@ -300,7 +306,8 @@ class TestNonsense:
         path.write_bytes(data)
         shape(inspect(path))
 
-    @settings(max_examples=150, deadline=None)
+    @pytest.mark.chaos
+    @settings(max_examples=examples(50, 150), deadline=None)
     @given(st.text(max_size=400))
     def test_any_text_inside_an_envelope(self, text):
         try:
@@ -311,11 +318,13 @@ class TestNonsense:
 
 class TestCost:
     def test_structure_is_read_in_no_time(self, made):
-        path = made(disks=(DiskSpec(), DiskSpec(64 * 1024 * 1024, noise=900_000, every=1)))
-        assert path.stat().st_size > 50_000_000
+        """However large the disks are, what is read of them is what their structure needs."""
+        path = made(disks=(DiskSpec(), DiskSpec(16 * 1024 * 1024, noise=900_000, every=1)))
+        assert path.stat().st_size > 13_000_000
+        before = _bytes_read()
         inspect(path)
-        best = min(_timed(path) for _ in range(5))
-        assert best < 0.05
+        assert _bytes_read() - before < 1_000_000
+        assert min(_timed(path) for _ in range(5)) < 0.05
 
     def test_the_command_loads_nothing_heavy(self, made):
         code = (
@@ -338,9 +347,15 @@ class TestCost:
 
 
 def _timed(path):
-    started = time.perf_counter()
+    """In seconds of this process."""
+    started = time.process_time()
     inspect(path)
-    return time.perf_counter() - started
+    return time.process_time() - started
+
+
+def _bytes_read():
+    """By this process so far, from whatever it read."""
+    return int(Path("/proc/self/io").read_text().split()[1])
 
 
 @pytest.mark.parametrize("code", sorted(KINDS))

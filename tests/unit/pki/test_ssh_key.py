@@ -30,8 +30,8 @@ def test_bits_and_fingerprint_are_those_of_ssh_keygen(keys, tmp_path, kind):
 @pytest.mark.parametrize("form", ["RFC4716", "PKCS8", "PEM"])
 def test_private_keys_of_ssh_keygen_are_read_in_every_form(tmp_path, kind, form):
     file = tmp_path / "key"
-    small = ("-b", "1024") if kind == "rsa" else ()
-    ssh_keygen("-q", "-t", kind, *small, "-m", form, "-N", "five words long", "-f", file)
+    quick = ("-a", 1, *(("-b", "1024") if kind == "rsa" else ()))
+    ssh_keygen("-q", "-t", kind, *quick, "-m", form, "-N", "five words long", "-f", file)
     public = ssh_key.parse((tmp_path / "key.pub").read_text())
     asked = []
 
@@ -46,7 +46,7 @@ def test_private_keys_of_ssh_keygen_are_read_in_every_form(tmp_path, kind, form)
         with pytest.raises(OstiaryError) as refused:
             signer.load(file, wrong)
         assert refused.value.code == "incorrect passphrase supplied to decrypt private key"
-    ssh_keygen("-q", "-p", "-P", "five words long", "-N", "", "-m", form, "-f", file)
+    ssh_keygen("-q", "-p", "-a", 1, "-P", "five words long", "-N", "", "-m", form, "-f", file)
     assert signer.load(file, passphrase).public_key == public
     assert asked == [1]
 

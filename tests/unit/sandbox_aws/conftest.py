@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -49,16 +49,46 @@ def admin(world: World) -> tuple[str, str]:
     return world.aws.add_user(MANAGEMENT, "admin", ["arn:aws:iam::aws:policy/AdministratorAccess"])
 
 
-@pytest.fixture(scope="session")
-def _session():
-    return botocore.session.Session()
+class Pool:
+    """Clients for one test after the other, because making one costs more than most tests: all of them reach ``world``."""
 
+    def __init__(self) -> None:
+        self.world: World | None = None
+        self._session = botocore.session.Session()
+        self._idle: dict[tuple, list] = {}
+        self._taken: list[tuple[tuple, object]] = []
 
-@pytest.fixture
-def connect(world: World, _session) -> Callable:
-    """``connect(service, keys)`` with keys (id, secret[, token]) or STS Credentials."""
+    def take(self, keys, *how):
+        """A client that nobody else in this test has, with these keys (id, secret[, token])."""
+        idle = self._idle.setdefault(how, [])
+        client = idle.pop() if idle else self._made(*how)
+        self._taken.append((how, client))
+        held = client._request_signer._credentials
+        held.access_key, held.secret_key = keys[:2]
+        held.token = keys[2] if len(keys) > 2 else None
+        return client
 
-    def hook(request, **_):
+    def give_back(self) -> None:
+        while self._taken:
+            how, client = self._taken.pop()
+            self._idle[how].append(client)
+
+    def _made(self, service, region, url, retries):
+        client = self._session.create_client(
+            service,
+            region_name=region,
+            endpoint_url=url,
+            aws_access_key_id="none",
+            aws_secret_access_key="none",
+            config=Config(
+                parameter_validation=False,
+                retries={"total_max_attempts": retries, "mode": "standard"},
+            ),
+        )
+        client.meta.events.register("before-send", self._answer)
+        return client
+
+    def _answer(self, request, **_):
         parts = urlsplit(request.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         body = request.body or b""
@@ -70,7 +100,7 @@ def connect(world: World, _session) -> Callable:
         headers.append(("host", parts.netloc))
         try:
             response = handle(
-                world,
+                self.world,
                 Request(
                     request.method,
                     target,
@@ -86,25 +116,25 @@ def connect(world: World, _session) -> Callable:
             found[name] = value
         return AWSResponse(request.url, response.status, found, _Raw(response.body))
 
+
+@pytest.fixture(scope="session")
+def _pool():
+    return Pool()
+
+
+@pytest.fixture
+def connect(world: World, _pool) -> Iterator[Callable]:
+    """``connect(service, keys)`` with keys (id, secret[, token]) or STS Credentials."""
+    _pool.world = world
+
     def connect(service, keys, *, region="us-east-1", url=None, retries=1):
         if isinstance(keys, dict):
             keys = (keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-        client = _session.create_client(
-            service,
-            region_name=region,
-            endpoint_url=url,
-            aws_access_key_id=keys[0],
-            aws_secret_access_key=keys[1],
-            aws_session_token=keys[2] if len(keys) > 2 else None,
-            config=Config(
-                parameter_validation=False,
-                retries={"total_max_attempts": retries, "mode": "standard"},
-            ),
-        )
-        client.meta.events.register("before-send", hook)
-        return client
+        return _pool.take(keys, service, region, url, retries)
 
-    return connect
+    yield connect
+    _pool.world = None
+    _pool.give_back()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import BinaryIO
 SECTOR = 512
 GRAIN_SECTORS = 128
 GRAIN = GRAIN_SECTORS * SECTOR
+_HOLE = bytes(GRAIN)
 PER_TABLE = 512
 _DESCRIPTOR_SECTORS = 20
 _GT, _GD, _FOOTER, _EOS = 1, 2, 3, 0
@@ -45,7 +46,7 @@ def write_vmdk(
             data = disk.read(GRAIN)
             if not data:
                 break
-            if data.count(0) == len(data):
+            if _HOLE.startswith(data):
                 continue
             packed = zlib.compress(data.ljust(GRAIN, b"\0"), level)
             number = index * PER_TABLE + within
