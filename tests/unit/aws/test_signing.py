@@ -9,6 +9,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def botocores(url, headers, *, payload, token):
     return dict(request.headers)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("token", [None, "a/session+token=="])
 def test_as_botocore_signs(monkeypatch, token):
     moment = dt.datetime.fromtimestamp(NOW, dt.UTC).replace(tzinfo=None)
@@ -42,7 +44,7 @@ def test_as_botocore_signs(monkeypatch, token):
         clock=lambda: NOW,
     )
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(50, 150), deadline=None)
     @given(
         segments=st.lists(SEGMENT, max_size=3),
         query=st.dictionaries(VALUE, TEXT, max_size=3),

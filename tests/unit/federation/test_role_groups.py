@@ -1,6 +1,7 @@
 """What Okta's group mapping makes of names: the documented filters and their traps."""
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,7 +155,8 @@ templates = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@pytest.mark.chaos
+@settings(deadline=None, max_examples=examples(25, 100))
 @given(templates, roles, aliases, ids)
 def test_every_name_of_ours_gives_its_own_role(template, role, alias, number):
     console = Console("c", "o", "g", group_name=template)

@@ -9,6 +9,7 @@ import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -136,7 +137,9 @@ MEMBERS = st.sampled_from(
     ]
 )
 few = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(15, 60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
@@ -159,6 +162,7 @@ def send(world, admin):
 
 @given(action=st.sampled_from(QUERY), form=st.dictionaries(NAMES, WORDS, max_size=6))
 @few
+@pytest.mark.chaos
 def test_query_services(send, action, form):
     service = "iam" if ("iam", action) in OPERATIONS else "sts"
     body = urlencode({"Action": action, "Version": "x", **form}).encode()
@@ -169,6 +173,7 @@ def test_query_services(send, action, form):
 
 @given(action=st.sampled_from(EC2), form=st.dictionaries(OF_EC2, WORDS, max_size=6))
 @few
+@pytest.mark.chaos
 def test_ec2(send, action, form):
     body = urlencode({"Action": action, "Version": "2016-11-15", **form}).encode()
     response = send("ec2", "POST", "/", body, [("content-type", FORM)])
@@ -178,6 +183,7 @@ def test_ec2(send, action, form):
 
 @given(action=st.sampled_from(ELB), form=st.dictionaries(OF_ELB, WORDS, max_size=6))
 @few
+@pytest.mark.chaos
 def test_load_balancing(send, action, form):
     body = urlencode({"Action": action, "Version": "2015-12-01", **form}).encode()
     response = send("elasticloadbalancing", "POST", "/", body, [("content-type", FORM)])
@@ -187,6 +193,7 @@ def test_load_balancing(send, action, form):
 
 @given(operation=st.sampled_from(JSON), body=st.dictionaries(MEMBERS, VALUES, max_size=4))
 @few
+@pytest.mark.chaos
 def test_json_services(send, operation, body):
     service, name = operation
     headers = [("x-amz-target", f"{TARGETS[service]}.{name}")]

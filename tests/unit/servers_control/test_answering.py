@@ -1,6 +1,7 @@
 """The fast encoding of answers says what the slow one says."""
 
 import dataclasses
+import functools
 import inspect
 import typing
 
@@ -21,6 +22,7 @@ KINDS = [
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 
 
+@functools.cache
 def of(kind):
     """A strategy for the values of a type of a message."""
     if dataclasses.is_dataclass(kind):

@@ -7,6 +7,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -126,7 +127,8 @@ def test_a_key_of_another_kind_signs_nothing():
         signed_by(DOCUMENT, base64.b64encode(made).decode(), CERTIFICATES)
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.chaos
+@settings(max_examples=examples(60, 300), deadline=None)
 @given(at=some.integers(0, 4000), to=some.integers(0, 255))
 def test_any_changed_byte_is_refused_or_changes_nothing_that_counts(at, to):
     """A byte of the issuer's name or of the padding may change: the document that is taken is the one that was signed."""
@@ -141,7 +143,8 @@ def test_any_changed_byte_is_refused_or_changes_nothing_that_counts(at, to):
         signed_by(DOCUMENT + b" ", base64.b64encode(bytes(raw)).decode(), CERTIFICATES)
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.chaos
+@settings(max_examples=examples(60, 300), deadline=None)
 @given(some.binary(max_size=400))
 def test_any_bytes_are_refused(raw):
     with pytest.raises(NotSigned):

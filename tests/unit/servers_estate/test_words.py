@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from server_rules import ASKED, RULES
@@ -14,7 +15,8 @@ from ostiary.doors.servers.words import day, duration, rights, sentences
 from ostiary.model.server_access import decide
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.chaos
+@settings(deadline=None, max_examples=examples(60, 300))
 @given(RULES, RULES, some.sampled_from([one.name for one in fields(Rule)]))
 def test_two_rules_that_read_alike_give_the_same(one, another, name):
     """Whoever reads a plan sees every difference that matters to anybody: here rules that differ in one member."""
@@ -23,7 +25,8 @@ def test_two_rules_that_read_alike_give_the_same(one, another, name):
     assert (sentences(one) == sentences(other)) <= (decided[0] == decided[1])
 
 
-@settings(deadline=None)
+@pytest.mark.chaos
+@settings(deadline=None, max_examples=examples(40, 100))
 @given(RULES)
 def test_a_rule_is_not_taken_for_nothing(rule):
     assert rights(rule)
