@@ -28,6 +28,7 @@ _GRAIN = struct.Struct("<QI")
 _MARKER = struct.Struct("<QII")
 _FOOTER, _END = 3, 0  # types of markers
 _MOST_DIRECTORY = 16 * 1024 * 1024  # bytes
+_MOST_KEPT = 8  # grains
 
 
 class Vmdk:
@@ -48,7 +49,7 @@ class Vmdk:
             raise DamagedDisk("vmdk-header", f"a directory of {tables} tables cannot be in it")
         self._directory = _sectors(self._pread(header.directory * SECTOR, tables * 4))
         self._tables: dict[int, array[int]] = {}
-        self._last: tuple[int, bytes | bytearray] = (-1, b"")
+        self._kept: dict[int, bytes | bytearray] = {}  # the grains read last, the latest at its end
 
     def read(self, offset: int, size: int) -> bytes:
         """See ``Disk.read``. What lies past the capacity is not there."""
@@ -100,17 +101,21 @@ class Vmdk:
                 yield within, self._inflated(base + within, data, at - low)
 
     def _at(self, index: int) -> bytes | bytearray:
-        """One grain, b"" where nothing is stored; the last one is kept, for readers of small pieces."""
-        if self._last[0] == index:
-            return self._last[1]
+        """One grain, b"" where nothing is stored; a few are kept, for readers of small pieces here and there."""
+        if (kept := self._kept.pop(index, None)) is not None:
+            self._kept[index] = kept
+            return kept
         table_index, within = divmod(index, ENTRIES)
         if not self._directory[table_index]:
             return b""
         place = self._table(table_index)[within]
         if not place:
             return b""
-        self._last = (index, self._inflated(index, self._read_grain(place * SECTOR), 0))
-        return self._last[1]
+        grain = self._inflated(index, self._read_grain(place * SECTOR), 0)
+        if len(self._kept) == _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[index] = grain
+        return grain
 
     def _read_grain(self, at: int) -> bytes:
         return self._read_some(at, self._grain + 2 * SECTOR)
