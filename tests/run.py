@@ -89,7 +89,8 @@ def client_environments() -> int:
 
 
 def pytest(*arguments: str) -> int:
-    return run(sys.executable, "-m", "pytest", *arguments)
+    """What was not run is listed at the end, with the reason."""
+    return run(sys.executable, "-m", "pytest", "-rs", *arguments)
 
 
 def timed(name: str, step) -> None:
@@ -128,7 +129,7 @@ def main() -> None:
     timed("property", lambda: pytest("-n", "2", "tests/property"))
     timed(
         "system",
-        lambda: pytest("-rs", "-n", "2", "--dist", "loadfile", "tests/system", "tests/images"),
+        lambda: pytest("-n", "2", "--dist", "loadfile", "tests/system", "tests/images"),
     )
 
 
