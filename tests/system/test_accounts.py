@@ -30,7 +30,7 @@ def host():
 def test_accounts_groups_homes_and_sudo_are_made_and_a_second_time_changes_nothing(host):
     assert apply(host, [ALICE, BOB], [DEV]) == (["alice", "bob"], [])
     assert host.run(["id", "alice"]).stdout.startswith("uid=60001(alice) gid=63001(alice)")
-    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary", "dev"]
+    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary-managed", "dev"]
     home = in_host(host, "/home/alice").stat()
     assert (home.st_uid, home.st_gid, home.st_mode & 0o7777) == (60001, 63001, 0o700)
     assert as_user(host, ALICE, "cat", "/home/alice/.profile").stdout
@@ -57,9 +57,9 @@ def test_sudo_allows_what_the_rule_says_and_nothing_else(host):
 def test_what_root_changed_on_our_accounts_is_put_right(host):
     apply(host, [ALICE], [DEV])
     host.run(["usermod", "-aG", "sudo", "-s", "/bin/sh", "alice"])
-    host.run(["gpasswd", "-d", "alice", "ostiary"])
+    host.run(["gpasswd", "-d", "alice", "ostiary-managed"])
     assert apply(host, [ALICE], [DEV]) == (["alice"], [])
-    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary", "dev"]
+    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary-managed", "dev"]
     assert host.run(["getent", "passwd", "alice"]).stdout.endswith(":/bin/bash\n")
     host.run(["userdel", "alice"])
     assert apply(host, [ALICE], [DEV]) == (["alice"], [])
@@ -71,7 +71,7 @@ def test_an_account_that_is_there_is_never_taken_over(host):
     host.run(["useradd", "-u", "60002", "robert"])
     host.run(["groupadd", "-g", "63100", "ops"])
     files = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
-    ours = ("carol", "ostiary")
+    ours = ("carol", "ostiary-managed")
     before = {name: lines_of(host, name) for name in files}
     carol = HostUser("carol", 60003, 63003, "")
     entering, problems = apply(host, [ALICE, BOB, carol], [DEV])
@@ -90,7 +90,9 @@ def test_an_account_that_is_there_is_never_taken_over(host):
 
 def test_numbers_and_names_of_the_system_are_refused(host):
     """Negative test 19."""
-    before = {name: lines_of(host, name, "ostiary") for name in ("passwd", "shadow", "group")}
+    before = {
+        name: lines_of(host, name, "ostiary-managed") for name in ("passwd", "shadow", "group")
+    }
     wrong = [
         HostUser("zero", 0, 63001, ""),
         HostUser("low", 499, 63002, ""),
@@ -103,7 +105,7 @@ def test_numbers_and_names_of_the_system_are_refused(host):
     entering, problems = apply(host, wrong, [HostGroup("docker", 63100), HostGroup("staff", 63101)])
     assert entering == []
     assert len(problems) == len(wrong) + 2
-    assert {name: lines_of(host, name, "ostiary") for name in before} == before
+    assert {name: lines_of(host, name, "ostiary-managed") for name in before} == before
 
 
 def test_no_name_ever_reaches_a_program_or_a_file_unless_it_is_plain(host):
@@ -295,7 +297,7 @@ def test_who_comes_back_gets_his_home_and_number_back(host):
     assert apply(host, [ALICE], [DEV]) == (["alice"], [])
     assert as_user(host, ALICE, "cat", "/home/alice/kept").stdout == "work\n"
     assert host.run(["su", "-s", "/bin/sh", "-c", "id -u", "alice"]).stdout == "60001\n"
-    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary", "dev"]
+    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary-managed", "dev"]
     apply(host, [])
     assert json.loads(host.read(OWNED))["cut"] == ["alice"]
 
@@ -373,8 +375,8 @@ def test_processes_of_the_system_are_never_ended(host):
 
 def test_strangers_in_our_group_are_told(host):
     apply(host, [ALICE], [DEV])
-    host.run(["useradd", "-u", "1500", "-G", "ostiary", "dave"])
+    host.run(["useradd", "-u", "1500", "-G", "ostiary-managed", "dave"])
     entering, problems = apply(host, [ALICE], [DEV])
     assert entering == ["alice"]
     told = "has members that are not ours, whom sshd treats as such: dave"
-    assert problems == [f"group ostiary: {told}"]
+    assert problems == [f"group ostiary-managed: {told}"]

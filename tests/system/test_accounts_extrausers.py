@@ -84,7 +84,7 @@ def unsound(host):
 def test_the_whole_life_of_an_account_leaves_etc_alone(host):
     before = {name: host.read(f"/etc/{name}") for name in ("passwd", "shadow", "group", "gshadow")}
     assert apply(host, [ALICE, BOB], [DEV]) == (["alice", "bob"], [])
-    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary", "dev"]
+    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary-managed", "dev"]
     assert as_user(host, ALICE, "cat", "/home/alice/.profile").stdout
     assert as_user(host, ALICE, "sudo", "-n", "/usr/bin/whoami").stdout == "root\n"
     assert host.run(["su", "-s", "/bin/sh", "-c", "id -u", "alice"]).stdout == "60001\n"
@@ -98,7 +98,7 @@ def test_the_whole_life_of_an_account_leaves_etc_alone(host):
     assert sleeping.wait(5) == -9
     assert running(host, "alice") == ""
     assert host.run(["su", "-s", "/bin/sh", "-c", "id", "alice"], check=False).returncode == 1
-    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary"]
+    assert host.run(["id", "-nG", "alice"]).stdout.split() == ["alice", "ostiary-managed"]
     assert exists(host, "/home/alice/.profile")
     assert apply(host, [ALICE, BOB], [DEV]) == (["alice", "bob"], [])
     assert host.run(["su", "-s", "/bin/sh", "-c", "id -u", "alice"]).stdout == "60001\n"
@@ -172,6 +172,42 @@ def test_a_full_disk_leaves_what_was(host):
     assert any("No space left" in one for one in problems)
     assert host.read(f"{PLACE}/passwd") == before["passwd"]
     assert sound(host) == ""
+
+
+MOVE = f"""
+import json, os
+from pathlib import Path
+from ostiary.doors.servers.agent import accounts, managed_group
+from ostiary.doors.servers.agent.files import Paths
+from ostiary.doors.servers.wire.host import HostState
+from ostiary.doors.servers.wire.message import decode
+state, paths = decode(HostState, Path("/root/state").read_bytes()), Paths()
+for one in (paths.drop_in, paths.sshd_config, paths.pam):
+    os.utime(one, (1e9, 1e9))
+managed_group.end(paths)
+groups = managed_group.names(paths)
+done = accounts.apply(state.users, state.groups, Path("{OWNED}"), groups)
+print(json.dumps([groups, done.problems]))
+"""
+
+
+def test_the_former_group_of_managed_users_goes_when_nothing_goes_by_it(host):
+    assert apply(host, [ALICE, BOB], [DEV]) == (["alice", "bob"], [])
+    place = in_host(host, f"{PLACE}/group")
+    place.write_text(place.read_text() + "ostiary:x:600:alice\n")
+    host.write("/root/state", text([ALICE, BOB], [DEV]))
+    drop_in = "/etc/ssh/sshd_config.d/00-ostiary.conf"
+    host.write(drop_in, "Match Group ostiary\n")
+    assert json.loads(python(host, MOVE).stdout) == [["ostiary-managed", "ostiary"], []]
+    assert "ostiary:x:600:alice,bob\n" in place.read_text()
+    assert set(host.run(["id", "-nG", "bob"]).stdout.split()) == {
+        "bob", "ostiary", "ostiary-managed"
+    }  # fmt: skip
+    host.write(drop_in, "Match Group ostiary-managed\n")
+    assert json.loads(python(host, MOVE).stdout) == [["ostiary-managed"], []]
+    assert "ostiary:" not in place.read_text()
+    assert set(host.run(["id", "-nG", "bob"]).stdout.split()) == {"bob", "ostiary-managed"}
+    assert unsound(host) == []
 
 
 def test_a_thousand_accounts_take_a_second(host):

@@ -14,7 +14,7 @@ DEV = HostGroup("dev", 63100)
 ALICE = HostUser("alice", 60001, 63001, "A", groups=("dev",), sudo=(SudoRule("r", ("/bin/ls",)),))
 BOB = HostUser("bob", 60002, 63002, "B")
 CAROL = HostUser("carol", 60003, 63003, "C", sudo=(SudoRule("r", ("ALL",)),))
-OURS = ("alice", "bob", "carol", "dev", "ostiary")
+OURS = ("alice", "bob", "carol", "dev", "ostiary-managed")
 FILES = ("passwd", "shadow", "group", "gshadow")
 # What useradd, groupadd, usermod and the agent write with; how often at most, seen with strace -c.
 CALLS = {"write": 13, "rename": 6, "link": 6, "unlink": 12, "fsync": 8, "mkdirat": 1, "fchown": 8}
@@ -22,7 +22,7 @@ CALLS = {"write": 13, "rename": 6, "link": 6, "unlink": 12, "fsync": 8, "mkdirat
 HALVES = ("no matching", "add user", "add group", "no changes", "not in /etc/gshadow")
 # Undone for the next round, without starting another host.
 CLEAN = """
-for one in alice bob carol; do userdel -f $one; groupdel $one; done; groupdel dev; groupdel ostiary
+for one in alice bob carol; do userdel -f $one; groupdel $one; done; groupdel dev; groupdel ostiary-managed
 rm -rf /var/lib/ostiary /home/* /etc/*.lock /etc/sudoers.d/ostiary-* /run/strace
 """
 

@@ -81,7 +81,7 @@ def owner(host, path):
 
 def everything(host):
     files = {
-        name: lines_of(host, name, "dev", "ostiary")
+        name: lines_of(host, name, "dev", "ostiary-managed")
         for name in ("passwd", "shadow", "group", "gshadow")
     }
     places = (
@@ -135,7 +135,7 @@ def test_who_is_approved_is_taken_over_with_all_files_and_led_back(host):
     entering, problems = apply(host, [DAVE, ERIN], [DEV])
     assert entering == ["dave"]
     assert problems == ["erin: an account erin with UID 1600 exists and is not ours"]
-    assert host.run(["id", "-nG", "dave"]).stdout.split() == ["dave", "ostiary", "dev"]
+    assert host.run(["id", "-nG", "dave"]).stdout.split() == ["dave", "ostiary-managed", "dev"]
     assert sound(host) == ""
     takeover(host, "dave")
     assert everything(host) == before

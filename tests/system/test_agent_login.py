@@ -90,7 +90,7 @@ def test_it_lets_the_person_in_as_their_own_local_user_and_sudo_is_theirs(ssh, c
     done = ssh(certificate(), "id -un; sudo -n id -un; id -Gn")
     assert done.stdout.split("\n")[:2] == ["alice", "root"], web1.sshd_log
     assert done.returncode == 0
-    assert "ostiary" in done.stdout
+    assert "ostiary-managed" in done.stdout
 
 
 USES = {

@@ -137,4 +137,4 @@ def test_blocks_come_once_and_go_without_a_trace(main):
     blocks = sshd_text.with_blocks(main, held)
     assert sshd_text.with_blocks(blocks, held) == blocks
     assert sshd_text.without_blocks(blocks).rstrip("\n") == main.rstrip("\n")
-    assert blocks.index("TrustedUserCAKeys") < blocks.index("Match Group ostiary")
+    assert blocks.index("TrustedUserCAKeys") < blocks.index("Match Group ostiary-managed")

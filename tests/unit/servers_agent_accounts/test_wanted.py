@@ -75,15 +75,18 @@ def test_a_name_or_number_given_twice_is_a_conflict_of_both():
 
 def test_groups_of_the_system_are_never_made_or_given():
     assert conflicts([], [HostGroup("docker", 63100)], Owned(), there())
-    assert account(ALICE, {"dev"}, {"/bin/bash"}, "/home/alice").groups == ("dev", "ostiary")
+    assert account(ALICE, {"dev"}, {"/bin/bash"}, "/home/alice").groups == (
+        "dev",
+        "ostiary-managed",
+    )
 
 
 def test_commands_only_where_something_differs():
     wanted = account(ALICE, {"dev"}, {"/bin/bash"}, "/home/alice")
     now = User("alice", 60001, 63001, "Alice", "/home/alice", "/bin/bash")
-    assert account_commands(wanted, now, ("dev", "ostiary")) == []
-    (command,) = account_commands(wanted, now, ("docker", "ostiary"))
-    assert command == ("usermod", "-G", "dev,ostiary", "--", "alice")
+    assert account_commands(wanted, now, ("dev", "ostiary-managed")) == []
+    (command,) = account_commands(wanted, now, ("docker", "ostiary-managed"))
+    assert command == ("usermod", "-G", "dev,ostiary-managed", "--", "alice")
     (made,) = account_commands(wanted, None, ())
     assert made[:3] == ("useradd", "-M", "-N")
     assert made[-2:] == ("--", "alice")

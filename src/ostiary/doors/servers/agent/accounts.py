@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,14 @@ class Applied:
     problems: tuple[str, ...]
 
 
-def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -> Applied:
-    """Bring this host's accounts in line. ``owned`` is the list of what is ours, beside which jobs and keys are put aside.
+def apply(
+    users: Iterable[HostUser],
+    groups: Iterable[HostGroup],
+    owned: Path,
+    managed: Sequence[str] = (MANAGED,),
+) -> Applied:
+    """Bring this host's accounts in line. ``owned`` is the list of what is ours, beside which jobs and keys are put aside;
+    ``managed`` are the groups that all of ours are in (``managed_group.names``).
 
     HostError if nothing could be done at all. A run that was killed at any moment is finished by the next.
     """
@@ -43,7 +49,7 @@ def apply(users: Iterable[HostUser], groups: Iterable[HostGroup], owned: Path) -
             ours = Owned.read(owned, lookup)
         except OSError as error:
             raise HostError(f"cannot read {owned}, so no account is touched: {error}") from error
-        work = Work(tuple(users), tuple(groups), ours, lookup, local_names())
+        work = Work(tuple(users), tuple(groups), ours, lookup, local_names(), tuple(managed))
         work.problems.update(conflicts(work.users, work.groups, ours, lookup))
         before = complaints()
         _intend(work, owned)
@@ -105,7 +111,7 @@ def _closed(work: Work, login: str) -> Account | None:
         return None
     nologin = next(one for one in NOLOGIN if Path(one).exists() or one == NOLOGIN[-1])
     return Account(
-        login, there.uid, there.gid, there.comment, there.home, nologin, (MANAGED,), closed=True
+        login, there.uid, there.gid, there.comment, there.home, nologin, work.managed, closed=True
     )
 
 
@@ -117,7 +123,8 @@ def _open(work: Work) -> None:
     accounts = []
     for user in users:
         there = work.lookup.user(user.login)
-        made = account(user, shared, shells, there.home if there else str(HOMES / user.login))
+        home = there.home if there else str(HOMES / user.login)
+        made = account(user, shared, shells, home, work.managed)
         accounts.append(made)
         if made.shell != user.shell:
             work.problems[f"shell of {user.login}"] = (

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
-from ostiary.doors.servers.agent.files import MANAGED, HostError, write
+from ostiary.doors.servers.agent.files import FORMER, MANAGED, HostError, write
 from ostiary.doors.servers.agent.names import LOWEST, is_name, name_fault, number_fault
 
 NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -94,7 +94,7 @@ def _parsed(path: Path) -> Owned:
 
 def _rebuilt(lookup: Lookup) -> Owned:
     """Ours are the members of the group that we made, and nobody else."""
-    group = lookup.group(MANAGED)
+    group = lookup.group(MANAGED) or lookup.group(FORMER)
     owned = Owned(rebuilt=True)
     for name in group.members if group else ():
         user = lookup.user(name)

@@ -86,10 +86,16 @@ def _group_conflict(group: HostGroup, owned: Owned, lookup: Lookup) -> str:
     return wrong or _number_conflict(group.name, group.gid, owned, lookup)
 
 
-def account(user: HostUser, groups: Iterable[str], shells: Iterable[str], home: str) -> Account:
+def account(
+    user: HostUser,
+    groups: Iterable[str],
+    shells: Iterable[str],
+    home: str,
+    managed: Iterable[str] = (MANAGED,),
+) -> Account:
     """The account of a user: in those of his groups that are made here, with a shell that this host has."""
     shell = user.shell if names.is_shell(user.shell) and user.shell in shells else "/bin/sh"
-    ours = sorted({MANAGED, *(set(user.groups) & set(groups))})
+    ours = sorted({*managed, *(set(user.groups) & set(groups))})
     return Account(
         user.login, user.uid, user.gid, names.comment(user.comment), home, shell, tuple(ours)
     )

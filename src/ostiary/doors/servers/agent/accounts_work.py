@@ -10,7 +10,7 @@ from ostiary.doors.servers.agent import accounts_local, accounts_repair, extraus
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.accounts_owned import Owned
 from ostiary.doors.servers.agent.accounts_wanted import Account
-from ostiary.doors.servers.agent.files import MANAGED, HostError
+from ostiary.doors.servers.agent.files import HostError
 from ostiary.doors.servers.agent.run import run
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
@@ -24,6 +24,7 @@ class Work:
     owned: Owned
     lookup: Lookup
     local: frozenset[str]  # who has a line in /etc/passwd itself
+    managed: tuple[str, ...]  # the groups that all of ours are in
     problems: dict[str, str] = field(default_factory=dict)
 
     def failed(self, name: str, error: HostError) -> None:
@@ -58,7 +59,7 @@ class Work:
 
     def _repair(self) -> None:
         owned = self.owned
-        groups = [MANAGED, *owned.groups]
+        groups = [*self.managed, *owned.groups]
         files = accounts_repair.read()
         for command in accounts_repair.repairs(files, owned.users, owned.gone, groups):
             self.attempt(command[-1], functools.partial(run, *command))

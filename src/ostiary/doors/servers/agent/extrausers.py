@@ -84,9 +84,24 @@ def bring(
             sync(place)
         except OSError as error:
             raise HostError(f"cannot write into {place}: {error.strerror}") from error
-    if any(fresh) and any(socket.exists() for socket in _CACHES):
-        for name in ("passwd", "group"):
-            attempt("nscd", f"--invalidate={name}")
+    if any(fresh):
+        _forget()
+
+
+def without_group(name: str, place: Path = FOLDER) -> None:
+    """Take a group's line away; nothing where there is none."""
+    path = place / "group"
+    with locked(LOCK, PATIENCE) if os.access(LOCK.parent, os.W_OK) else contextlib.nullcontext():
+        try:
+            lines = path.read_text("utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        except (OSError, UnicodeDecodeError) as error:
+            raise HostError(f"cannot read {path}: {error}") from error
+        kept = [line for line in lines if not line.startswith(f"{name}:")]
+        if kept != lines:
+            write(path, "".join(kept), _MODES["group"])
+    _forget()
 
 
 def complaints(place: Path = FOLDER) -> tuple[str, ...]:
@@ -94,6 +109,12 @@ def complaints(place: Path = FOLDER) -> tuple[str, ...]:
     if not (place / "passwd").exists():
         return ()
     return complaints_of(("pwck", "-r", "-q", passwd, shadow))
+
+
+def _forget() -> None:
+    if any(socket.exists() for socket in _CACHES):
+        for name in ("passwd", "group"):
+            attempt("nscd", f"--invalidate={name}")
 
 
 def _free(lookup: Lookup) -> int:

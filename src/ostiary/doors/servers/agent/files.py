@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Every LocalUser that we make is in it, as a supplementary group: sshd's Match block and the session hook go by it.
-MANAGED = "ostiary"
+MANAGED = "ostiary-managed"
+FORMER = "ostiary"  # what an older agent called it: managed_group.py
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")  # as write_bytes names them
 
 

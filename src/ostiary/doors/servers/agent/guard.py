@@ -19,10 +19,11 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from ostiary.doors.servers.agent.files import MANAGED
+from ostiary.doors.servers.agent.files import FORMER, MANAGED
 
 MARK = "# ostiary: session hook; taken away by: ostiary agent remove"
 END = "# ostiary: end"
+_OURS = (f"ingroup {MANAGED}", f"ingroup {FORMER}", "pam_exec.so quiet type=")
 
 SCRIPT = """\
 #!/bin/sh
@@ -127,6 +128,6 @@ def without_hook(pam: str) -> str:
             ours = True
         elif ours and word == END:
             ours = False
-        elif not (ours and (f"ingroup {MANAGED}" in line or "pam_exec.so quiet type=" in line)):
+        elif not (ours and any(one in line for one in _OURS)):
             kept.append(line)
     return "".join(kept)

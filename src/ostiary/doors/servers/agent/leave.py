@@ -17,6 +17,7 @@ from ostiary.doors.servers.agent import (
     cutting,
     extrausers,
     identity,
+    managed_group,
     other_ways_close,
     principals,
     sshd_install,
@@ -25,7 +26,7 @@ from ostiary.doors.servers.agent import (
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.accounts_owned import Owned
 from ostiary.doors.servers.agent.control import Control
-from ostiary.doors.servers.agent.files import MANAGED, Paths, write
+from ostiary.doors.servers.agent.files import Paths, write
 from ostiary.doors.servers.agent.reconcile import step
 from ostiary.doors.servers.agent.run import attempt, run
 
@@ -41,9 +42,10 @@ def remove(paths: Paths, *, retire: bool) -> tuple[str, ...]:
     problems: list[str] = []
     if retire:
         step(problems, "retire", lambda: _retire(paths))
+    managed = managed_group.names(paths)
     step(problems, "principals", lambda: principals.close(paths, ()))
     problems += step(problems, "taken over", lambda: accounts_takeover.all_back(paths.owned)) or ()
-    done = step(problems, "accounts", lambda: accounts.apply((), (), paths.owned))
+    done = step(problems, "accounts", lambda: accounts.apply((), (), paths.owned, managed))
     problems += done.problems if done else ()
     problems += step(problems, "sudo", lambda: sudoers.apply((), paths.sudoers)) or ()
     problems += step(problems, "other ways", lambda: other_ways_close.reopen(paths)) or ()
@@ -61,13 +63,14 @@ def prepare_image(paths: Paths) -> tuple[str, ...]:
     The agent itself stays installed; a host made of the image enrols anew.
     """
     owned = Owned.read(paths.owned, Lookup.now()) if paths.owned.exists() else Owned()
+    managed = managed_group.names(paths)
     problems = list(remove(paths, retire=paths.identity.exists()))
     if problems:
         return tuple(problems)
     names = {**owned.users, **owned.gone}
     for login, uid in sorted(names.items()):
         step(problems, login, functools.partial(_delete, login, uid))
-    for group in sorted({*owned.groups, MANAGED}):
+    for group in sorted({*owned.groups, *managed}):
         attempt("groupdel", "--", group)
     if problems:
         return tuple(problems)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ostiary.doors.servers.agent.files import MANAGED
+from ostiary.doors.servers.agent.files import FORMER, MANAGED
 
 LONGEST_COMMENT = 64
 LOWEST = 1000  # UID_MIN of login.defs(5): below are the system's
@@ -45,7 +45,7 @@ def name_fault(name: str) -> str:
     """Why no user or group may be called so; "" if it may."""
     if not _NAME.fullmatch(name):
         return f"{name[:40]!r} is no name of at most 32 of a-z 0-9 _ -, a letter or _ first"
-    if name in RESERVED | ROOT_LIKE | {MANAGED} or name.startswith("systemd-"):
+    if name in RESERVED | ROOT_LIKE | {MANAGED, FORMER} or name.startswith("systemd-"):
         return f"{name} is a name of the system"
     return ""
 

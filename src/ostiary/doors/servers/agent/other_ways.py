@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ostiary.doors.servers.agent import managed_group, sshd
 from ostiary.doors.servers.agent import other_ways_keys as keys
-from ostiary.doors.servers.agent import sshd
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, User
-from ostiary.doors.servers.agent.files import MANAGED, HostError, Paths
+from ostiary.doors.servers.agent.files import HostError, Paths
 from ostiary.doors.servers.agent.other_ways_beside import Way, beside, with_password
 
 NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
@@ -31,8 +31,7 @@ Settings = Mapping[str, Sequence[str]]
 
 def find(paths: Paths, lookup: Lookup, root: Path = Path("/")) -> tuple[Way, ...]:
     """All of them. ``root`` is where the files of others are looked for; accounts and sshd are this host's."""
-    managed = lookup.group(MANAGED)
-    ours = set(managed.members) if managed else set()
+    ours = managed_group.members(lookup, paths)
     people = [user for user in lookup.users.values() if user.name not in ours and can_login(user)]
     try:
         settings = _asked(paths.sshd_config, people)

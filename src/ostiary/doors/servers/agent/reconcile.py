@@ -17,6 +17,7 @@ from typing import TypeVar
 from ostiary.doors.servers.agent import (
     accounts,
     break_glass,
+    managed_group,
     principals,
     sshd_install,
     sudoers,
@@ -47,8 +48,10 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     step(problems, "principals", lambda: principals.close(paths, named if counted else glass))
     others = [user for user in state.users if user.login not in glass]
     step(problems, "principals", lambda: principals.narrow(paths, others))
+    step(problems, "group", lambda: managed_group.end(paths))
+    groups = managed_group.names(paths)
     made = step(
-        problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned)
+        problems, "accounts", lambda: accounts.apply(state.users, state.groups, paths.owned, groups)
     )
     entering: tuple[HostUser, ...] | None = None
     if made is not None:

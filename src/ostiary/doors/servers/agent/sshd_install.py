@@ -13,7 +13,14 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ostiary.doors.servers.agent import guard, proof, sshd, sshd_candidate, sshd_text
+from ostiary.doors.servers.agent import (
+    guard,
+    managed_group,
+    proof,
+    sshd,
+    sshd_candidate,
+    sshd_text,
+)
 from ostiary.doors.servers.agent.files import MANAGED, HostError, Paths, folder, write
 from ostiary.doors.servers.agent.run import run
 from ostiary.doors.servers.agent.sshd_text import Trust
@@ -85,9 +92,7 @@ def _check_others(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
 def in_force(paths: Paths) -> bool:
     """Whether managed users enter by our rules and are counted, be it those of an older agent."""
     try:
-        main = sshd_candidate.main_text(paths)
-        block = paths.drop_in.read_text() if paths.drop_in.exists() else main
-        written = guard.counts(_pam(paths), paths.guard) and f"Match Group {MANAGED}\n" in block
+        written = guard.counts(_pam(paths), paths.guard) and managed_group.holds(paths)
     except (HostError, OSError):
         return False
     return written and _asks_pam(paths)
@@ -146,7 +151,7 @@ def _judge(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
         if fault := sshd.fault(config):
             raise HostError(f"sshd refuses what we would add: {fault}")
         problems = []
-        for user in _others():
+        for user in _others(paths):
             problems += sshd_candidate.changed_for(user, paths.sshd_config, config)
         for user in managed[:1]:
             problems += sshd_candidate.missing_for(user, config, trust)
@@ -154,9 +159,9 @@ def _judge(paths: Paths, trust: Trust, managed: Sequence[str]) -> None:
             raise HostError(f"sshd would do something else than meant: {'; '.join(problems[:5])}")
 
 
-def _others() -> list[str]:
+def _others(paths: Paths) -> list[str]:
     """Some who are not managed users; those whom we closed still are."""
-    ours = set(grp.getgrnam(MANAGED).gr_mem)
+    ours = managed_group.belong(paths)
     people = [
         one.pw_name for one in pwd.getpwall() if one.pw_uid >= LOWEST and one.pw_uid != NOBODY
     ]

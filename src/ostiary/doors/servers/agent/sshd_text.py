@@ -8,6 +8,7 @@ break-glass authority is trusted for everybody whose principals file names them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ostiary.doors.servers.agent.files import MANAGED, Paths
@@ -105,12 +106,19 @@ def with_blocks(main: str, trust: Trust) -> str:
 
 
 def without_blocks(main: str) -> str:
-    kept, ours = [], False
+    return "".join(line for line, ours in _lines(main) if not ours)
+
+
+def of_blocks(main: str) -> str:
+    """What stands between our marks, with them."""
+    return "".join(line for line, ours in _lines(main) if ours)
+
+
+def _lines(main: str) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it is of a block of ours."""
+    ours = False
     for line in main.splitlines(keepends=True):
-        if line.rstrip("\n") == BEGIN:
-            ours = True
-        elif line.rstrip("\n") == END:
-            ours = False
-        elif not ours:
-            kept.append(line)
-    return "".join(kept)
+        word = line.rstrip("\n")
+        ours |= word == BEGIN
+        yield line, ours or word == END
+        ours &= word != END
