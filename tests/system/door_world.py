@@ -124,7 +124,9 @@ class Door:
             )
             for one in others:
                 one.result()
-        self._start_agents()
+            self._start_agents()
+            for person in self.people.values():  # who had no server looks again only after a while
+                together.submit(person.ostiary, "servers", "list")
         self._ending.callback(self._end_agents)
 
     def _machines(self) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import ago, open_control
+from ostiary.errors import OstiaryError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.person import ServerEntry
@@ -35,10 +37,14 @@ def list_(*, pattern: str, as_json: bool) -> None:
 
 
 def servers_of() -> tuple[ServerEntry, ...]:
-    """Every server that the caller may enter, or hop through."""
+    """Every server that the caller may enter, or hop through; what is shown here, ssh knows."""
+    from ostiary.doors.servers.client import place, talk  # noqa: PLC0415
     from ostiary.doors.servers.wire.person import Servers  # noqa: PLC0415
 
-    return open_control().call("GET", "/v1/servers", kind=Servers).servers
+    found = open_control().call("GET", "/v1/servers", kind=Servers).servers
+    with contextlib.suppress(OstiaryError):  # a pipeline has no resident agent
+        talk.ask(place.run_folder(), "servers")
+    return found
 
 
 def rows(found: Sequence[ServerEntry]) -> list[tuple[str, ...]]:

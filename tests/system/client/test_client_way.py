@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -52,6 +53,17 @@ def test_the_device_proves_itself_and_its_key_stays(peer, person, web1):
         signed = f"ostiary-device@v1\nPOST\n/v1/certificates\n{at}\n{digest}"
         public.verify(base64.b64decode(signature), signed.encode())
         assert abs(int(at) - time.time()) < 60
+
+
+def test_a_server_that_is_listed_is_known_to_ssh(peer, person, web1, host):
+    """It came a moment ago, when ssh had just looked and not found it."""
+    person.environ["OSTIARY_CONTROL"] = peer.url
+    assert person.ssh("web1", "echo in").stdout == "in\n"
+    assert "web2" in person.ssh("web2", "true").stderr
+    peer.servers = [*peer.servers, host("web2", "srv_2").entry("web2")]
+    shown = json.loads(person.ostiary("servers", "list", "--json").stdout)["servers"]
+    assert [one["name"] for one in shown] == ["web1", "web2"]
+    assert person.ssh("web2", "echo in").stdout == "in\n"
 
 
 def _public(key):

@@ -34,8 +34,8 @@ class Listed:
         self._lock = threading.Lock()
 
     def every(self) -> tuple[ServerEntry, ...]:
-        """All of them. Raises when there never was a list and it cannot be read."""
-        self._refresh(FRESH if self._servers else 0.0, must=not self._servers)
+        """All of them, as they are now. Raises when there never was a list and it cannot be read."""
+        self._refresh(0.0, must=not self._servers)
         return self._servers
 
     def known(self, host: str) -> bool:

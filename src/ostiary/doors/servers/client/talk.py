@@ -2,7 +2,7 @@
 
     {"do": "bearer"}   -> {"token": …, "control": …}
     {"do": "who"}      -> {"person": …, "login": …, "expires": …, "control": …}
-    {"do": "servers"}  -> {"servers": [ServerEntry…]}
+    {"do": "servers"}  -> {"servers": [ServerEntry…]}, read anew: ssh knows them from then on
     {"do": "end"}      -> {}
     any                -> {"error": what, "why": …, "fix": …, "code": …}
 
