@@ -5,7 +5,8 @@ from audit_files import PROJECT, new_signer, plain, sign
 from aws_world import MANAGEMENT, small_organization
 
 from ostiary.aws.locked_store import LockedStore
-from ostiary.connect import Transports, locked_store
+from ostiary.connect import Transports
+from ostiary.connect_control import locked_store
 from ostiary.doors.servers.audit.checkpoint import read
 from ostiary.doors.servers.audit.export import export
 from ostiary.doors.servers.audit.segment import files_in

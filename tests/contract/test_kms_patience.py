@@ -11,7 +11,7 @@ from aws_world import join, small_organization
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ostiary import connect
+from ostiary import connect, connect_control
 from ostiary.aws.clients import Clients
 from ostiary.aws.kms_key import open_key
 from ostiary.aws.pacing import Bucket, Pace, Pacing
@@ -37,7 +37,9 @@ def create(site):
 
 
 def test_a_key_is_opened_in_the_region_of_its_arn(site, create):
-    opened = connect.kms_signers(region="eu-west-1", transports=connect.Transports(aws=join))
+    opened = connect_control.kms_signers(
+        region="eu-west-1", transports=connect.Transports(aws=join)
+    )
     arn = create()
     assert ":us-east-1:" in arn
     found, key = opened(arn)
@@ -46,8 +48,10 @@ def test_a_key_is_opened_in_the_region_of_its_arn(site, create):
 
 
 def test_throttling_is_not_waited_out(site, create, monkeypatch):
-    monkeypatch.setattr(connect, "SIGN_WITHIN", 0.6)
-    opened = connect.kms_signers(region="us-east-1", transports=connect.Transports(aws=join))
+    monkeypatch.setattr(connect_control, "SIGN_WITHIN", 0.6)
+    opened = connect_control.kms_signers(
+        region="us-east-1", transports=connect.Transports(aws=join)
+    )
     _, key = opened(create())
     site.world.switches.throttle_share = 1.0
     started = time.monotonic()

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from acme_small import acme_small
 from control_world import ControlWorld
 
-from ostiary.connect import kms_signers
+from ostiary.connect_control import kms_signers
 from ostiary.sandbox.daemon import environment, write_aws_files
 from ostiary.sandbox.serve import Listeners
 from ostiary.sandbox.world import World

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ostiary import connect
+from ostiary import connect, connect_control
 from ostiary.doors.servers.control import keys, schema
 from ostiary.doors.servers.control.database import Database
 from ostiary.errors import Denied, OstiaryError, UsageError
@@ -127,12 +127,12 @@ def test_the_key_may_be_in_kms(tmp_path, monkeypatch):
     transports = connect.Transports(aws=join)
     database = Database(f"sqlite:///{tmp_path}/c.db")
     schema.upgrade(database)
-    made = keys.shared(database, connect.kms_kek(arn, transports=transports), "challenges")
-    again = connect.kms_kek(arn, region="eu-west-1", transports=transports)
+    made = keys.shared(database, connect_control.kms_kek(arn, transports=transports), "challenges")
+    again = connect_control.kms_kek(arn, region="eu-west-1", transports=transports)
     assert keys.shared(database, again, "challenges") == made
     other = site.aws.call("kms", "create_key", repeatable=True)["KeyMetadata"]["Arn"]
     with pytest.raises(OstiaryError, match="cannot open the keys in this database"):
-        keys.shared(database, connect.kms_kek(other, transports=transports), "challenges")
+        keys.shared(database, connect_control.kms_kek(other, transports=transports), "challenges")
     database.close()
 
 

@@ -85,7 +85,7 @@ def _target(to: str, keep_days: int, profile: str | None, region: str | None) ->
     from ostiary.doors.servers.audit.targets import InFile, InStore  # noqa: PLC0415
 
     if "://" in to:
-        from ostiary.connect import locked_store  # noqa: PLC0415 - only who exports there needs AWS
+        from ostiary.connect_control import locked_store  # noqa: PLC0415 - only who exports there needs AWS
 
         store, close = locked_store(to, days=keep_days, profile=profile, region=region)
         click.get_current_context().call_on_close(close)

@@ -192,7 +192,7 @@ def _try_org(settings: ServeSettings, okta: OktaClient | None) -> None:
 
 
 def _sees() -> SeesInstances:
-    from ostiary.connect import instances_seen  # noqa: PLC0415
+    from ostiary.connect_control import instances_seen  # noqa: PLC0415
 
     return instances_seen()
 
@@ -200,7 +200,7 @@ def _sees() -> SeesInstances:
 def _okta(
     issuer: str, client_id: str, key_file: Path | None, stopping: threading.Event
 ) -> OktaClient | None:
-    from ostiary.connect import control_org  # noqa: PLC0415
+    from ostiary.connect_control import control_org  # noqa: PLC0415
 
     okta = control_org(issuer, client_id=client_id, key_file=key_file, stopping=stopping)
     if okta is None:
@@ -216,7 +216,7 @@ def _place(named: str) -> Keeps:
 
     if "://" not in named:
         return InFolder(Path(named))
-    from ostiary.connect import locked_store  # noqa: PLC0415
+    from ostiary.connect_control import locked_store  # noqa: PLC0415
 
     store, _ = locked_store(named, days=CHECKPOINT_DAYS)
     store.check()
@@ -228,7 +228,7 @@ def _opens_kms() -> Callable[[str], tuple[str, Private]]:
     opened: list[Callable[[str], tuple[str, Private]]] = []
 
     def open_kms(kms_key: str) -> tuple[str, Private]:
-        from ostiary.connect import kms_signers  # noqa: PLC0415
+        from ostiary.connect_control import kms_signers  # noqa: PLC0415
 
         if not opened:
             opened.append(kms_signers())
@@ -242,7 +242,7 @@ def _wrap(kek_file: Path | None, kek_kms: str, state_dir: Path) -> Wrap:
     if kek_kms and kek_file:
         raise UsageError("cannot tell which key to use", why="--kek-kms and --kek-file are named")
     if kek_kms:
-        from ostiary.connect import kms_kek  # noqa: PLC0415
+        from ostiary.connect_control import kms_kek  # noqa: PLC0415
 
         return kms_kek(kek_kms)
     from ostiary.plan.wrap import LocalKeyWrap  # noqa: PLC0415

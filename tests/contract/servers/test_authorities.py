@@ -9,7 +9,7 @@ import pytest
 from aws_world import join, small_organization
 from sqlalchemy import select
 
-from ostiary import connect
+from ostiary import connect, connect_control
 from ostiary.doors.servers.control import authorities, projects
 from ostiary.doors.servers.control.authorities import Authorities
 from ostiary.doors.servers.control.database import Database
@@ -56,7 +56,9 @@ def project(writer):
 
 @pytest.fixture
 def held(tmp_path, writer):
-    opened = connect.kms_signers(region="us-east-1", transports=connect.Transports(aws=join))
+    opened = connect_control.kms_signers(
+        region="us-east-1", transports=connect.Transports(aws=join)
+    )
     return Authorities(LocalKeyWrap(tmp_path / "kek"), opened, told=authorities.into_audit(writer))
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select
 
-from ostiary import connect
+from ostiary import connect, connect_control
 from ostiary.doors.servers.control import rotation
 from ostiary.doors.servers.control.tables import audit, certificates
 from ostiary.doors.servers.wire import admin
@@ -44,7 +44,9 @@ def clock():
 
 @pytest.fixture
 def world(tmp_path, clock):
-    opened = connect.kms_signers(region="us-east-1", transports=connect.Transports(aws=join))
+    opened = connect_control.kms_signers(
+        region="us-east-1", transports=connect.Transports(aws=join)
+    )
     world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path, clock=clock, open_kms=opened)
     yield world
     world.close()
@@ -92,7 +94,7 @@ def test_certificates_of_a_project_in_kms_are_signed_there(world, kms_arn):
 def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
     world, site, kms_arn, monkeypatch
 ):
-    monkeypatch.setattr(connect, "SIGN_WITHIN", 0.5)
+    monkeypatch.setattr(connect_control, "SIGN_WITHIN", 0.5)
     project_in_kms(world, kms_arn)
     world.server("web1")
     ada = world.person("ada@acme.example", ["sre"])

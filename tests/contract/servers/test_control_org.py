@@ -8,7 +8,8 @@ import pytest
 from control_world import ADMINS, ControlWorld, Refused
 from okta_world import cut_off, make_client, make_world, user_id
 
-from ostiary.connect import Transports, control_org
+from ostiary.connect import Transports
+from ostiary.connect_control import control_org
 from ostiary.doors.servers.control.duties import Duties
 from ostiary.doors.servers.control.freshness import LATE, STALE
 from ostiary.doors.servers.wire import admin

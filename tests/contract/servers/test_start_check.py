@@ -4,7 +4,8 @@ import httpx2
 import pytest
 from okta_world import make_world
 
-from ostiary.connect import Transports, control_org
+from ostiary.connect import Transports
+from ostiary.connect_control import control_org
 from ostiary.doors.servers.control import start_check
 from ostiary.errors import NotFound, OstiaryError, UsageError
 from ostiary.sandbox.adapters import OktaTransport
