@@ -73,8 +73,8 @@ class Plane:
         return tokens
 
     def cpu(self) -> float:
-        """CPU seconds of all processes so far."""
-        return sum(map(cpu_of, self.pids))
+        """CPU seconds of all processes so far, workers among them."""
+        return sum(cpu_of(one) for pid in self.pids for one in (pid, *workers_of(pid)))
 
 
 def request_for(server: str, token: str) -> bytes:
@@ -88,6 +88,10 @@ def request_for(server: str, token: str) -> bytes:
     return head.encode() + body
 
 
+def workers_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def cpu_of(pid: int, *, ended: bool = False) -> float:
     """CPU seconds of a process, with ``ended`` those of its children that have ended too."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -95,8 +99,8 @@ def cpu_of(pid: int, *, ended: bool = False) -> float:
 
 
 @contextlib.contextmanager
-def plane(folder: Path, database: str, processes: int = 1) -> Iterator[Plane]:
-    """So many processes on one database, one after the other so that the first makes the tables."""
+def plane(folder: Path, database: str, processes: int = 1, workers: int = 1) -> Iterator[Plane]:
+    """So many ``ostiary serve`` on one database, one after the other so that the first makes the tables."""
     issuer = Issuer()
     started: list[subprocess.Popen[bytes]] = []
     urls = []
@@ -104,8 +108,9 @@ def plane(folder: Path, database: str, processes: int = 1) -> Iterator[Plane]:
         for number in range(processes):
             port = free_port()
             urls.append(f"http://127.0.0.1:{port}")
-            started.append(_serve(folder, database, port, number, issuer))
-            wait_for(urls[-1] + "/healthz", started[-1], log=folder / f"serve{number}.log")
+            state = folder / f"state{number}"
+            started.append(_serve(state, database, port, issuer, workers=workers))
+            wait_for(urls[-1] + "/healthz", started[-1], log=state / "log")
         yield Plane(issuer, urls, [one.pid for one in started])
     finally:
         for one in started:
@@ -116,9 +121,8 @@ def plane(folder: Path, database: str, processes: int = 1) -> Iterator[Plane]:
 
 
 def _serve(
-    folder: Path, database: str, port: int, number: int, issuer: Issuer
+    state: Path, database: str, port: int, issuer: Issuer, *, workers: int
 ) -> subprocess.Popen[bytes]:
-    state = folder / f"state{number}"
     state.mkdir(mode=0o700)
     asked = {
         "database": database,
@@ -127,10 +131,11 @@ def _serve(
         "client-id": CLIENT_ID,
         "admin-group": ADMINS,
         "state-dir": state,
-        "kek-file": folder / "kek",
+        "kek-file": state.parent / "kek",
+        "workers": workers,
     }
     options = [text for name, value in asked.items() for text in (f"--{name}", str(value))]
-    with (folder / f"serve{number}.log").open("wb") as log:
+    with (state / "log").open("wb") as log:
         return subprocess.Popen([str(OSTIARY), "serve", *options], stdout=log, stderr=log)
 
 

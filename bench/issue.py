@@ -21,6 +21,7 @@ import openbao
 from measure import TOP, Bar
 
 CLIENTS = 16
+WORKERS = os.cpu_count() or 1  # OpenBao takes every core too
 EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
 HOSTS = 500
 LOAD = TOP / "bench/load.py"
@@ -49,7 +50,7 @@ def bars(seconds: float) -> Iterator[Bar]:
             theirs = {number: _theirs(peer, number, seconds) for number in (1, CLIENTS)}
         (folder / "sqlite").mkdir()
         address = f"sqlite:///{folder}/sqlite/control.db"
-        with control.plane(folder / "sqlite", address) as plane:
+        with control.plane(folder / "sqlite", address, workers=WORKERS) as plane:
             asking = Asking(plane, "prod")
             ours = {number: asking.load(number, seconds) for number in (1, CLIENTS)}
             yield from _beside(ours, theirs, synced)

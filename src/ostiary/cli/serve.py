@@ -1,9 +1,10 @@
-"""``ostiary serve``: one process of the control plane of the server door."""
+"""``ostiary serve``: the control plane of the server door, in one process or several."""
 
 from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,13 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
     metavar="DIR",
     help="AWS's RSA-2048 certificates, REGION.pem each: lets EC2 instances enroll by identity.",
 )
+@click.option(
+    "--workers",
+    default=1,
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes that share the work: as many as cores where many ask at once [1].",
+)
 @click.option("--no-migrate", is_flag=True, help="Leave the tables of the database as they are.")
 def serve(
     *,
@@ -127,11 +135,14 @@ def serve(
     accept_older_database: bool,
     checkpoint_dirs: tuple[str, ...],
     aws_certificates: Path | None,
+    workers: int,
     no_migrate: bool,
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
+    from ostiary.connect_control import control_org  # noqa: PLC0415
     from ostiary.doors.servers.control import listening  # noqa: PLC0415
     from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
+    from ostiary.doors.servers.control import workers as processes  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("cannot serve TLS", why="--tls-cert and --tls-key go together")
@@ -155,18 +166,20 @@ def serve(
         sts_endpoint=os.environ.get("AWS_ENDPOINT_URL_STS")
         or os.environ.get("AWS_ENDPOINT_URL", ""),
     )
-    listening.check(listen, tls=tls_cert is not None)
+    sockets = listening.sockets(listen, workers, tls=tls_cert is not None)
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
+    if workers > 1:
+        settings = control.prepare(settings)
+    settings = replace(settings, worker=processes.split(workers))
     stopping = threading.Event()
-    okta = _okta(settings.issuer, okta_client_id, okta_key_file, stopping)
-    _try_org(settings, okta)
+    okta = control_org(
+        settings.issuer, client_id=okta_client_id, key_file=okta_key_file, stopping=stopping
+    )
+    if settings.worker == 0:
+        _tell(settings, okta, checkpoint_dirs)
     wrap = _wrap(kek_file, kek_kms, state_dir)
     places = [_place(one) for one in checkpoint_dirs]
-    if not places:
-        term.say(
-            "ostiary: checkpoints of the audits are in the database only: see --checkpoint-dir"
-        )
     built = control.services(
         settings,
         wrap,
@@ -175,8 +188,25 @@ def serve(
         places=places,
         sees=_sees() if aws_certificates else None,
     )
-    term.say(f"ostiary: serving {settings.url}")
-    control.run(settings, built, stopping=stopping)
+    if settings.worker == 0:
+        term.say(f"ostiary: serving {settings.url}")
+    control.run(settings, built, stopping=stopping, listened=sockets[settings.worker])
+
+
+def _tell(
+    settings: ServeSettings, okta: OktaClient | None, checkpoint_dirs: tuple[str, ...]
+) -> None:
+    """What an operator should know at the start."""
+    if okta is None:
+        term.say(
+            "ostiary: no access to the org's API: who is still active is asked by refresh tokens,"
+            " and groups are those of ID tokens"
+        )
+    if not checkpoint_dirs:
+        term.say(
+            "ostiary: checkpoints of the audits are in the database only: see --checkpoint-dir"
+        )
+    _try_org(settings, okta)
 
 
 def _try_org(settings: ServeSettings, okta: OktaClient | None) -> None:
@@ -195,20 +225,6 @@ def _sees() -> SeesInstances:
     from ostiary.connect_control import instances_seen  # noqa: PLC0415
 
     return instances_seen()
-
-
-def _okta(
-    issuer: str, client_id: str, key_file: Path | None, stopping: threading.Event
-) -> OktaClient | None:
-    from ostiary.connect_control import control_org  # noqa: PLC0415
-
-    okta = control_org(issuer, client_id=client_id, key_file=key_file, stopping=stopping)
-    if okta is None:
-        term.say(
-            "ostiary: no access to the org's API: who is still active is asked by refresh tokens,"
-            " and groups are those of ID tokens"
-        )
-    return okta
 
 
 def _place(named: str) -> Keeps:

@@ -56,21 +56,20 @@ def sign(unsigned: Certificate, signer: Signer) -> Certificate:
 
     What leaves was verified against the public key of ``signer``.
     """
-    return _signed(unsigned, signer)[0]
-
-
-def sign_to_text(unsigned: Certificate, signer: Signer) -> tuple[Certificate, str]:
-    """``sign``, and the line of ``to_text``: encoded once."""
-    made, blob = _signed(unsigned, signer)
-    return made, ssh_key.line(made.type, blob, "")
-
-
-def _signed(unsigned: Certificate, signer: Signer) -> tuple[Certificate, bytes]:
     prepared = prepare(unsigned, signer.public_key)
+    return replace(prepared, signature=_signature(to_be_signed(prepared), signer))
+
+
+def signed_text(prepared: Certificate, signer: Signer) -> str:
+    """The line of ``to_text`` of what ``prepare`` gave for this ``signer``, signed and verified as ``sign`` does."""
     signed = to_be_signed(prepared)
+    return ssh_key.line(prepared.type, signed + string(_signature(signed, signer)), "")
+
+
+def _signature(signed: bytes, signer: Signer) -> bytes:
     signature = signer.sign(signed)
     ssh_signature.verify(signer.public_key, signature, signed)
-    return replace(prepared, signature=signature), signed + string(signature)
+    return signature
 
 
 def prepare(unsigned: Certificate, authority: PublicKey) -> Certificate:

@@ -42,7 +42,10 @@ def valued(name: str, value: str) -> Option:
 
 def value_of(option: Option) -> str:
     """The text in a valued option. Raises OstiaryError when its data is not one text."""
-    reader = Reader(option[1])
+    data = option[1]
+    if int.from_bytes(data[:4], "big") == len(data) - 4 and b"\0" not in data[4:]:
+        return data[4:].decode("utf-8", "surrogateescape")
+    reader = Reader(data)  # which says what is wrong with it
     value = reader.text()
     reader.end()
     return value

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-import time
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ostiary.doors.servers.control import line
-from ostiary.doors.servers.control.line import Later, Line
+from ostiary.doors.servers.control.line import Line
 from ostiary.errors import Denied, Throttled
 
 
@@ -26,18 +26,19 @@ class Work:
         return [Denied("no") if call == "bad" else f"answer to {call}" for call in calls]
 
 
-def run(scenario):
+def run(scenario, longest=30.0):
+    """The work is done in a thread aside."""
     work = Work()
-    lined = Line(work, 30.0, TimeoutError)
+    with ThreadPoolExecutor(1) as aside:
+        lined = Line(work, longest, lambda: TimeoutError("overdue"), aside)
 
-    async def main():
-        try:
-            return await asyncio.wait_for(scenario(lined, work), 20)
-        finally:
-            work.held.set()
-            lined.close()
+        async def main():
+            try:
+                return await asyncio.wait_for(scenario(lined, work), 20)
+            finally:
+                work.held.set()
 
-    return asyncio.run(main())
+        return asyncio.run(main())
 
 
 async def begun(lined, work):
@@ -104,18 +105,69 @@ def test_who_went_away_takes_nothing_from_the_others():
     run(scenario)
 
 
-def test_a_defect_is_told_to_everybody_and_the_line_goes_on(monkeypatch):
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_defect_is_told_to_everybody_and_the_line_goes_on(aside):
     def broken(calls):
         raise ZeroDivisionError
 
-    async def main():
-        lined = Line(broken, 30.0, TimeoutError)
+    async def main(executor):
+        lined = Line(broken, 30.0, TimeoutError, executor)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await lined.ask("x")
-        lined.close()
+
+    if not aside:
+        asyncio.run(main(None))
+        return
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(main(executor))
+
+
+def test_in_the_loop_itself_what_comes_at_once_is_one_batch_and_what_comes_meanwhile_the_next():
+    batches = []
+
+    def work(calls):
+        batches.append(list(calls))
+        return [f"answer to {call}" for call in calls]
+
+    async def main():
+        lined = Line(work, 30.0, TimeoutError)
+        found = await asyncio.gather(*(lined.ask(number) for number in range(5)))
+        assert found == [f"answer to {number}" for number in range(5)]
+        again = [asyncio.ensure_future(lined.ask(number)) for number in range(3)]
+        await asyncio.gather(*again)
+        assert await lined.ask("alone") == "answer to alone"
 
     asyncio.run(main())
+    assert batches == [[0, 1, 2, 3, 4], [0, 1, 2], ["alone"]]
+
+
+def test_in_the_loop_itself_others_get_their_turn_between_two_batches():
+    """The loop reads what has come in before it takes the next batch."""
+    seen = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        theirs, ours = socket.socketpair()
+        with theirs, ours:
+            ours.setblocking(False)
+            loop.add_reader(ours, lambda: seen.append(ours.recv(10)))
+
+            def work(calls):
+                theirs.send(b"x")
+                seen.append(list(calls))
+                return calls
+
+            lined = Line(work, 30.0, TimeoutError)
+            first = asyncio.ensure_future(lined.ask(1))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            await asyncio.gather(first, lined.ask(2))
+            await asyncio.sleep(0.05)
+            loop.remove_reader(ours)
+
+    asyncio.run(main())
+    assert seen == [[1], b"x", [2], b"x"]
 
 
 def test_too_many_are_refused(monkeypatch):
@@ -134,55 +186,12 @@ def test_too_many_are_refused(monkeypatch):
     run(scenario)
 
 
-def laters(finish):
-    """Answers that wait for futures, which ``finish`` ends in a thread of its own."""
-    made = []
-
-    def work(calls):
-        batch = [Later(Future(), f"answer to {call}") for call in calls]
-        made.extend(batch)
-        threading.Thread(target=finish, args=(batch,)).start()
-        return batch
-
-    return Line(work, 0.3, lambda: TimeoutError("overdue"))
-
-
-def test_what_must_be_durable_first_is_answered_after_that():
-    def finish(batch):
-        for one in batch:
-            time.sleep(0.01)
-            if one.answer == "answer to bad":
-                one.done.set_exception(Denied("not written"))
-            else:
-                one.done.set_result(None)
-
-    async def main():
-        lined = laters(finish)
-        found = await asyncio.gather(
-            *(lined.ask(call) for call in ("a", "bad", "b")), return_exceptions=True
-        )
-        lined.close()
-        assert found[0] == "answer to a"
-        assert isinstance(found[1], Denied)
-        assert found[2] == "answer to b"
-
-    asyncio.run(main())
-
-
 def test_what_nobody_knows_the_end_of_is_told_so_and_a_late_end_changes_nothing():
-    held = threading.Event()
+    async def scenario(lined, work):
+        waiting = [asyncio.ensure_future(lined.ask(call)) for call in ("a", "behind it")]
+        for found in await asyncio.gather(*waiting, return_exceptions=True):
+            assert str(found) == "overdue"
+        work.held.set()
+        assert await lined.ask("b") == "answer to b"
 
-    def finish(batch):
-        held.wait(10)
-        for one in batch:
-            one.done.set_result(None)
-
-    async def main():
-        lined = laters(finish)
-        with pytest.raises(TimeoutError, match="overdue"):
-            await lined.ask("a")
-        held.set()
-        await asyncio.sleep(0.05)
-        lined.close()
-
-    asyncio.run(main())
+    run(scenario, longest=0.3)

@@ -142,13 +142,13 @@ def servers(services: Services, call: Call) -> Servers:
 
 def certificate(services: Services, call: Call) -> Issued:
     authenticate.device(call.who, call, services.clock())
-    machines.check_rate(services, call.who)
+    machine = machines.still_kept(services, call.who)
     asked: CertificateRequest = call.message
-    return services.issuer.issue(call.who, asked, call.address)
+    return services.issuer.issue(call.who, asked, call.address, machine)
 
 
 def certificates(services: Services, calls: Sequence[Call]) -> Sequence[Any]:
-    """``certificate`` for many at once; machines apart, whose rate is counted once."""
+    """``certificate`` for many at once; machines apart."""
     now = services.clock()
     found: list[Any] = []
     for call in calls:

@@ -9,17 +9,18 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from ostiary.doors.servers.control import (
     api_authorities,
@@ -28,12 +29,13 @@ from ostiary.doors.servers.control import (
     api_projects,
     api_status,
     audit_api,
+    incoming,
     machines,
 )
-from ostiary.doors.servers.control.answering import answer
+from ostiary.doors.servers.control.answering import Answer, answer, empty
 from ostiary.doors.servers.control.authenticate import authenticated, people
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
-from ostiary.doors.servers.control.incoming import Bodies, decoded, target
+from ostiary.doors.servers.control.incoming import Bodies, Body, Gone, decoded
 from ostiary.doors.servers.control.limits import Limits
 from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.doors.servers.control.news import News
@@ -72,61 +74,58 @@ class Api:
         self._bodies = Bodies()
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
         self._lines: dict[Endpoint, Line[Call]] = {}
+        self._aside = None if services.database.is_sqlite else ThreadPoolExecutor(1, "line")
         self._by_session = Limits(*BY_SESSION, time.monotonic)
         self._by_host = Limits(*BY_HOST, time.monotonic)
 
     @contextlib.asynccontextmanager
-    async def life(self, application: Starlette) -> AsyncIterator[None]:
-        application.state.end = self._news.end
+    async def life(self, _: Starlette) -> AsyncIterator[None]:
         news = asyncio.create_task(self._news.run())
         try:
             yield
         finally:
             news.cancel()
-            for line in self._lines.values():
-                line.close()
+            if self._aside is not None:
+                self._aside.shutdown(wait=False, cancel_futures=True)
 
-    def route(self, endpoint: Endpoint) -> Route:
+    async def end(self) -> None:
+        """Let go whoever is held: the process ends."""
+        await self._news.end()
+
+    def answering(self, endpoint: Endpoint) -> Answering:
         if endpoint.together is not None:
             work = partial(self._work_together, endpoint, endpoint.together)
-            self._lines[endpoint] = Line(work, LONGEST_WAIT, overdue)
+            self._lines[endpoint] = Line(work, LONGEST_WAIT, overdue, self._aside)
+        return Answering(self, endpoint)
 
-        async def asked(request: Request) -> Response:
-            try:
-                return await self._asked(endpoint, request)
-            except OstiaryError as error:
-                return refused(error)
-            except ClientDisconnect:
-                return Response(status_code=400)
-
-        return Route(endpoint.path, asked, methods=[endpoint.method])
-
-    async def _asked(self, endpoint: Endpoint, request: Request) -> Response:
-        address = request.client.host if request.client else ""
+    async def asked(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Answer:
+        """The answer to a request; OstiaryError to refuse it, Gone when nobody waits for one."""
+        address = scope["client"][0] if scope["client"] else ""
         self._by_address.take(address)
-        if self._limiter(endpoint).statistics().tasks_waiting > MOST_WAITING:
+        waits = endpoint.together is None and not endpoint.quick
+        if waits and self._limiter(endpoint).statistics().tasks_waiting > MOST_WAITING:
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
-        async with self._bodies.of(request) as body:
+        with Body(self._bodies) as body:
             call = Call(
-                method=request.method,
-                target=target(request),
+                method=scope["method"],
+                target=incoming.target(scope),
                 address=address,
-                path=request.path_params,
-                query=dict(request.query_params),
-                headers=request.headers,
-                body=body,
+                path=scope.get("path_params", {}),
+                query=incoming.query(scope),
+                headers=incoming.headers(scope),
+                body=await body.read(receive),
             )
             return await self._answer(endpoint, call)
 
-    async def _answer(self, endpoint: Endpoint, call: Call) -> Response:
+    async def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         if not all(one.isprintable() for one in call.path.values()):
             raise NotFound("there is nothing at this path", code="no-endpoint")
         call, found = await self._found(endpoint, call)
         if isinstance(found, Wait):
             found = await self._held(endpoint, call, found)
         if isinstance(found, Wait):
-            return Response(status_code=304)
+            return empty(304)
         return answer(found)
 
     async def _found(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
@@ -188,12 +187,48 @@ class Api:
         return [next(answers) if isinstance(one, Call) else one for one in found]
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """One endpoint as ASGI application."""
+
+    api: Api
+    endpoint: Endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            found = await self.api.asked(self.endpoint, scope, receive)
+        except OstiaryError as error:
+            found = refused(error)
+        except Gone:
+            found = empty(400)
+        except Exception as error:  # noqa: BLE001 - our own fault, whatever it is
+            found = _our_fault(scope, error)
+        await found(scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The API as ASGI application. ``exact`` are the endpoints at one path each, which nobody needs to look for."""
+
+    api: Api
+    exact: Mapping[tuple[str, str], Answering]
+    others: Starlette
+
+    async def end(self) -> None:
+        """Before the server is shut down."""
+        await self.api.end()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = scope["type"] == "http" and self.exact.get((scope["method"], scope["path"]))
+        await (found or self.others)(scope, receive, send)
+
+
 def _cost(call: Call) -> float:
     """Of a request, in those that say little: a report of two thousand logins is as much work as a dozen."""
     return 1 + len(call.body) / LARGE
 
 
-def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
+def build(services: Services, more: Sequence[Endpoint] = ()) -> Application:
     """The application, with the endpoints of other rooms in ``more``."""
     api = Api(services)
     endpoints = (
@@ -206,14 +241,22 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Starlette:
         *machines.ENDPOINTS,
         *more,
     )
-    return Starlette(
-        routes=[api.route(one) for one in endpoints],
-        lifespan=api.life,
-        exception_handlers={HTTPException: _http_error, Exception: _our_fault},
+    answering = [api.answering(one) for one in endpoints]
+    routes = [Route(one.endpoint.path, one, methods=[one.endpoint.method]) for one in answering]
+    return Application(
+        api,
+        {
+            (one.endpoint.method, one.endpoint.path): one
+            for one in answering
+            if "{" not in one.endpoint.path
+        },
+        Starlette(
+            routes=routes, lifespan=api.life, exception_handlers={HTTPException: _http_error}
+        ),
     )
 
 
-def refused(error: OstiaryError) -> Response:
+def refused(error: OstiaryError) -> Answer:
     status = status_of(error)
     headers = {"retry-after": str(RETRY_SECONDS)} if status in RETRIED else {}
     if error.code in (TOO_LARGE, SLOW, CROWDED):
@@ -223,13 +266,13 @@ def refused(error: OstiaryError) -> Response:
     return answer(refusal_of(error), status, headers)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(_: Request, error: Exception) -> Any:
     assert isinstance(error, HTTPException)
     what = Refusal("no-endpoint", f"{error.status_code} {error.detail}")
     return answer(what, error.status_code)
 
 
-async def _our_fault(request: Request, error: Exception) -> Response:
-    LOG.error("%s %s: %s", request.method, request.url.path, type(error).__name__)
-    what = Refusal("defect", f"this is a defect of ostiary: {type(error).__name__}")
-    return answer(what, 500)
+def _our_fault(scope: Scope, error: Exception) -> Answer:
+    name = type(error).__name__
+    LOG.error("%s %s: %s", scope["method"], scope["path"], name, exc_info=error)
+    return answer(Refusal("defect", f"this is a defect of ostiary: {name}"), 500)

@@ -23,7 +23,6 @@ from ostiary.pki.ssh_option import (
     Option,
     Options,
     flag,
-    ordered,
     valued,
 )
 
@@ -70,16 +69,17 @@ def make(wanted: Wanted, signer: Signer, now: int) -> Made:
         serial=serial,
         valid_after=now - BEFORE,
         valid_before=now - BEFORE + LIFE,
-        critical_options=ordered(_critical(wanted)),
-        extensions=ordered((*_permits(wanted), *_said(wanted))),
+        critical_options=_critical(wanted),
+        extensions=(*_permits(wanted), *_said(wanted)),
     )
-    refusal = first_refusal(_JUDGES, Request(unsigned, scope, now))
+    prepared = ssh_certificate.prepare(unsigned, signer.public_key)
+    refusal = first_refusal(_JUDGES, Request(prepared, scope, now))
     if refusal is not None:
         raise UsageError(
             "cannot issue such a certificate", why=refusal.why, code=f"bad-{refusal.code}"
         )
-    signed, text = ssh_certificate.sign_to_text(unsigned, signer)
-    return Made(text, serial, signed.valid_before, _told(signed, wanted))
+    text = ssh_certificate.signed_text(prepared, signer)
+    return Made(text, serial, prepared.valid_before, _told(prepared, wanted))
 
 
 def _permits(wanted: Wanted) -> Options:
@@ -95,17 +95,17 @@ def _permits(wanted: Wanted) -> Options:
     return tuple(flag(name) for name, permitted in given.items() if permitted)
 
 
-def _critical(wanted: Wanted) -> list[Option]:
+def _critical(wanted: Wanted) -> Options:
     """The source address of a rule is that of the person: behind a bastion it binds the hop, not what follows it."""
-    access, options = wanted.access, []
+    access, options = wanted.access, list[Option]()
     if access.source_address and (wanted.purpose == HOP or not wanted.server.bastion):
         options.append(valued(SOURCE_ADDRESS, ",".join(access.source_address)))
     if wanted.purpose == HOP:
-        return options
+        return tuple(options)
     command = "internal-sftp" if access.sftp_only else access.force_command
     if command:
         options.append(valued(FORCE_COMMAND, command))
-    return options
+    return tuple(options)
 
 
 def _said(wanted: Wanted) -> Options:
@@ -124,17 +124,17 @@ def _ascii(text: str) -> str:
     return _UNPRINTABLE.sub("?", text)[:320]
 
 
-def _told(signed: Certificate, wanted: Wanted) -> Mapping[str, Any]:
+def _told(made: Certificate, wanted: Wanted) -> Mapping[str, Any]:
     return {
-        "serial": str(signed.serial),
+        "serial": str(made.serial),
         "purpose": wanted.purpose,
-        "principal": signed.principals[0],
+        "principal": made.principals[0],
         "key": wanted.key.fingerprint,
-        "valid_after": signed.valid_after,
-        "valid_before": signed.valid_before,
+        "valid_after": made.valid_after,
+        "valid_before": made.valid_before,
         "options": [
             name if not data else f"{name}={data[4:].decode(errors='replace')}"
-            for name, data in (*signed.critical_options, *signed.extensions)
+            for name, data in (*made.critical_options, *made.extensions)
         ],
         "behind": wanted.target.id if wanted.purpose == HOP else "",
     }

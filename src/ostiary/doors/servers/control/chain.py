@@ -7,13 +7,15 @@ added row breaks the chain; a cut tail shows only against a checkpoint kept else
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import msgspec
+
 START = "0" * 64
+_json = msgspec.json.Encoder(order="sorted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ START_HEAD = Head()
 def link(head: Head, project_id: str, event: str, body: Mapping[str, Any], now: float) -> Row:
     """The row that comes after ``head``."""
     time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _json.encode(body).decode()
     number = head.number + 1
     found = row_hash(head.hash, project_id, str(number), time, event, text)
     return Row(project_id, number, time, event, text, found)

@@ -7,8 +7,12 @@ beginning (``BEGIN IMMEDIATE``), so it never fails half-way for want of it.
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, create_engine, event, select
@@ -16,12 +20,26 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head
-from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.statement import Statement, driven
 from ostiary.doors.servers.control.tables import chains
+from ostiary.doors.servers.control.turn import Turn
 from ostiary.errors import Unreachable, UsageError
 
 CLOSE_SECONDS = 5.0
 LOCK_SECONDS = 5  # longest wait for the lock of another writer
+MOST_AT_HAND = 4
+AT_HAND_SECONDS = (
+    1.0  # after which a connection may have died unnoticed: the pool asks before it gives one
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtHand:
+    """A connection with nothing open in it, for whoever comes next: the pool takes longer than a small query."""
+
+    connection: Connection
+    left: int
+    until: float
 
 
 class Database:
@@ -30,6 +48,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        file = self.engine.url.database
+        self._turn = Turn(Path(f"{file}-turn"), LOCK_SECONDS) if self.is_sqlite and file else None
+        self._at_hand: deque[_AtHand] = deque()
         self._used = 0
         self._left = 0
         event.listen(self.engine, "connect", self._note)
@@ -41,8 +62,14 @@ class Database:
         with self._freed:
             self._used += 1
         try:
-            with self.engine.connect() as connection:
+            connection = self._take()
+            try:
                 yield connection
+                _roll_back(connection)
+            except BaseException:
+                connection.close()  # the pool rolls back
+                raise
+            self._give_back(connection)
         finally:
             with self._freed:
                 self._used -= 1
@@ -51,17 +78,32 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, durable when the block has ended without an exception."""
-        with self.reading() as connection:
+        turn = self._turn.held() if self._turn is not None else nullcontext()
+        with turn, self.reading() as connection:
             if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                driven(
+                    connection, "BEGIN IMMEDIATE", lambda driver: driver.execute("BEGIN IMMEDIATE")
+                )
+            yield connection
+            _commit(connection)
+
+    def _take(self) -> Connection:
+        while self._at_hand:
             try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+                found = self._at_hand.pop()
+            except IndexError:  # another thread was faster
+                break
+            if found.left == self._left and time.monotonic() < found.until:
+                return found.connection
+            found.connection.close()
+        return self.engine.connect()
+
+    def _give_back(self, connection: Connection) -> None:
+        if len(self._at_hand) >= MOST_AT_HAND:
+            connection.close()
+            return
+        until = time.monotonic() + AT_HAND_SECONDS
+        self._at_hand.append(_AtHand(connection, self._left, until))
 
     def leave(self) -> None:
         """Use no connection again that is open now: the next ones look anew for the right server."""
@@ -79,7 +121,25 @@ class Database:
         """Close all connections, when those in use have come back; one that hangs is left behind."""
         with self._freed:
             self._freed.wait_for(lambda: not self._used, CLOSE_SECONDS)
+        while self._at_hand:
+            self._at_hand.pop().connection.close()
         self.engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
+
+
+def _commit(connection: Connection) -> None:
+    """Also what was done past SQLAlchemy, which then knows of no transaction."""
+    if connection.in_transaction():
+        connection.commit()
+    driven(connection, "COMMIT", lambda driver: driver.commit())
+
+
+def _roll_back(connection: Connection) -> None:
+    """End whatever a reading has begun."""
+    if connection.in_transaction():
+        connection.rollback()
+    driven(connection, "ROLLBACK", lambda driver: driver.rollback())
 
 
 _HEAD = Statement(
@@ -143,6 +203,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 def _prepare_postgresql(connection: Any, _: object) -> None:
     """Whoever runs the server may have let commits return before they are on its disk; more than that is kept."""
+    connection.execute(f"set lock_timeout = '{LOCK_SECONDS}s'")
     connection.execute(
         "select set_config('synchronous_commit', 'on', false)"
         " where current_setting('synchronous_commit') = 'off'"

@@ -37,16 +37,16 @@ class Mark:
 
 
 class HighWater:
-    """The marks of one process. Only its writer and its start use it."""
+    """The marks of one process, which begins with those of all workers of the folder. Only its writer and its start use it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / NAME
+    def __init__(self, folder: Path, worker: int = 0) -> None:
+        self._path = folder / (f"{NAME}.{worker}" if worker else NAME)
         self._lock = threading.Lock()
         self._marks: dict[str, Mark] = {}
         self._file, self._size = -1, 0
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._marks = _read(self._path)
+            self._marks = _read(folder)
             self._write_all()
         except OSError as error:
             raise _unusable(self._path, error) from error
@@ -70,14 +70,9 @@ class HighWater:
         lines = []
         with self._lock:
             for project_id, head in found.items():
-                mark = self._marks.get(project_id, Mark())
                 uid, gid = numbers.get(project_id, (0, 0))
-                made = Mark(
-                    max(head.number, mark.number),
-                    head.hash if head.number >= mark.number else mark.hash,
-                    max(uid, mark.uid_next),
-                    max(gid, mark.gid_next),
-                )
+                now = Mark(head.number, head.hash, uid, gid)
+                made = _newer(now, self._marks.get(project_id, Mark()))
                 self._marks[project_id] = made
                 lines.append(_line(project_id, made))
             try:
@@ -89,8 +84,10 @@ class HighWater:
                 raise _unusable(self._path, error) from error
 
     def forget(self) -> None:
-        """Take whatever the database holds for the truth."""
+        """Take whatever the database holds for the truth; no worker runs yet."""
         self._marks = {}
+        for one in _files(self._path.parent):
+            one.unlink()
         self._write_all()
 
     @property
@@ -188,20 +185,27 @@ def _line(project_id: str, mark: Mark) -> str:
     return json.dumps([project_id, mark.number, mark.hash, mark.uid_next, mark.gid_next]) + "\n"
 
 
-def _read(path: Path) -> dict[str, Mark]:
-    """The last whole line of each project counts: the very last one may have been cut."""
+def _files(folder: Path) -> Iterable[Path]:
+    return (one for one in sorted(folder.glob(f"{NAME}*")) if one.is_file())
+
+
+def _read(folder: Path) -> dict[str, Mark]:
+    """What any of the workers saw; the very last line of a file may have been cut."""
     marks: dict[str, Mark] = {}
-    try:
-        lines: Iterable[str] = path.read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return marks
-    for line in lines:
-        try:
-            project_id, *values = json.loads(line)
-            marks[project_id] = Mark(*values)
-        except (ValueError, TypeError):
-            continue
+    for path in _files(folder):
+        for line in path.read_text(errors="replace").splitlines():
+            try:
+                project_id, *values = json.loads(line)
+                marks[project_id] = _newer(marks.get(project_id, Mark()), Mark(*values))
+            except (ValueError, TypeError):
+                continue
     return marks
+
+
+def _newer(one: Mark, other: Mark) -> Mark:
+    last = max(one, other, key=lambda mark: mark.number)
+    uid, gid = max(one.uid_next, other.uid_next), max(one.gid_next, other.gid_next)
+    return Mark(last.number, last.hash, uid, gid)
 
 
 def _unusable(path: Path, error: OSError) -> Unreachable:

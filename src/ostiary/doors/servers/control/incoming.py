@@ -1,14 +1,17 @@
-"""What comes with a request: its path as it was signed, its body within bounds, its message."""
+"""What comes with a request: its path as it was signed, its headers, its body within bounds, its message.
+
+Source: the ASGI specification, "HTTP & WebSocket ASGI Message Format": scope and messages as the server gives them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.types import Receive, Scope
 
 from ostiary.doors.servers.control.refusal import CROWDED, SLOW, TOO_LARGE, invalid
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
@@ -19,61 +22,88 @@ SMALL = 64 * 1024  # bytes: what people and hosts send every day
 MOST_HELD = 64 * 1024 * 1024  # bytes of all that are larger
 
 
-def target(request: Request) -> str:
+class Gone(Exception):
+    """Whoever asked has hung up before all of the request was there."""
+
+
+def target(scope: Scope) -> str:
     """The path with its query, byte for byte."""
-    query = request.scope["query_string"].decode("latin-1")
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    query: str = scope["query_string"].decode("latin-1")
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
     path = raw.partition(b"?")[0].decode("latin-1")
     return f"{path}?{query}" if query else path
 
 
+def headers(scope: Scope) -> Mapping[str, str]:
+    """By their names in lower case; of one that comes twice the first."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+    }
+
+
+def query(scope: Scope) -> Mapping[str, str]:
+    """Of a parameter that comes twice the last."""
+    text = scope["query_string"]
+    return dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True)) if text else {}
+
+
 @dataclass(slots=True)
-class _Held:
-    """What is counted of one body."""
-
-    size: int = 0
-
-
 class Bodies:
-    """The bodies that are held at once, in one event loop: nobody has proven anything yet, and memory is for all."""
+    """Bytes of the large bodies that are held at once: nobody has proven anything yet, and memory is for all."""
 
-    def __init__(self) -> None:
-        self._all = 0
+    held: int = 0
 
-    @contextlib.asynccontextmanager
-    async def of(self, request: Request) -> AsyncIterator[bytes]:
-        """The whole body, counted until the block ends; refused as soon as it is larger than any message may be.
 
-        Throttled for a large one while too many are held; small ones are not counted.
+class Body:
+    """One body, counted among ``bodies`` from when it is large until the block ends."""
+
+    __slots__ = ("_bodies", "_counted")
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self._counted = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bodies.held -= self._counted
+
+    async def read(self, receive: Receive) -> bytes:
+        """All of it; refused as soon as it is larger than any message may be. Gone for one that does not end.
+
+        Throttled for a large one while too many are held.
         """
-        held = _Held()
-        try:
-            yield await self._read(request, held)
-        finally:
-            self._all -= held.size
-
-    async def _read(self, request: Request, held: _Held) -> bytes:
-        parts, size = [], 0
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                async for part in request.stream():
-                    size += len(part)
-                    if size > MOST_BYTES:
-                        why = f"it is over {MOST_BYTES} bytes"
-                        raise UsageError("cannot take this body", why=why, code=TOO_LARGE)
-                    if size > SMALL:
-                        self._count(size, held)
-                    parts.append(part)
+                return await self._whole(receive)
         except TimeoutError as error:
             raise UsageError("cannot wait longer for the body", code=SLOW) from error
+
+    async def _whole(self, receive: Receive) -> bytes:
+        parts, size, more = [], 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Gone
+            part = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(part)
+            if size > MOST_BYTES:
+                why = f"it is over {MOST_BYTES} bytes"
+                raise UsageError("cannot take this body", why=why, code=TOO_LARGE)
+            if size > SMALL:
+                self._count(size)
+            parts.append(part)
         return b"".join(parts)
 
-    def _count(self, size: int, held: _Held) -> None:
-        if self._all + size - held.size > MOST_HELD:
+    def _count(self, size: int) -> None:
+        if self._bodies.held + size - self._counted > MOST_HELD:
             why = f"bodies of {MOST_HELD} bytes are being read already"
             raise Throttled("cannot take this body now", why=why, code=CROWDED)
-        self._all += size - held.size
-        held.size = size
+        self._bodies.held += size - self._counted
+        self._counted = size
 
 
 def decoded(kind: type[Any], body: bytes) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from ostiary.doors.servers.control import (
     authorities,
     certificate_made,
     local_users,
+    machine_rates,
     x509_issue,
 )
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
@@ -26,7 +26,7 @@ from ostiary.doors.servers.control.certificate_made import Made, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
-from ostiary.doors.servers.control.line import Apart, Later
+from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
@@ -35,7 +35,8 @@ from ostiary.doors.servers.control.still_so import Moved, StillSo
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
 from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
-from ostiary.doors.servers.control.writer import Ledger, Writer, waited
+from ostiary.doors.servers.control.writer import Ledger, Work, Writer
+from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import (
     HOP,
     X509,
@@ -81,30 +82,40 @@ class Issuer:
         self._clock = clock
         self._freshness = freshness
 
-    def issue(self, caller: Caller, asked: CertificateRequest, source: str) -> Issued:
+    def issue(
+        self,
+        caller: Caller,
+        asked: CertificateRequest,
+        source: str,
+        machine: Machine | None = None,
+    ) -> Issued:
         """``_issue``, again where the project moved meanwhile."""
         for _ in range(ATTEMPTS):
             with contextlib.suppress(Moved):
-                return self._issue(caller, asked, source)
+                return self._issue(caller, asked, source, machine)
         raise Moved
 
-    def _issue(self, caller: Caller, asked: CertificateRequest, source: str) -> Issued:
+    def _issue(
+        self, caller: Caller, asked: CertificateRequest, source: str, machine: Machine | None
+    ) -> Issued:
         """The certificate that was asked for, after its audit row is durable. ``source`` is the client's address.
 
-        Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for.
+        Denied (``not-entitled``, ``step-up``, ``stale``), NotFound (``no-server``), UsageError for what no certificate can be for,
+        Throttled for a ``machine`` that has had its certificates of the hour.
         """
         self._guard.check()
         now = self._clock()
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = self._way(Places(connection, self._views), caller, asked, now)
         ready = self._ready(way, self._local(way.view, caller.person), caller, asked, now)
-        waited(self._submit(ready, caller, asked, source))
+        project_ids, work = _row(ready, caller, asked, source, machine)
+        self._writer.write(project_ids, work)
         return ready.issued
 
     def issue_together(
         self, asking: Sequence[tuple[Caller, CertificateRequest, str]]
-    ) -> list[Later | Exception]:
-        """As ``issue`` for each, once its row is durable, or the error: looked up over one connection, written in one transaction.
+    ) -> list[Issued | Exception]:
+        """As ``issue`` for each, or the error that it ends with: looked up over one connection, written in one transaction.
 
         Apart for whom a LocalUser is to be made first, and where KMS signs: nobody else waits for that.
         """
@@ -118,13 +129,13 @@ class Issuer:
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
-        for number, (caller, asked, source) in enumerate(asking):
-            if isinstance(found[number], Ready):
-                found[number] = _or_error(self._later, found[number], caller, asked, source)
-        return found
-
-    def _later(self, ready: Ready, caller: Caller, asked: CertificateRequest, source: str) -> Later:
-        return Later(self._submit(ready, caller, asked, source), ready.issued)
+        rows = [
+            _row(ready, *one)
+            for ready, one in zip(found, asking, strict=True)
+            if isinstance(ready, Ready)
+        ]
+        written = iter(self._writer.together(rows))
+        return [(next(written) or one.issued) if isinstance(one, Ready) else one for one in found]
 
     def _way(self, places: Places, caller: Caller, asked: CertificateRequest, now: float) -> Way:
         self._is_fresh(caller.person, now)
@@ -194,38 +205,46 @@ class Issuer:
             ),
         )
 
-    def _submit(
-        self, ready: Ready, caller: Caller, asked: CertificateRequest, source: str
-    ) -> Future[None]:
-        way, made = ready.way, ready.made
-        body = {
-            **made.told,
-            "person": caller.person.id,
-            "person_login": caller.person.login,
-            "device": caller.device,
-            "signed_in": caller.signed_in,
-            "server": way.server.id,
-            "server_name": way.server.name,
-            "authority": ready.authority.id,
-            "source": source,
-            "because": list(way.access.because),
-        }
-        row: Mapping[str, Any] = {
-            "serial": made.serial,
-            "project_id": way.view.project.id,
-            "server_id": way.server.id,
-            "person_id": caller.person.id,
-            "expires": float(made.valid_before),
-            "met": "",
-        }
-        project_id = way.view.project.id
 
-        def work(_: Connection, ledger: Ledger) -> None:
-            number = ledger.append(project_id, "certificate.issued", body)
-            ledger.insert(certificates, {**row, "number": number})
-            StillSo(ledger, ready.way, caller, asked)
+def _row(
+    ready: Ready,
+    caller: Caller,
+    asked: CertificateRequest,
+    source: str,
+    machine: Machine | None = None,
+) -> tuple[Sequence[str], Work[None]]:
+    """What makes the certificate durable: the project whose chain it needs, and what is to be written there."""
+    way, made = ready.way, ready.made
+    project_id = way.view.project.id
+    body = {
+        **made.told,
+        "person": caller.person.id,
+        "person_login": caller.person.login,
+        "device": caller.device,
+        "signed_in": caller.signed_in,
+        "server": way.server.id,
+        "server_name": way.server.name,
+        "authority": ready.authority.id,
+        "source": source,
+        "because": list(way.access.because),
+    }
+    row: Mapping[str, Any] = {
+        "serial": made.serial,
+        "project_id": project_id,
+        "server_id": way.server.id,
+        "person_id": caller.person.id,
+        "expires": float(made.valid_before),
+        "met": "",
+    }
 
-        return self._writer.submit([project_id], work)
+    def work(connection: Connection, ledger: Ledger) -> None:
+        if machine is not None:
+            machine_rates.check(connection, ledger, machine, caller.person.id)
+        number = ledger.append(project_id, "certificate.issued", body)
+        ledger.insert(certificates, {**row, "number": number})
+        StillSo(ledger, way, caller, asked)
+
+    return [project_id], work
 
 
 def _or_error(work: Callable[..., T], *arguments: Any) -> T | Exception:

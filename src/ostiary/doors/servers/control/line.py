@@ -1,17 +1,16 @@
-"""Calls that come while others are being answered are answered together: one look-up, one transaction, one wake-up for all.
+"""Calls that come while others are being answered are answered together: one look-up, one transaction for all.
 
-There is no timer: alone, a call is answered at once; under load, a batch is as large as the one before it was slow. The
-line's one thread never waits for the disk: an answer that must not leave before something is durable is given as ``Later``.
+There is no timer: alone, a call is answered at once; under load, a batch is as large as the one before it was slow.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from queue import SimpleQueue
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ostiary.errors import Throttled
@@ -26,33 +25,16 @@ class Apart(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """``answer`` is the answer once ``done`` is, whose exception is the answer otherwise. They are done in their order."""
-
-    done: Future[Any]
-    answer: Any
-
-
-@dataclass(frozen=True, slots=True)
 class _Asked(Generic[C]):
-    loop: asyncio.AbstractEventLoop
     call: C
     answer: asyncio.Future[Any]
 
-    def settle(self, found: Any) -> None:
-        """In the event loop."""
-        if self.answer.done():
-            return
-        if isinstance(found, BaseException):
-            self.answer.set_exception(found)
-        else:
-            self.answer.set_result(found)
-
 
 class Line(Generic[C]):
-    """Of one endpoint, in one event loop. ``work`` gives an answer, an exception, or ``Later``, for each call.
+    """Of one endpoint, in one event loop. ``work`` gives an answer or an exception for each call.
 
-    Who is not answered ``longest`` seconds after that is told ``overdue()``.
+    It is done by ``aside``, if given, or else in the loop itself: to wake a thread and to share the interpreter with it
+    costs more than what a local database needs. Who is not answered ``longest`` seconds after asking is told ``overdue()``.
     """
 
     def __init__(
@@ -60,90 +42,77 @@ class Line(Generic[C]):
         work: Callable[[Sequence[C]], Sequence[Any]],
         longest: float,
         overdue: Callable[[], Exception],
+        aside: Executor | None = None,
     ) -> None:
         self._work = work
         self._longest = longest
         self._overdue = overdue
-        self._queue: SimpleQueue[_Asked[C] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._aside = aside
+        self._waiting: deque[_Asked[C]] = deque()
+        self._busy = False
 
     async def ask(self, call: C) -> Any:
         """The answer. Throttled when too many wait already."""
-        if self._queue.qsize() >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING:
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="line", daemon=True)
-            self._thread.start()
         loop = asyncio.get_running_loop()
-        asked = _Asked(loop, call, loop.create_future())
-        self._queue.put(asked)
-        return await asked.answer
-
-    def close(self) -> None:
-        self._queue.put(None)
-
-    def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            while len(batch) < LARGEST_BATCH and not self._queue.empty():
-                following = self._queue.get()
-                if following is None:
-                    self._queue.put(None)
-                    break
-                batch.append(following)
-            self._answer(batch)
-
-    def _answer(self, batch: Sequence[_Asked[C]]) -> None:
+        asked = _Asked(call, loop.create_future())
+        self._waiting.append(asked)
+        if not self._busy:
+            self._busy = True
+            loop.call_soon(self._next, loop)  # what else has come by then is answered with it
+        if self._aside is None:
+            return await asked.answer
+        timer = loop.call_later(self._longest, self._too_late, asked)
         try:
-            found = self._work([one.call for one in batch])
-        except Exception as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
-            found = [error] * len(batch)
-        pairs = list(zip(batch, found, strict=True))
-        loop = batch[0].loop
-        now = [(asked, one) for asked, one in pairs if not isinstance(one, Later)]
-        if now:
-            loop.call_soon_threadsafe(_settle, now)
-        later = [(asked, one) for asked, one in pairs if isinstance(one, Later)]
-        if later:
-            waiting = _Waiting(loop, later, self._longest, self._overdue)
-            later[-1][1].done.add_done_callback(waiting.done)
+            return await asked.answer
+        finally:
+            timer.cancel()
 
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        size = min(len(self._waiting), LARGEST_BATCH)
+        batch = [self._waiting.popleft() for _ in range(size)]
+        calls = [one.call for one in batch]
+        if not batch:
+            self._busy = False
+        elif self._aside is None:
+            _settle(batch, self._answers(calls))
+            self._after_what_comes(loop)
+        else:
+            done = loop.run_in_executor(self._aside, self._answers, calls)
+            done.add_done_callback(partial(self._ended, loop, batch))
 
-class _Waiting:
-    """What of a batch waits for its last ``Later``."""
+    def _after_what_comes(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In one round of the loop the answers leave, in the next what came meanwhile is read and asked: then it is its turn."""
+        loop.call_soon(loop.call_soon, loop.call_soon, self._next, loop)
 
-    def __init__(
+    def _ended(
         self,
         loop: asyncio.AbstractEventLoop,
-        later: Sequence[tuple[_Asked[Any], Later]],
-        longest: float,
-        overdue: Callable[[], Exception],
+        batch: Sequence[_Asked[C]],
+        done: asyncio.Future[Sequence[Any]],
     ) -> None:
-        self._loop = loop
-        self._later = later
-        self._overdue = overdue
-        self._timer: asyncio.TimerHandle | None = None
-        loop.call_soon_threadsafe(self._begin, longest)
+        if not done.cancelled():
+            _settle(batch, done.result())
+            self._next(loop)
 
-    def done(self, _: Future[Any]) -> None:
-        """In whatever thread."""
-        self._loop.call_soon_threadsafe(self._end)
+    def _answers(self, calls: Sequence[C]) -> Sequence[Any]:
+        try:
+            return self._work(calls)
+        except Exception as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
+            return [error] * len(calls)
 
-    def _begin(self, longest: float) -> None:
-        self._timer = self._loop.call_later(longest, self._too_late)
-
-    def _end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        for asked, one in self._later:
-            asked.settle(one.done.exception(timeout=0) or one.answer)
-
-    def _too_late(self) -> None:
-        for asked, _ in self._later:
-            asked.settle(self._overdue())
+    def _too_late(self, asked: _Asked[C]) -> None:
+        _settle([asked], [self._overdue()])
 
 
-def _settle(pairs: Sequence[tuple[_Asked[Any], Any]]) -> None:
-    for asked, found in pairs:
-        asked.settle(found)
+def _settle(batch: Sequence[_Asked[Any]], found: Sequence[Any]) -> None:
+    """Some have gone away, or were told that it is too late."""
+    for asked, one in zip(batch, found, strict=True):
+        if asked.answer.done():
+            continue
+        if isinstance(one, BaseException):
+            asked.answer.set_exception(one)
+        else:
+            asked.answer.set_result(one)

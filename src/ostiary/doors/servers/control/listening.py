@@ -28,8 +28,14 @@ def place(listen: str, *, tls: bool) -> tuple[str, int]:
     return host, int(port)
 
 
-def check(listen: str, *, tls: bool) -> None:
-    """UsageError as above and for a host that is none of this machine's, Conflict where the port is not to be had."""
+BACKLOG = 4096
+
+
+def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
+    """So many sockets that listen at one address: the kernel shares connections out among them (SO_REUSEPORT, socket(7)).
+
+    UsageError as above and for a host that is none of this machine's, Conflict where the port is not to be had.
+    """
     host, port = place(listen, tls=tls)
     what = f"cannot listen on {listen}"
     try:
@@ -38,8 +44,12 @@ def check(listen: str, *, tls: bool) -> None:
         fix = "name an address of this machine: --listen 127.0.0.1:8443"
         raise UsageError(what, why=str(error), fix=fix) from error
     family, _, _, _, address = found[0]
+    shared = number > 1
     try:
-        socket.create_server(address, family=family).close()
+        return [
+            socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared)
+            for _ in range(number)
+        ]
     except OSError as error:
         raise Conflict(
             what,

@@ -102,10 +102,10 @@ def _begin(
     return Session(token, ledger.now + seconds, login_for(me), me)
 
 
-def check_rate(services: Services, caller: Caller) -> None:
-    """Before a certificate is issued to a machine: it is still kept, not at its end, and within its rate."""
+def still_kept(services: Services, caller: Caller) -> Machine | None:
+    """The machine that asks for a certificate, which is still kept and not at its end; None for people."""
     if not caller.is_machine:
-        return
+        return None
     with translated("cannot look up the machine"), services.database.reading() as connection:
         kept = machines_kept.find(connection, caller.person.id.partition(":")[2])
     if kept is None or kept.machine.until <= services.clock():
@@ -115,7 +115,7 @@ def check_rate(services: Services, caller: Caller) -> None:
             fix="ask an owner of its project",
             code="no-machine",
         )
-    services.rates.take(kept.machine)
+    return kept.machine
 
 
 def _denied(machine: Machine, why: str, fix: str, code: str = "no-owner") -> Denied:

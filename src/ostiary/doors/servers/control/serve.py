@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -20,7 +21,6 @@ from typing import Any
 
 import httpx2
 import uvicorn
-from starlette.applications import Starlette
 
 from ostiary.doors.servers.control import app, high_water, keys, listening, org_side, schema
 from ostiary.doors.servers.control.authorities import Authorities, OpensKms, into_audit
@@ -44,7 +44,6 @@ from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.issuer_keys import IssuerKeys
 from ostiary.doors.servers.control.machine_proof import MachineProofs
-from ostiary.doors.servers.control.machine_rates import MachineRates
 from ostiary.doors.servers.control.patience import PatientProtocol
 from ostiary.doors.servers.control.refresh import EVERY as REFRESH_SECONDS
 from ostiary.doors.servers.control.services import Services
@@ -82,6 +81,33 @@ class ServeSettings:
     refresh_seconds: float = REFRESH_SECONDS  # of an org without access to its API
     admin_machines: tuple[str, ...] = ()
     sts_endpoint: str = ""  # another STS than AWS's own: AWS_ENDPOINT_URL_STS
+    worker: int = 0  # which of several processes that share the folder
+
+
+def prepare(settings: ServeSettings) -> ServeSettings:
+    """What is done once for all workers that follow: the database is upgraded, and compared with what was seen of it.
+
+    The settings of these. Conflict as ``services``.
+    """
+    database, writer = _opened(settings, time.time)
+    writer.close()
+    database.close()
+    return replace(settings, migrate=False, accept_older=False)
+
+
+def _opened(settings: ServeSettings, clock: Callable[[], float]) -> tuple[Database, Writer]:
+    database = Database(settings.database)
+    if settings.migrate:
+        schema.upgrade(database)
+    else:
+        schema.check(database)
+    mark = HighWater(settings.state_dir, settings.worker)
+    if not settings.accept_older:
+        high_water.verify(database, mark)
+    writer = Writer(database, clock, mark)
+    if settings.accept_older:
+        high_water.accept(database, writer, mark)
+    return database, writer
 
 
 def services(
@@ -100,17 +126,7 @@ def services(
 
     Conflict when the database is older than what this process saw of it.
     """
-    database = Database(settings.database)
-    if settings.migrate:
-        schema.upgrade(database)
-    else:
-        schema.check(database)
-    mark = HighWater(settings.state_dir)
-    if not settings.accept_older:
-        high_water.verify(database, mark)
-    writer = Writer(database, clock, mark)
-    if settings.accept_older:
-        high_water.accept(database, writer, mark)
+    database, writer = _opened(settings, clock)
     authorities = Authorities(wrap, open_kms, told=into_audit(writer))
     views = Views()
     http = http or httpx2.Client(timeout=KEYS_SECONDS)
@@ -158,7 +174,6 @@ def services(
         clock=clock,
         scopes=org.scopes,
         machines=MachineProofs(settings.url, IssuerKeys(http), callers, clock),
-        rates=MachineRates(clock),
         cloud=_cloud(settings, callers, clock, sees),
         groups_of=org.groups_of,
         refresh=org.refresh,
@@ -198,18 +213,24 @@ def read_keys(http: httpx2.Client, issuer: str) -> Mapping[str, Any]:
 def run(
     settings: ServeSettings,
     built: Services,
+    *,
     more: Sequence[Endpoint] = (),
     duties: Sequence[Duty] = (),
     stopping: threading.Event | None = None,
+    listened: socket.socket | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C; then finish what is under way and close. ``stopping`` is set then."""
+    """Serve until SIGTERM or Ctrl-C; then finish what is under way and close. ``stopping`` is set then.
+
+    ``listened`` is a socket that listens already.
+    """
     signal.signal(signal.SIGTERM, _end)
     keep_memory()
     running = Duties((*built.duties, *duties))
     before = built.problems
     built = replace(built, problems=lambda: (*before(), *running.problems()))
+    gc.freeze()  # what is there now stays: no collection looks through it again
     try:
-        server(settings, app.build(built, more)).run()
+        server(settings, app.build(built, more)).run([listened] if listened else None)
     finally:
         if stopping is not None:
             stopping.set()
@@ -235,11 +256,11 @@ class Server(uvicorn.Server):
     """Lets go at once those whose questions it holds: else they hold up its end, and are cut off with a 500."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await self.config.app.state.end()  # type: ignore[union-attr] # of app.build
+        await self.config.app.end()  # type: ignore[union-attr] # of app.build
         await super().shutdown(sockets)
 
 
-def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
+def server(settings: ServeSettings, application: app.Application) -> uvicorn.Server:
     """UsageError for plain HTTP elsewhere than on loopback."""
     host, port = listening.place(settings.listen, tls=settings.tls_cert is not None)
     return Server(
@@ -259,7 +280,7 @@ def server(settings: ServeSettings, application: Starlette) -> uvicorn.Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=32 * 1024,
             limit_concurrency=10_000,
-            backlog=4096,
+            backlog=listening.BACKLOG,
         )
     )
 

@@ -15,7 +15,6 @@ from ostiary.doors.servers.control.host_states import HostStates
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.issue import Issuer
 from ostiary.doors.servers.control.machine_proof import MachineProofs
-from ostiary.doors.servers.control.machine_rates import MachineRates
 from ostiary.doors.servers.control.org_reader import ReadsPeople
 from ostiary.doors.servers.control.refresh import RefreshTokens
 from ostiary.doors.servers.control.view import Views
@@ -49,7 +48,6 @@ class Services:
     clock: Callable[[], float]
     scopes: Callable[[], tuple[str, ...]]
     machines: MachineProofs
-    rates: MachineRates
     groups_of: ReadsPeople | None = None
     cloud: CloudIdentities | None = None
     refresh: RefreshTokens | None = None

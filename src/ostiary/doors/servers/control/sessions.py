@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.people import Person, groups_of
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import devices, people, sessions
@@ -106,7 +105,7 @@ def find_all(connection: Connection, tokens: Sequence[str], now: float) -> dict[
             continue
         person_id, login, groups, active, read, device, key, state, *rest = row
         if active and (not device or state == ACTIVE):
-            person = Person(person_id, login, tuple(json.loads(groups)), active=True, read=read)
+            person = Person(person_id, login, groups_of(groups), active=True, read=read)
             found[token] = Caller(person, known, device, key or "", *rest)
     return found
 

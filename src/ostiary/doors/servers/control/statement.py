@@ -7,9 +7,8 @@ values go in as they are: only texts, numbers and booleans, which both drivers t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Executable
@@ -25,7 +24,7 @@ class _Compiled:
     constants: Mapping[str, Any]
 
     def bound(self, values: Mapping[str, Any]) -> Any:
-        whole = {**self.constants, **values}
+        whole = {**self.constants, **values} if self.constants else values
         return whole if self.order is None else [whole[name] for name in self.order]
 
 
@@ -43,35 +42,35 @@ class Statement:
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """The driver's cursor after it ran."""
         compiled = self._for(connection)
-        cursor = connection.connection.cursor()
-        self._do(connection, compiled, cursor.execute, compiled.bound(values))
-        return cursor
+        values = compiled.bound(values)
+        return driven(
+            connection, compiled.text, lambda driver: driver.execute(compiled.text, values)
+        )
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        compiled = self._for(connection)
-        cursor = connection.connection.cursor()
-        self._do(connection, compiled, cursor.executemany, [compiled.bound(one) for one in rows])
+        self._many(connection, rows)
 
     def first_of_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """The first row found for each, None where there is none. PostgreSQL is asked for all in one go."""
-        compiled = self._for(connection)
-        if compiled.order is not None:
+        if self._for(connection).order is not None:
             return [self.run(connection, one).fetchone() for one in rows]
-        cursor: Any = connection.connection.cursor()
-        many = partial(cursor.executemany, returning=True)
-        self._do(connection, compiled, many, [compiled.bound(one) for one in rows])
+        cursor = self._many(connection, rows, returning=True)
         found = []
         for _ in rows:
             found.append(cursor.fetchone())
             cursor.nextset()
         return found
 
-    def _do(self, connection: Connection, compiled: _Compiled, execute: Any, values: Any) -> None:
-        known: Any = connection.dialect.loaded_dbapi
-        try:
-            execute(compiled.text, values)
-        except known.Error as error:
-            raise DBAPIError.instance(compiled.text, None, error, known.Error) from error
+    def _many(self, connection: Connection, rows: Sequence[Mapping[str, Any]], **how: bool) -> Any:
+        compiled = self._for(connection)
+        values = [compiled.bound(one) for one in rows]
+
+        def work(driver: Any) -> Any:
+            cursor = driver.cursor()
+            cursor.executemany(compiled.text, values, **how)
+            return cursor
+
+        return driven(connection, compiled.text, work)
 
     def _for(self, connection: Connection) -> _Compiled:
         name = connection.dialect.name
@@ -82,3 +81,12 @@ class Statement:
             constants = {key: value for key, value in found.params.items() if value is not None}
             self._compiled[name] = _Compiled(found.string, order, constants)
         return self._compiled[name]
+
+
+def driven(connection: Connection, text: str, work: Callable[[Any], Any]) -> Any:
+    """What ``work`` does with the driver's own connection, past SQLAlchemy but with its errors; ``text`` is for these."""
+    known: Any = connection.dialect.loaded_dbapi
+    try:
+        return work(connection.connection.dbapi_connection)
+    except known.Error as error:
+        raise DBAPIError.instance(text, None, error, known.Error) from error

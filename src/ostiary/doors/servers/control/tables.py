@@ -21,6 +21,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
+    literal_column,
 )
 
 METADATA = MetaData(
@@ -241,6 +243,15 @@ certificates = Table(
     Column("number", BigInteger, nullable=False),  # of the audit row that stands for it
     Column("expires", Float, nullable=False),
     Column("met", String(16), nullable=False),  # "", or the outcome that the host reported
+)
+
+OF_MACHINES = func.substr(certificates.c.person_id, 1, 8) == literal_column("'machine:'")
+Index(
+    "ix_certificates_of_machines",
+    certificates.c.person_id,
+    certificates.c.expires,
+    sqlite_where=OF_MACHINES,
+    postgresql_where=OF_MACHINES,
 )
 
 # One holder at a time of each duty (reading Okta's System Log, signing checkpoints), for all processes on a database.

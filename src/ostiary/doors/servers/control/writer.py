@@ -3,17 +3,20 @@
 There is no timer: alone, a write starts at once; under load, a batch is as large as the commit before it was slow. A
 batch is one transaction that locks the chain heads it needs, appends, and commits; only then is anybody told. When the
 commit failed, or nobody knows whether it was done, everybody in the batch is told so and must discard what they made.
+
+One thread at a time has the turn, and writes what is queued in its order: the writer's own for those who only ``submit``,
+or one that brings several writes at once and would but wait for them (``together``).
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache, partial
-from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, insert, select, update
@@ -100,12 +103,25 @@ class Watermark(Protocol):
     def keep(self, found: Mapping[str, Head], numbers: Mapping[str, tuple[int, int]]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Queued(Generic[T]):
+    """``done`` is what somebody waits for, None for nobody; ``found`` is what was written, or why it was not."""
+
     project_ids: Sequence[str]
     work: Work[T]
-    done: Future[T]
     by: str
+    done: Future[T] | None
+    ended: bool = False
+    found: T | BaseException | None = None
+
+    def end(self, found: T | BaseException) -> None:
+        self.ended, self.found = True, found
+        if self.done is None:
+            return
+        if isinstance(found, BaseException):
+            self.done.set_exception(found)
+        else:
+            self.done.set_result(found)
 
 
 class Writer:
@@ -120,7 +136,10 @@ class Writer:
         self._database = database
         self._mark = mark
         self._clock = clock
-        self._queue: SimpleQueue[_Queued[Any] | None] = SimpleQueue()
+        self._queue: deque[_Queued[Any]] = deque()
+        self._turn = threading.Lock()
+        self._called = threading.Event()
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -131,34 +150,50 @@ class Writer:
         OstiaryError that it raises rolls back only itself. ``by`` is who asked for it. Throttled when too many wait already.
         """
         done: Future[T] = Future()
-        if self._queue.qsize() >= MOST_WAITING:
-            why = f"{MOST_WAITING} requests wait already"
-            raise Throttled("cannot write now", why=why, code="busy")
-        self._queue.put(_Queued(project_ids, work, done, by))
+        self._add(_Queued(project_ids, work, by, done))
+        self._called.set()
         return done
 
     def write(self, project_ids: Sequence[str], work: Work[T], by: str = "") -> T:
         """``submit`` and wait. Unreachable when nobody knows whether it was done."""
         return waited(self.submit(project_ids, work, by))
 
+    def together(self, wanted: Sequence[tuple[Sequence[str], Work[Any]]]) -> list[Any]:
+        """As ``write`` for each, written by the thread that asks: what each gives, or the error that it ends with."""
+        queued = [_Queued(*one, "", None) for one in wanted]
+        for one in queued:
+            self._add(one)
+        if not self._turn.acquire(timeout=LONGEST_WAIT):
+            return [overdue() for _ in queued]
+        try:
+            while not all(one.ended for one in queued):
+                self._write(self._batch())
+        finally:
+            self._turn.release()
+        return [one.found for one in queued]
+
     def close(self) -> None:
         """Finish what is queued and end; a database that never answers is left behind."""
-        self._queue.put(None)
+        self._ended = True
+        self._called.set()
         self._thread.join(LONGEST_WAIT)
 
+    def _add(self, queued: _Queued[Any]) -> None:
+        if len(self._queue) >= MOST_WAITING:
+            why = f"{MOST_WAITING} requests wait already"
+            raise Throttled("cannot write now", why=why, code="busy")
+        self._queue.append(queued)
+
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first]
-            ended = False
-            while len(batch) < LARGEST_BATCH and not self._queue.empty():
-                following = self._queue.get_nowait()
-                if following is None:
-                    ended = True
-                    break
-                batch.append(following)
-            self._write(batch)
-            if ended:
-                return
+        while not self._ended:
+            self._called.wait()
+            self._called.clear()
+            with self._turn:
+                while self._queue:
+                    self._write(self._batch())
+
+    def _batch(self) -> list[_Queued[Any]]:
+        return [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
 
     def _write(self, batch: list[_Queued[Any]]) -> None:
         try:
@@ -168,19 +203,19 @@ class Writer:
                 self._write_alone(one)
         except BaseException as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
             for one in batch:
-                one.done.set_exception(error)
+                one.end(error)
         else:
             for one, result in zip(batch, results, strict=True):
-                one.done.set_result(result)
+                one.end(result)
 
     def _write_alone(self, one: _Queued[Any]) -> None:
         try:
             with translated("cannot write to the database"):
                 (result,) = self._transaction([one], alone=True)
         except BaseException as error:  # noqa: BLE001 - as above
-            one.done.set_exception(error)
+            one.end(error)
         else:
-            one.done.set_result(result)
+            one.end(result)
 
     def _transaction(self, batch: list[_Queued[Any]], *, alone: bool = False) -> list[Any]:
         with translated("cannot write to the database"), self._database.writing() as connection:
@@ -212,8 +247,8 @@ class Writer:
 
 
 def _hash_of(connection: Connection, project_id: str, number: int) -> str:
-    query = select(audit.c.hash).where(audit.c.project_id == project_id, audit.c.number == number)
-    return str(connection.scalar(query) or "")
+    row = _HASH.run(connection, {"project": project_id, "number": number}).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
@@ -285,6 +320,11 @@ def _insertion(table: Table) -> Statement:
 
 
 _AUDIT = _insertion(audit)
+_HASH = Statement(
+    select(audit.c.hash).where(
+        audit.c.project_id == bindparam("project"), audit.c.number == bindparam("number")
+    )
+)
 _MOVE = Statement(
     update(chains)
     .where(chains.c.project_id == bindparam("of"), chains.c.hash == bindparam("before"))

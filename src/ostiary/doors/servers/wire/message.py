@@ -36,7 +36,7 @@ def decode(kind: type[M], body: bytes) -> M:
     if len(body) > MOST_BYTES:
         raise InvalidMessage(f"longer than {MOST_BYTES} bytes")
     try:
-        value = json.loads(body, parse_constant=_no_constant)
+        value = _JSON.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidMessage("not JSON") from error
     if not isinstance(value, dict) or value.pop("v", None) != VERSION:
@@ -47,6 +47,9 @@ def decode(kind: type[M], body: bytes) -> M:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(text)
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _plain(value: Any) -> Any:
@@ -63,8 +66,8 @@ def _object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidMessage(f"{where} is no object")
     members, types = _members(kind)
-    if strange := sorted(set(value) - set(members)):
-        raise InvalidMessage(f"{where} has an unknown member {strange[0]!r}")
+    if strange := value.keys() - members.keys():
+        raise InvalidMessage(f"{where} has an unknown member {min(strange)!r}")
     if missing := [name for name, one in members.items() if name not in value and _needed(one)]:
         raise InvalidMessage(f"{where} lacks {missing[0]}")
     return kind(
@@ -82,6 +85,8 @@ def _needed(member: Field[Any]) -> bool:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
+    if kind is str and type(value) is str and _is_text(value):  # nearly all of them
+        return value
     if is_dataclass(kind):
         return _object(kind, value, where)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)

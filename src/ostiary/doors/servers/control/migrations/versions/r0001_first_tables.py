@@ -115,6 +115,15 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("serial", name=op.f("pk_certificates")),
     )
+    with op.batch_alter_table("certificates", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_certificates_of_machines",
+            ["person_id", "expires"],
+            unique=False,
+            sqlite_where=sa.text("substr(person_id, 1, 8) = 'machine:'"),
+            postgresql_where=sa.text("substr(person_id, 1, 8) = 'machine:'"),
+        )
+
     op.create_table(
         "chains",
         sa.Column("project_id", sa.String(length=40), nullable=False),

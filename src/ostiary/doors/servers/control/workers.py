@@ -1,0 +1,87 @@
+"""Several processes that serve at one address: one interpreter keeps one core busy.
+
+The first process begins the others, passes on the signal to end, and begins anew whichever ends unasked. Sources: fork(2),
+waitpid(2), prctl(2) for the death of the first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+
+LOG = logging.getLogger("ostiary.workers")
+AGAIN_SECONDS = 1.0  # until a worker that ended unasked is begun anew
+_SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG
+_END = (signal.SIGTERM, signal.SIGINT)
+
+
+def split(number: int) -> int:
+    """Go on as so many processes: which of them this one is, from 0. The caller of one goes on as that one.
+
+    The first process does not return: it exits when all have ended, with the worst of their exit codes. There must be
+    no other thread yet.
+    """
+    if number == 1:
+        return 0
+    first = _First(os.getpid())
+    for index in range(number):
+        if first.begin(index):
+            return index
+    return first.watch()
+
+
+class _First:
+    """The workers of the first process, by their pid."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._workers: dict[int, int] = {}
+        self._ending = False
+        self._code = 0
+        self._before = [signal.signal(one, self._end) for one in _END]
+
+    def begin(self, index: int) -> bool:
+        """Whether this is now the worker."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _END)
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = index
+        else:
+            for one, handler in zip(_END, self._before, strict=True):
+                signal.signal(one, handler)
+            os.setpgid(0, 0)  # Ctrl-C is for the first process, which tells the others once
+            _end_with(self._pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _END)
+        return not pid
+
+    def watch(self) -> int:
+        """The index of a worker that was begun anew, in it."""
+        while self._workers:
+            pid, status = os.wait()
+            index = self._workers.pop(pid)
+            code = os.waitstatus_to_exitcode(status)
+            if self._ending:
+                if code != -signal.SIGTERM:  # it had only just begun
+                    self._code = max(self._code, abs(code))
+                continue
+            LOG.error("worker %d ended with %d; it is begun anew", index, code)
+            time.sleep(AGAIN_SECONDS)
+            if not self._ending and self.begin(index):
+                return index
+        sys.exit(self._code)
+
+    def _end(self, *_: object) -> None:
+        self._ending = True
+        for pid in self._workers:
+            os.kill(pid, signal.SIGTERM)
+
+
+def _end_with(first: int) -> None:
+    """Be killed when the first process is: whoever begins it anew finds none of its workers at the address."""
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != first:
+        sys.exit(1)

@@ -1,0 +1,171 @@
+"""Several workers at one address: they share the work, one may die, they end together, and see what the others saw."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from control_process import People, Process
+from control_world import Client, Issuer
+from test_control_killed import judge
+
+from ostiary.doors.servers.control.database import Database
+from ostiary.doors.servers.control.turn import Turn
+
+
+@pytest.fixture
+def issuer():
+    issuer = Issuer()
+    yield issuer
+    issuer.close()
+
+
+@pytest.fixture
+def served(tmp_path, issuer):
+    process = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer, options=("--workers", "2"))
+    process.start()
+    yield process
+    process.end()
+
+
+def workers_of(pid):
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def there(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def until(held, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not held():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def cpu_of(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.fixture
+def loaded(served, issuer):
+    """People who ask all the time, until ``end`` is called: it gives what they were answered."""
+    people = People(issuer, [served.url])
+    people.project()
+    stop, found = threading.Event(), []
+    asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, 12)))
+    asking.start()
+
+    def end():
+        stop.set()
+        asking.join()
+        return found[0][0]
+
+    yield end
+    stop.set()
+    asking.join()
+
+
+def test_both_work_and_when_one_is_killed_the_other_goes_on_and_another_comes(
+    served, loaded, tmp_path
+):
+    one, other = workers_of(served.process.pid)
+    until(lambda: min(cpu_of(one), cpu_of(other)) > 20)
+    os.kill(one, signal.SIGKILL)
+    until(lambda: one not in workers_of(served.process.pid))
+    until(lambda: len(workers_of(served.process.pid)) == 2)
+    assert other in workers_of(served.process.pid)
+    client = Client(served.url)
+    assert client.raw("GET", "/healthz")[0] == 204
+    client.close()
+    answered = loaded()
+    database = Database(f"sqlite:///{tmp_path}/c.db")
+    judge(database, answered)
+    database.close()
+    assert len(answered) > 50
+
+
+def test_they_end_together_in_good_order(served, loaded):
+    pids = workers_of(served.process.pid)
+    assert served.end() == 0
+    until(lambda: not any(map(there, pids)))
+    loaded()
+
+
+def test_when_the_first_is_killed_none_is_left_at_the_address(served):
+    pids = workers_of(served.process.pid)
+    served.kill()
+    until(lambda: not any(map(there, pids)))
+    served.start()
+    assert len(workers_of(served.process.pid)) == 2
+
+
+def test_what_one_of_them_saw_no_later_one_forgets(served, loaded, tmp_path, issuer):
+    """A backup that is older than what any worker saw is refused, whichever saw it; by word it is taken."""
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "c.db")) as now,
+        contextlib.closing(sqlite3.connect(tmp_path / "older.db")) as kept,
+    ):
+        now.backup(kept)
+    until(lambda: min(map(cpu_of, workers_of(served.process.pid))) > 20)
+    assert loaded()
+    served.end()
+    for one in tmp_path.glob("c.db*"):
+        one.unlink()
+    (tmp_path / "older.db").rename(tmp_path / "c.db")
+    (tmp_path / f"state-{served.port}/high-water").unlink()
+    served.launch()
+    assert served.process.wait(20) != 0
+    assert "older than what was seen of it" in served.log.read_text()
+    accepting = Process(
+        f"sqlite:///{tmp_path}/c.db",
+        tmp_path,
+        issuer,
+        port=served.port,
+        options=("--workers", "2", "--accept-older-database"),
+    )
+    accepting.start()
+    assert accepting.end() == 0
+    served.start()
+
+
+def test_whose_turn_it_is_waits_without_going_to_sleep_for_long(tmp_path):
+    """Two processes, as it were, take turns a hundred times faster than SQLite's own sleeps would let them."""
+    turns = [Turn(tmp_path / "turn", 5.0) for _ in range(2)]
+    inside, most = [], []
+
+    def take(turn):
+        for _ in range(100):
+            with turn.held():
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.0005)
+                inside.pop()
+
+    threads = [threading.Thread(target=take, args=(turn,)) for turn in turns]
+    started = time.monotonic()
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert max(most) == 1
+    assert time.monotonic() - started < 2.0
+    for one in turns:
+        one.close()
+
+
+def test_who_does_not_get_its_turn_asks_the_database_all_the_same(tmp_path):
+    first, second = (Turn(tmp_path / "turn", 0.2) for _ in range(2))
+    with contextlib.closing(first), contextlib.closing(second), first.held():
+        started = time.monotonic()
+        with second.held():
+            assert 0.2 <= time.monotonic() - started < 2
