@@ -52,4 +52,4 @@ def test_every_message_comes_back_as_it_was(kind, data):
 
 def test_no_answer_is_kept_on_the_way():
     for one in (answer(None), answer(host.Challenge("x", 1.0))):
-        assert one.headers["cache-control"] == "no-store"
+        assert dict(one.headers)[b"cache-control"] == b"no-store"

@@ -223,14 +223,15 @@ def run(
 
     ``listened`` is a socket that listens already.
     """
-    signal.signal(signal.SIGTERM, _end)
     keep_memory()
     running = Duties((*built.duties, *duties))
     before = built.problems
     built = replace(built, problems=lambda: (*before(), *running.problems()))
+    served = server(settings, app.build(built, more))
+    signal.signal(signal.SIGTERM, served.end)
     gc.freeze()  # what is there now stays: no collection looks through it again
     try:
-        server(settings, app.build(built, more)).run([listened] if listened else None)
+        served.run([listened] if listened else None)
     finally:
         if stopping is not None:
             stopping.set()
@@ -248,19 +249,21 @@ def keep_memory() -> None:
         ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _end(*_: object) -> None:
-    """uvicorn ends at the signal and then raises it again: to die of it now would leave things open."""
-
-
 class Server(uvicorn.Server):
     """Lets go at once those whose questions it holds: else they hold up its end, and are cut off with a 500."""
+
+    def end(self, *_: object) -> None:
+        """At a signal, also at one that comes before uvicorn listens to it. uvicorn raises it again when it has ended: to
+        die of it then would leave things open.
+        """
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.config.app.end()  # type: ignore[union-attr] # of app.build
         await super().shutdown(sockets)
 
 
-def server(settings: ServeSettings, application: app.Application) -> uvicorn.Server:
+def server(settings: ServeSettings, application: app.Application) -> Server:
     """UsageError for plain HTTP elsewhere than on loopback."""
     host, port = listening.place(settings.listen, tls=settings.tls_cert is not None)
     return Server(

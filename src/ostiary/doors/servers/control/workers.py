@@ -45,7 +45,9 @@ class _First:
         self._before = [signal.signal(one, self._end) for one in _END]
 
     def begin(self, index: int) -> bool:
-        """Whether this is now the worker."""
+        """Whether this is now the worker. None is begun any more once the signal to end has come."""
+        if self._ending:
+            return False
         signal.pthread_sigmask(signal.SIG_BLOCK, _END)
         pid = os.fork()
         if pid:
@@ -70,7 +72,7 @@ class _First:
                 continue
             LOG.error("worker %d ended with %d; it is begun anew", index, code)
             time.sleep(AGAIN_SECONDS)
-            if not self._ending and self.begin(index):
+            if self.begin(index):
                 return index
         sys.exit(self._code)
 
