@@ -102,7 +102,7 @@ def _entered(door: Many, sizes: Sequence[int]) -> Iterator[Bar]:
 def _run(door: Many, names: Sequence[str], static: Sequence[str] = ()) -> Run:
     """RuntimeError if Ansible did not do its one task on every server."""
     command = door.ansible(door.inventory(names, static=STATIC if static else ""), FORKS)
-    env = door.ansible_env()
+    env = {**door.ansible_env(), "ANSIBLE_DISPLAY_FAILED_STDERR": "true"}
     if static:
         env["ANSIBLE_SSH_ARGS"] = " ".join(static)
     before = _cpu(door)

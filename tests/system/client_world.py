@@ -235,6 +235,7 @@ class Person:
             "XDG_RUNTIME_DIR": str(run),
             "XDG_CONFIG_HOME": str(home / ".config"),
             "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "SHELL": "/bin/sh",
         }
         self.folder = run / "ostiary"

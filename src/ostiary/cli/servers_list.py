@@ -33,7 +33,8 @@ def list_(*, pattern: str, as_json: bool) -> None:
     elif found:
         term.result(term.table(HEADINGS, rows(found)))
     else:
-        term.say("no server of yours is like that" if pattern else "you may enter no server")
+        none = "you may enter no server: ask an owner of a project for login"
+        term.say(f"no server of yours is like {pattern}" if pattern else none)
 
 
 def servers_of() -> tuple[ServerEntry, ...]:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.servers_list import rows, servers_of
+from ostiary.cli.servers_list import HEADINGS, rows, servers_of
 from ostiary.errors import Conflict, NotFound, OstiaryError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.person import ServerEntry
 
 MOST_SHOWN = 20
+NAMED = 5  # in an error
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -51,15 +52,39 @@ def _picked(found: list[ServerEntry], host: str) -> ServerEntry:
             fix="run: ostiary servers list",
             code="no-server",
         )
-    if not term.can_ask() or len(found) > MOST_SHOWN:
-        names = ", ".join(one.name for one in found[:5])
+    if not term.can_ask():
         raise Conflict(
             f"cannot tell which server {host} is",
-            why=f"it is like {len(found)} of them: {names}{', …' if len(found) > 5 else ''}",  # noqa: PLR2004 - as above
+            why=f"it is like {len(found)} of them: {_names(found)}",
             fix=f"run: ostiary servers list {host}",
             code="ambiguous",
         )
-    for number, row in enumerate(rows(found), start=1):
-        term.say(f"{number:>3}  {'  '.join(row)}")
-    answer = click.prompt("which", type=click.IntRange(1, len(found)), err=True)
-    return found[answer - 1]
+    while len(found) > 1:
+        found = _fewer(found)
+    return found[0]
+
+
+def _fewer(found: list[ServerEntry]) -> list[ServerEntry]:
+    """Those of ``found`` that an answer means, by its number or by further letters; asked until that are fewer."""
+    from ostiary.doors.servers.client import pick  # noqa: PLC0415
+
+    shown = found[:MOST_SHOWN]
+    numbered = [(str(number), *row) for number, row in enumerate(rows(shown), start=1)]
+    term.say(term.table(("", *HEADINGS), numbered))
+    if more := len(found) - len(shown):
+        term.say(f"and {more} more")
+    while True:
+        answer = click.prompt("which one (its number, or letters)", err=True).strip()
+        if answer.isdecimal() and 1 <= int(answer) <= len(shown):
+            return [shown[int(answer) - 1]]
+        fewer = pick.matching(found, answer)
+        if 0 < len(fewer) < len(found):
+            return fewer
+        term.say(f"{'all' if fewer else 'none'} of these {'are' if fewer else 'is'} like {answer}")
+
+
+def _names(found: list[ServerEntry]) -> str:
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):
+        names = [f"{one.name} of {one.project}" for one in found]
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

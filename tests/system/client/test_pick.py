@@ -1,0 +1,97 @@
+"""A person at a terminal picks a server: by its number, or by letters until one is left."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+SECONDS = 30.0
+
+
+class Terminal:
+    """``ostiary ssh`` on a terminal of its own; ``seen`` is what it showed."""
+
+    def __init__(self, person, *words):
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", sys.executable, "-P", "-m", "ostiary", "ssh", *words],
+            env={**person.environ, "TERM": "dumb", "COLUMNS": "150", "NO_COLOR": "1"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def answer(self, text):
+        """Type it at the question that comes next."""
+        self._until(lambda: self.seen.endswith("letters): "))
+        self.seen += "\n"
+        os.write(self._ours, text.encode())
+
+    def end(self):
+        """Exit code."""
+        self._until(lambda: False)
+        os.close(self._ours)
+        return self._process.wait(SECONDS)
+
+    def _until(self, there):
+        end = time.monotonic() + SECONDS
+        while not there():
+            assert time.monotonic() < end, self.seen
+            ready, _, _ = select.select([self._ours], [], [], SECONDS)
+            try:
+                part = os.read(self._ours, 65536) if ready else b""
+            except OSError:  # EIO: it ended
+                part = b""
+            if not part:
+                return
+            self.seen += part.decode().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def servers(peer, host, person):
+    """Two that can be entered, and a score of others beside them."""
+    web = {name: host(name, f"srv_{name}") for name in ("web1", "web2")}
+    peer.servers = [one.entry(name) for name, one in web.items()]
+    peer.servers += [web["web1"].entry(f"other{number}", project="lab") for number in range(25)]
+    person.sign_in(peer)
+    person.environ["OSTIARY_CONTROL"] = peer.url
+    return web
+
+
+@pytest.mark.parametrize("answer", ["2", "web2", "b2"])
+def test_a_number_or_letters_pick_one(person, servers, answer):
+    terminal = Terminal(person, "we", "echo in")
+    terminal.answer("7\n")
+    terminal.answer(f"{answer}\n")
+    assert terminal.end() == 0, terminal.seen
+    assert "none of these is like 7" in terminal.seen
+    assert terminal.seen.endswith("in\n")
+    assert "Accepted publickey" in servers["web2"].log
+    assert "Accepted publickey" not in servers["web1"].log
+
+
+def test_letters_leave_fewer_until_one_is_left(person, servers):
+    terminal = Terminal(person, "e", "echo in")
+    terminal.answer("other\n")
+    assert "and 7 more" in terminal.seen
+    terminal.answer("er2\n")
+    terminal.answer("\x03")
+    assert terminal.end() == 130
+    assert "interrupted" in terminal.seen
+    assert [one for one in terminal.seen.splitlines() if " other23 " in one]
+    assert not any("Accepted" in one.log for one in servers.values())
+
+
+def test_where_nobody_is_asked_the_projects_tell_those_of_one_name_apart(peer, person, servers):
+    peer.servers.append(servers["web2"].entry("web1", project="lab"))
+    refused = person.ostiary("ssh", "web1", "true")
+    assert refused.returncode == 6
+    assert "it is like 2 of them: web1 of lab, web1 of prod" in refused.stderr
