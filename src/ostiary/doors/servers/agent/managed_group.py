@@ -9,11 +9,12 @@ each of the two goes by a group that everybody of ours is in; nothing of this is
 from __future__ import annotations
 
 import contextlib
+import grp
 import time
 from pathlib import Path
 
 from ostiary.doors.servers.agent import extrausers, sshd_text
-from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
+from ostiary.doors.servers.agent.accounts_lookup import Group, Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import Owned
 from ostiary.doors.servers.agent.files import FORMER, MANAGED, Paths
 from ostiary.doors.servers.agent.run import run
@@ -55,12 +56,13 @@ def end(paths: Paths) -> None:
     """Take the former group away when nothing goes by it any more, if it was ours alone. From another's ours are taken out
     with their accounts.
     """
-    lookup = Lookup.now()
-    group = lookup.group(FORMER)
-    if group is None or not group.members or _is_needed(paths):
+    if not _is_there() or _is_needed(paths):
         return
+    lookup = Lookup.now()
+    group = lookup.group(FORMER) or Group(FORMER, -1)
     others = any(one.gid == group.gid for one in lookup.users.values())
-    if others or not set(group.members) <= Owned.look(paths.owned):
+    held = set(group.members)
+    if others or not held or not held <= Owned.look(paths.owned):
         return
     if FORMER in local_names(Path("/etc/group")):
         run("groupdel", "--", FORMER)
@@ -68,12 +70,20 @@ def end(paths: Paths) -> None:
 
 
 def _is_needed(paths: Paths) -> bool:
-    group = Lookup.now().group(FORMER)
-    if group is None:
+    if not _is_there():
         return False
     if FORMER in _gone_by(paths):
         return True
-    return not Owned.look(paths.owned).isdisjoint(group.members) and _lately(paths)
+    return not Owned.look(paths.owned).isdisjoint(_members(FORMER)) and _lately(paths)
+
+
+def _is_there() -> bool:
+    """Asked for by its name: a directory need not list everybody for a host that knows no such group."""
+    try:
+        grp.getgrnam(FORMER)
+    except KeyError:
+        return False
+    return True
 
 
 def _lately(paths: Paths) -> bool:

@@ -95,7 +95,7 @@ def parse(text: str, place: str) -> Share:
         read = Words.from_mnemonic(words)
         authority = ssh_key.parse(found["authority"])
     except MnemonicError:
-        why = "its words are not right: one is missing, or not the one that was written"
+        why = "its words are not right: one is missing, or not as it was written"
         raise _unusable(place, why) from None  # the library's text repeats words
     except OstiaryError as wrong:
         raise _unusable(place, f"its authority is no public key: {wrong.why}") from wrong
