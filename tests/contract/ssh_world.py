@@ -97,7 +97,9 @@ class Keys:
         path = self.folder / f"{kind}{'-locked' if passphrase else ''}"
         if not path.exists():
             form = PrivateFormat.OpenSSH
-            one_round = form.encryption_builder().kdf_rounds(1)  # as ssh-keygen -a 1: who guesses it?
+            one_round = form.encryption_builder().kdf_rounds(
+                1
+            )  # as ssh-keygen -a 1: who guesses it?
             locked = one_round.build(passphrase) if passphrase else NoEncryption()
             pem = self[kind].private_bytes(Encoding.PEM, form, locked)
             path.touch(mode=0o600)

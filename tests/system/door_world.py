@@ -251,7 +251,7 @@ class Door:
         self.log = self.folder / "serve.log"
 
     def start_serve(self) -> None:
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.org["env"]}
+        env = {**ours("PATH", "PYTHONPATH"), "HOME": str(self.folder), **self.org["env"]}
         options = {
             "--database": self.database,
             "--listen": f"127.0.0.1:{self.port}",
@@ -306,7 +306,7 @@ class Client:
         run.mkdir(parents=True, mode=0o700)
         (self.home / ".ssh").mkdir(mode=0o700)
         self.env = {
-            "PATH": os.environ["PATH"],
+            **ours("PATH", "PYTHONPATH"),
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(run),
             "SHELL": "/bin/sh",
@@ -398,6 +398,11 @@ class Client:
             log = (self.door[host].root / "run/agent.log").read_text()
             assert time.monotonic() < end, f"{self.name} at {host}: {done.stderr}\n{log[-2000:]}"
             time.sleep(0.2)
+
+
+def ours(*names: str) -> dict[str, str]:
+    """These variables of this process, so that a command is of the same tree as the tests."""
+    return {name: os.environ.get(name, "") for name in names}
 
 
 def start_agent(host: Host) -> subprocess.Popen[str]:

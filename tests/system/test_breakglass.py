@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import door_world
@@ -145,6 +146,49 @@ def test_it_enters_while_everything_else_is_down_and_ours_does_not(door, ada, sh
     code, found = reconciled(ada)
     assert (code, found["slips"]) == (0, before + 2), found
     assert not ada.ssh("web1", "true", check=False).returncode, "and all is as it was"
+
+
+def test_the_lines_that_it_says_enter_while_the_control_plane_is_down(
+    door, ada, shares, offline, tmp_path
+):
+    """As they are, but for the places to fill in; the host authority, on paper, is all that ssh knows of the hosts."""
+    sign = (*AT, "sign", *given(shares, 1, 2), "--reason", "down", "--slips", tmp_path / "slips")
+    known = tmp_path / "known"
+    keys = (ada.home / "host-authority.pub").read_text().splitlines()
+    known.write_text("".join(f"@cert-authority * {key}\n" for key in keys))
+    plain = "ssh -F none"
+    strict = f"-o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile={known}"
+
+    def said(name, file, *more):
+        options = ("--login", "ada", "--server", door.ids[name], "--out", tmp_path / file, *more)
+        (line,) = re.findall(
+            r"^enter .*with: (ssh .*)$", ada.ostiary(*sign, *options).stdout, re.MULTILINE
+        )
+        assert line.count("ssh ") == line.count(f"{plain} "), "by our configuration it would ask"
+        return line.replace(plain, f"{plain} {strict}")
+
+    def enters(line, **places):
+        for place, value in places.items():
+            line = line.replace(place, str(value))
+        return ada.run("sh", "-c", f"{line} hostname").stdout.strip()
+
+    door.stop_serve(1)
+    try:
+        inside = said("bastion", "in")
+        assert enters(inside, ADDRESS=door["bastion"].address) == "bastion"
+        said("web1", "web")
+        through = said("bastion", "hop", "--hop")
+        places = {"KEY": tmp_path / "web", "BASTION": door["bastion"].address}
+        web = through.replace(f"{plain} {strict} -i KEY", f"{plain} {strict} {alias(door)} -i KEY")
+        assert enters(web, **places, ADDRESS=door["web1"].address) == "web1"
+    finally:
+        door.come_back()
+    ada.ostiary(*AT, "submit", tmp_path / "slips", "--project", "prod")
+
+
+def alias(door):
+    """How the line for web1 itself names the host, which that for the hop leaves to it."""
+    return f"-o HostKeyAlias={door.ids['web1']}"
 
 
 def test_too_few_shares_or_those_of_another_project_enter_nowhere(door, ada, shares, offline):

@@ -108,6 +108,11 @@ def run(arguments: Sequence[str]) -> int:
     as_json = "--json" in arguments
     try:
         ended = root.main(list(arguments), prog_name="ostiary", standalone_mode=False)
+    except (
+        click.exceptions.NoArgsIsHelpError
+    ) as bare:  # a group without a command: its help, on stderr
+        term.say(bare.format_message())
+        return UsageError.exit_code
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
         message = wrong.format_message().rstrip(".").replace(". (Did", " (did")

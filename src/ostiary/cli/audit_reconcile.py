@@ -42,7 +42,9 @@ def reconcile(
     """
     if bool(files) == bool(project):
         raise UsageError(
-            "cannot tell which audit", why="it wants files, or --project", fix="name one of them"
+            "cannot tell which audit",
+            why="it wants exported files or a project, and not both",
+            fix="run: ostiary audit reconcile --project NAME",
         )
     from ostiary.doors.servers.audit import kms_events as kms  # noqa: PLC0415
     from ostiary.doors.servers.audit.reconcile import Books  # noqa: PLC0415
@@ -74,7 +76,9 @@ def sentence(found: Reconciled) -> str:
     return (
         f"{term.counted(found.certificates, 'certificate')} issued,"
         f" {term.counted(found.slips, 'slip')} of break-glass;"
-        f" hosts met {found.met} of them" + (f" ({said})" if said else "")
+        f" hosts met {found.met} of them"
+        + (f" ({said})" if said else "")
+        + ("" if found.findings else "\nno finding")
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.breakglass.sign import Signed
 
 _ID = re.compile(r"srv_[a-z0-9]{16}", re.ASCII)
+_SSH = "ssh -F none"
 
 share_option = click.option(
     "--share",
@@ -120,12 +121,13 @@ def hand_over(signed: Signed, out: Path | None, agent: str, seconds: int) -> Non
 
 def sentence(signed: Signed, out: Path | None) -> str:
     made = signed.certificate
-    login = made.principals[0].partition("@")[0]
+    login, _, server = made.principals[0].partition("@")
     until = time.strftime("%H:%M:%S", time.gmtime(made.valid_before))
-    does, use = "lets {} in", f"enter with: ssh {_key(out)}-l {login} HOST"
-    if made.principals[0].endswith(".hop"):
+    does, use = "lets {} in", f"enter with: {_ssh(server, out)} -l {login} ADDRESS"
+    if server.endswith(".hop"):
         does = "lets {} through"
-        use = f"enter what is behind it with: ssh {_through(login, out)} -l {login} HOST"
+        through = _through(login, server.removesuffix(".hop"), out)
+        use = f"enter what is behind it with: {_SSH} {through} -l {login} ADDRESS"
     lines = [
         f"serial {made.serial} {does.format(made.principals[0])} until {until} UTC",
         use,
@@ -136,15 +138,16 @@ def sentence(signed: Signed, out: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _key(out: Path | None) -> str:
-    return "" if out is None else f"-i {out} "
+def _ssh(server: str, out: Path | None) -> str:
+    """Without the configuration of ``ostiary ssh-config``, which would ask the control plane; the host is known by its id."""
+    return f"{_SSH} -o HostKeyAlias={server}" + ("" if out is None else f" -i {out}")
 
 
-def _through(login: str, out: Path | None) -> str:
+def _through(login: str, bastion: str, out: Path | None) -> str:
     """-J gives the bastion none of the keys of -i: a key in a file wants the long form."""
     if out is None:
         return f"-J {login}@BASTION"
-    return f"-i KEY -o ProxyCommand='ssh -i {out} -W %h:%p {login}@BASTION'"
+    return f"-i KEY -o ProxyCommand='{_ssh(bastion, out)} -W %h:%p {login}@BASTION'"
 
 
 @click.command()

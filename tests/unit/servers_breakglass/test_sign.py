@@ -89,10 +89,10 @@ def test_no_agent_is_said_and_nothing_is_there_twice(signed, tmp_path):
         to_agent(str(tmp_path / "none"), got.key, got.certificate, "", 5)
     to_files(tmp_path / "key", got.key, got.certificate)
     before = (tmp_path / "key").read_bytes()
-    with pytest.raises(UsageError, match="it exists"):
+    with pytest.raises(UsageError, match="it is there already"):
         to_files(tmp_path / "key", Ed25519PrivateKey.generate(), got.certificate)
     (tmp_path / "key-cert.pub").unlink()
-    with pytest.raises(UsageError, match="it exists"):
+    with pytest.raises(UsageError, match="it is there already"):
         to_files(tmp_path / "key", Ed25519PrivateKey.generate(), got.certificate)
     assert (tmp_path / "key").read_bytes() == before
     assert not (tmp_path / "key-cert.pub").exists()
@@ -163,7 +163,7 @@ def test_the_command_signs_offline_into_the_agent(share_files, agent, tmp_path, 
     shares = [part for file in share_files for part in ("--share", file)]
     asked = ("--login", "ada", "--server", SERVER, "--reason", REASON)
     out = run(*shares, *asked)
-    assert "enter with: ssh -l ada HOST" in out
+    assert f"enter with: ssh -F none -o HostKeyAlias={SERVER} -l ada ADDRESS" in out
     assert "ostiary servers breakglass submit --project prod" in out
     assert len(slips.read(tmp_path / "state/ostiary/break-glass/prod.jsonl")) == 1
     told = json.loads(run(*shares, *asked, "--json").partition("when all")[0])
@@ -203,9 +203,10 @@ def test_a_hop_says_how_to_go_through_it(share_files, agent, tmp_path):
     slip = ("--slips", tmp_path / "slips")
     out = run(*shares, *asked, *slip)
     assert f"lets ada@{SERVER}.hop through until" in out
-    assert "ssh -J ada@BASTION -l ada HOST" in out
+    assert "ssh -F none -J ada@BASTION -l ada ADDRESS" in out
     out = run(*shares, *asked, *slip, "--out", tmp_path / "key")
-    assert f"-o ProxyCommand='ssh -i {tmp_path / 'key'} -W %h:%p ada@BASTION' -l ada HOST" in out
+    inner = f"ssh -F none -o HostKeyAlias={SERVER} -i {tmp_path / 'key'} -W %h:%p ada@BASTION"
+    assert f"ssh -F none -i KEY -o ProxyCommand='{inner}' -l ada ADDRESS" in out
 
 
 def test_root_is_signed_for_because_a_host_may_have_been_enrolled_so(signed):

@@ -144,6 +144,9 @@ class _reading:  # noqa: N801 - a context manager, used as a function
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, FileNotFoundError):
-            raise NotFound(f"cannot read {self._path}", why="there is no such file") from error
+            fix = "name files of: ostiary audit export --project NAME --to FILE.jsonl"
+            raise NotFound(
+                f"cannot read {self._path}", why="there is no such file", fix=fix
+            ) from error
         if isinstance(error, OSError):
             raise OstiaryError(f"cannot read {self._path}", why=str(error.strerror)) from error

@@ -55,7 +55,7 @@ def make(wanted: Wanted, key: PublicKey, signer: Signer, now: int) -> Certificat
     """Signed and verified. UsageError for what may not be signed."""
     if not wanted.reason or len(wanted.reason) > LONGEST_REASON or not wanted.reason.isprintable():
         why = f"the reason is not one line of 1 to {LONGEST_REASON} characters"
-        raise _refused(wanted, why, 'say it shorter: --reason "ticket 4711"')
+        raise _refused(wanted, why, 'say it in one line: --reason "ticket 4711"')
     if not 1 <= wanted.seconds <= MOST_SECONDS:
         why = f"{wanted.seconds} s are not 1 to {MOST_SECONDS}"
         raise _refused(wanted, why, f"run it with --seconds {SECONDS}")

@@ -69,7 +69,7 @@ def write_new(path: Path, data: bytes) -> None:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError as there:
         raise UsageError(
-            f"cannot write {path}", why="it exists", fix="name a file that does not exist"
+            f"cannot write {path}", why="it is there already", fix="name another with --out"
         ) from there
     except OSError as error:
         raise OstiaryError(f"cannot write {path}", why=str(error.strerror).lower()) from error

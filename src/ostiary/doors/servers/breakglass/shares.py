@@ -67,7 +67,7 @@ def make(project: str, threshold: int, count: int) -> tuple[Share, ...]:
     if not FEWEST <= threshold <= count <= MOST:
         raise UsageError(
             f"cannot split a key into {count} shares of which {threshold} sign",
-            why=f"at least {FEWEST} must be needed, and there can be {MOST} at most",
+            why=f"from {FEWEST} to all of them can be needed, and there can be {MOST} at most",
             fix="run it with --shares 5 --threshold 3",
         )
     key = Ed25519PrivateKey.generate()

@@ -52,6 +52,7 @@ def read_shares(files: Sequence[Path]) -> tuple[Share, ...]:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = str(getattr(error, "strerror", None) or "it is no text").lower()
-            raise UsageError(f"cannot read the share {file}", why=why) from error
+            fix = "name the file of each share with --share FILE"
+            raise UsageError(f"cannot read the share {file}", why=why, fix=fix) from error
         shares.append(parse(text, str(file)))
     return tuple(shares)
