@@ -131,7 +131,7 @@ def test_the_user_authority_is_rotated_and_what_the_former_signed_opens_nothing(
         with door.without_agent("web2"):
             rotate(door, "user", "begin")
             _, (_, new) = authorities(door, "user")
-            lacks = "1 servers do not believe the new authority yet: web2"
+            lacks = "the new authority is not believed yet by web2 "
             until(lambda: lacks in rotate(door, "user", "sign", check=False).stderr, 30)
             assert trusted(door, "web1") == {old, new}
         kept = [Kept(door.people["grace"], tmp_path / name, "web1") for name in ("one", "two")]

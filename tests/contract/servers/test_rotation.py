@@ -128,7 +128,7 @@ def test_a_user_authority_is_rotated_step_by_step(world):
 
     world.reports("web1", fingerprint(old), fingerprint(new))
     waiting = world.refused("sign")
-    assert "1 servers do not believe the new authority yet: web2" in waiting.why
+    assert "the new authority is not believed yet by web2 " in waiting.why
     assert "retire web2" in waiting.fix
     world.reports("web2", fingerprint(old), fingerprint(new))
     world.rotate("sign")
@@ -160,7 +160,7 @@ def test_a_host_authority_is_retired_when_every_server_shows_a_new_certificate(w
     _, new = world.of("host")
     assert authorities.signing(world.known, "host").id == new.id
     for name in ("web1", "web2"):
-        assert "do not show a certificate" in world.refused("finish", "host").why
+        assert "no certificate by the new authority is shown yet" in world.refused("finish", "host").why
         world.reports(name, f"{HOST_MARK}{fingerprint(new)}")
     world.rotate("finish", "host")
     assert authorities.trusted(world.known, "host") == (new.public_key,)
@@ -191,7 +191,7 @@ def test_many_that_are_waited_for_are_counted(world):
         world.server(f"db{number}")
     world.rotate("begin")
     why = world.refused("sign").why
-    assert why.startswith("12 servers")
+    assert why.count("seen") == 5
     assert why.endswith("and 7 more")
 
 
@@ -202,7 +202,7 @@ def test_a_break_glass_authority_comes_as_a_public_key_and_never_signs(world):
     assert "already" in world.refused("begin", "break-glass", public_key=first.text()).why
     world.rotate("begin", "break-glass", public_key=second.text())
     world.now += rotation.DRAIN + 1
-    assert "do not believe" in world.refused("finish", "break-glass").why
+    assert "is not believed yet by" in world.refused("finish", "break-glass").why
     for name in ("web1", "web2"):
         world.reports(name, second.fingerprint)
     world.rotate("finish", "break-glass")

@@ -112,7 +112,7 @@ def _sign(connection: Connection, ledger: Ledger, project: Project, live: list[A
         )
     old, new = live
     if old.use == USER:
-        _all(connection, project, ledger.now, new, "do not believe the new authority yet")
+        _all(connection, project, ledger.now, new)
     _become(connection, ledger, project.id, new, SIGNING)
     _become(connection, ledger, project.id, old, TRUSTED)
 
@@ -129,19 +129,19 @@ def _finish(
             project, new.use, f"what the old one signed may be good for {left:.0f} s yet"
         )
     if new.use != X509:
-        _all(connection, project, ledger.now, new, _LACK[new.use])
+        _all(connection, project, ledger.now, new)
     _become(connection, ledger, project.id, old, RETIRED)
     connection.execute(update(table).where(table.c.id == old.id).values(private=None))
 
 
 _LACK = {
-    USER: "do not believe the new authority",
-    BREAK_GLASS: "do not believe the new authority",
-    HOST: "do not show a certificate by the new authority yet",
+    USER: "the new authority is not believed yet by",
+    BREAK_GLASS: "the new authority is not believed yet by",
+    HOST: "no certificate by the new authority is shown yet by",
 }
 
 
-def _all(connection: Connection, project: Project, now: float, new: Authority, lack: str) -> None:
+def _all(connection: Connection, project: Project, now: float, new: Authority) -> None:
     """Conflict unless the last report of every active server has acknowledged ``new``."""
     waited = list(_without(connection, project.id, new))
     if not waited:
@@ -151,7 +151,7 @@ def _all(connection: Connection, project: Project, now: float, new: Authority, l
     raise _not_now(
         project,
         new.use,
-        f"{len(waited)} servers {lack}: {names}{more}",
+        f"{_LACK[new.use]} {names}{more}",
         "wait for their agents, or retire what is gone:"
         f" ostiary servers retire {waited[0][0]} --project {project.name}",
     )
