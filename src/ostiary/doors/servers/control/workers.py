@@ -15,6 +15,7 @@ import time
 
 LOG = logging.getLogger("ostiary.workers")
 AGAIN_SECONDS = 1.0  # until a worker that ended unasked is begun anew
+STARTING_SECONDS = 10.0  # in which one that ends with an error has said what hinders all of them
 _SET_PDEATHSIG = 1  # PR_SET_PDEATHSIG
 _END = (signal.SIGTERM, signal.SIGINT)
 
@@ -22,8 +23,8 @@ _END = (signal.SIGTERM, signal.SIGINT)
 def split(number: int) -> int:
     """Go on as so many processes: which of them this one is, from 0. The caller of one goes on as that one.
 
-    The first process does not return: it exits when all have ended, with the worst of their exit codes. There must be
-    no other thread yet.
+    The first process does not return: it exits when all have ended, with the worst of their exit codes. One that is
+    killed is begun anew, and so is one that fails, unless it fails at the start. There must be no other thread yet.
     """
     if number == 1:
         return 0
@@ -35,11 +36,11 @@ def split(number: int) -> int:
 
 
 class _First:
-    """The workers of the first process, by their pid."""
+    """The workers of the first process by their pid: which they are, and when they were begun (monotonic)."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._workers: dict[int, int] = {}
+        self._workers: dict[int, tuple[int, float]] = {}
         self._ending = False
         self._code = 0
         self._before = [signal.signal(one, self._end) for one in _END]
@@ -51,7 +52,7 @@ class _First:
         signal.pthread_sigmask(signal.SIG_BLOCK, _END)
         pid = os.fork()
         if pid:
-            self._workers[pid] = index
+            self._workers[pid] = index, time.monotonic()
         else:
             for one, handler in zip(_END, self._before, strict=True):
                 signal.signal(one, handler)
@@ -64,8 +65,10 @@ class _First:
         """The index of a worker that was begun anew, in it."""
         while self._workers:
             pid, status = os.wait()
-            index = self._workers.pop(pid)
+            index, begun = self._workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
+            if code > 0 and time.monotonic() - begun < STARTING_SECONDS:
+                self._end()
             if self._ending:
                 if code != -signal.SIGTERM:  # it had only just begun
                     self._code = max(self._code, abs(code))
