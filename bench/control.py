@@ -123,7 +123,7 @@ def plane(folder: Path, database: str, processes: int = 1, workers: int = 1) -> 
 def _serve(
     state: Path, database: str, port: int, issuer: Issuer, *, workers: int
 ) -> subprocess.Popen[bytes]:
-    state.mkdir(mode=0o700)
+    state.mkdir(mode=0o700, exist_ok=True)
     asked = {
         "database": database,
         "listen": f"127.0.0.1:{port}",

@@ -80,9 +80,10 @@ def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> It
 def _on_postgres(folder: Path, address: str, seconds: float, sqlite: Load) -> Iterator[Bar]:
     place = folder / "on-postgres"
     place.mkdir()
+    with control.plane(place, address, workers=WORKERS) as plane:
+        one = Asking(plane, "prod").load(CLIENTS, seconds)
     with control.plane(place, address, processes=2) as plane:
-        asking = Asking(plane, "hot")
-        one, both = (asking.load(CLIENTS, seconds, processes=number) for number in (1, 2))
+        both = Asking(plane, "hot").load(CLIENTS, seconds, processes=2)
     yield Bar(
         f"issue, PostgreSQL, {CLIENTS} clients",
         str(one),

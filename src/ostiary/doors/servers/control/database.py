@@ -1,7 +1,8 @@
 """The database of the control plane: SQLite for one process and a few, PostgreSQL for any number.
 
 SQLite runs in WAL mode with ``synchronous=FULL``, so a commit is on disk; a writing transaction takes the lock at its
-beginning (``BEGIN IMMEDIATE``), so it never fails half-way for want of it.
+beginning (``BEGIN IMMEDIATE``), so it never fails half-way for want of it. On both, each statement of a reading stands
+alone, and a transaction is begun by us.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._begin = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN"
         file = self.engine.url.database
         self._turn = Turn(Path(f"{file}-turn"), LOCK_SECONDS) if self.is_sqlite and file else None
         self._at_hand: deque[_AtHand] = deque()
@@ -80,10 +82,7 @@ class Database:
         """One transaction, durable when the block has ended without an exception."""
         turn = self._turn.held() if self._turn is not None else nullcontext()
         with turn, self.reading() as connection:
-            if self.is_sqlite:
-                driven(
-                    connection, "BEGIN IMMEDIATE", lambda driver: driver.execute("BEGIN IMMEDIATE")
-                )
+            driven(connection, self._begin, lambda driver: driver.execute(self._begin))
             yield connection
             _commit(connection)
 
@@ -179,8 +178,12 @@ def _engine(url: str) -> Engine:
             why="it holds a password, and an address is shown in process lists and logs",
             fix="put the password into the file that PGPASSFILE names",
         )
+    of_server = parsed.get_backend_name() == "postgresql"
     engine = create_engine(
-        parsed, pool_pre_ping=parsed.get_backend_name() == "postgresql", hide_parameters=True
+        parsed,
+        pool_pre_ping=of_server,
+        hide_parameters=True,
+        **({"isolation_level": "AUTOCOMMIT"} if of_server else {}),  # else a reading asks thrice
     )
     if engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _prepare_postgresql)

@@ -7,7 +7,8 @@ values go in as they are: only texts, numbers and booleans, which both drivers t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Statement:
 
     def first_of_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """The first row found for each, None where there is none. PostgreSQL is asked for all in one go."""
-        if self._for(connection).order is not None:
+        if self._for(connection).order is not None or len(rows) == 1:
             return [self.run(connection, one).fetchone() for one in rows]
         cursor = self._many(connection, rows, returning=True)
         found = []
@@ -81,6 +82,18 @@ class Statement:
             constants = {key: value for key, value in found.params.items() if value is not None}
             self._compiled[name] = _Compiled(found.string, order, constants)
         return self._compiled[name]
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """What is run in the block goes out together where the driver knows how; how many rows it changed is known after it."""
+    known: Any = connection.dialect.loaded_dbapi
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        with driver.pipeline() if hasattr(driver, "pipeline") else nullcontext():
+            yield
+    except known.Error as error:
+        raise DBAPIError.instance("", None, error, known.Error) from error
 
 
 def driven(connection: Connection, text: str, work: Callable[[Any], Any]) -> Any:

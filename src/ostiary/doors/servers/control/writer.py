@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head, Row, link
 from ostiary.doors.servers.control.database import Database, heads, translated
-from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.statement import Statement, pipelined
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.errors import OstiaryError, Throttled, Unreachable
 
@@ -225,7 +225,6 @@ class Writer:
             self._compare(connection, {one: known.get(one, Head()) for one in wanted})
             try:
                 results = [_done(one, connection, ledger) for one in batch]
-                _look_again(connection, ledger)
                 _store(connection, ledger, known)
             except (OstiaryError, SQLAlchemyError) as error:
                 if alone or len(batch) == 1:
@@ -260,21 +259,42 @@ class _Alone(Exception):
     """Something in a batch failed: nothing of it was written, and each is to be done by itself."""
 
 
-def _look_again(connection: Connection, ledger: Ledger) -> None:
-    for statement in {one.statement: None for one in ledger.guards}:
-        guards = [one for one in ledger.guards if one.statement is statement]
-        asked = {one.value: {one.name: one.value} for one in guards}
-        rows = statement.first_of_each(connection, list(asked.values()))
-        found = dict(zip(asked, rows, strict=True))
-        for guard in guards:
-            guard.judge(connection, found[guard.value])
-
-
 def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
-    for table, rows in ledger.beside.items():
-        _insertion(table).run_many(connection, rows)
-    if not ledger.rows:
-        return
+    """What the guards ask and all that is written goes out together; then the guards judge what they were answered."""
+    with pipelined(connection):
+        found = [_asked(connection, guards) for guards in _by_statement(ledger.guards)]
+        for table, rows in ledger.beside.items():
+            _insertion(table).run_many(connection, rows)
+        moved = _append(connection, ledger, known) if ledger.rows else {}
+    for answers in found:
+        for guard, row in answers:
+            guard.judge(connection, row)
+    for project_id, cursor in moved.items():
+        if cursor.rowcount != 1:
+            raise Unreachable(
+                f"cannot append to the audit of project {project_id}",
+                why="its chain moved under the lock",
+                code="audit",
+            )
+
+
+def _by_statement(guards: Sequence[Guard]) -> Iterable[Sequence[Guard]]:
+    found: dict[Statement, list[Guard]] = {}
+    for one in guards:
+        found.setdefault(one.statement, []).append(one)
+    return found.values()
+
+
+def _asked(connection: Connection, guards: Sequence[Guard]) -> list[tuple[Guard, Any]]:
+    """Guards of one statement, each with what it found."""
+    asked = {one.value: {one.name: one.value} for one in guards}
+    rows = guards[0].statement.first_of_each(connection, list(asked.values()))
+    found = dict(zip(asked, rows, strict=True))
+    return [(one, found[one.value]) for one in guards]
+
+
+def _append(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> dict[str, Any]:
+    """The cursors that moved the heads of chains."""
     _AUDIT.run_many(
         connection,
         [
@@ -289,28 +309,15 @@ def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) ->
             for row in ledger.rows
         ],
     )
+    moved = {}
     for project_id in sorted({row.project_id for row in ledger.rows}):
         head = ledger.heads[project_id]
+        now = {"of": project_id, "number": head.number, "hash": head.hash}
         if project_id not in known:
-            connection.execute(
-                insert(chains).values(project_id=project_id, number=head.number, hash=head.hash)
-            )
-            continue
-        moved = _MOVE.run(
-            connection,
-            {
-                "of": project_id,
-                "before": known[project_id].hash,
-                "number": head.number,
-                "hash": head.hash,
-            },
-        )
-        if moved.rowcount != 1:
-            raise Unreachable(
-                f"cannot append to the audit of project {project_id}",
-                why="its chain moved under the lock",
-                code="audit",
-            )
+            _FIRST.run(connection, now)
+        else:
+            moved[project_id] = _MOVE.run(connection, {**now, "before": known[project_id].hash})
+    return moved
 
 
 @cache
@@ -323,6 +330,11 @@ _AUDIT = _insertion(audit)
 _HASH = Statement(
     select(audit.c.hash).where(
         audit.c.project_id == bindparam("project"), audit.c.number == bindparam("number")
+    )
+)
+_FIRST = Statement(
+    insert(chains).values(
+        project_id=bindparam("of"), number=bindparam("number"), hash=bindparam("hash")
     )
 )
 _MOVE = Statement(
