@@ -79,7 +79,7 @@ class Checkpoints:
         """Bring one project up to ``head``; whether a checkpoint was signed."""
         kept = self._kept.get(project_id)
         elsewhere = [kept] if kept else [place.last(project_id) for place in self._places]
-        with translated("cannot read the audit"), self._database.reading() as connection:
+        with translated("cannot read the audit"), self._database.streaming() as connection:
             known = authorities.of_project(connection, project_id)
             last = _last(connection, project_id)
             for one in filter(None, (last, *elsewhere)):

@@ -78,6 +78,13 @@ class Database:
                 self._freed.notify_all()
 
     @contextmanager
+    def streaming(self) -> Iterator[Connection]:
+        """A reading of more than is held in memory at once: a cursor of PostgreSQL lives in a transaction."""
+        with self.reading() as connection:
+            driven(connection, "BEGIN", lambda driver: driver.execute("BEGIN"))
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, durable when the block has ended without an exception."""
         turn = self._turn.held() if self._turn is not None else nullcontext()

@@ -29,14 +29,11 @@ class Turn:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """OSError when the file cannot be made."""
         until = time.monotonic() + self._longest
         if not self._threads.acquire(timeout=self._longest):
             yield
             return
         try:
-            if self._file < 0:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             taken = self._take(until)
             try:
                 yield
@@ -52,10 +49,14 @@ class Turn:
             self._file = -1
 
     def _take(self, until: float) -> bool:
-        while True:
+        if self._file < 0:
+            with contextlib.suppress(OSError):  # SQLite has better words for what hinders it there
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while self._file >= 0:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
             if time.monotonic() > until:
                 return False
             time.sleep(AGAIN)
+        return False
