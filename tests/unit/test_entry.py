@@ -35,7 +35,7 @@ def test_debug_adds_a_traceback_and_keeps_the_error_and_its_exit_code():
     ended = ostiary("--debug", "plan", "--estate", "/nonexistent.yaml")
     assert ended.returncode == 3
     assert "Traceback" in ended.stderr
-    assert ended.stderr.endswith("or write one with: ostiary init\n")
+    assert ended.stderr.endswith("or write one with: ostiary init --okta-url URL\n")
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped():
