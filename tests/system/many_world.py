@@ -46,8 +46,8 @@ PLAY = """\
 - hosts: all
   gather_facts: false
   tasks:
-    - raw: "true"
 """
+TASK = '    - raw: "true"\n'
 ROWS = """
 import json, sys
 from ostiary.doors.servers.client.bearer import signed_in
@@ -159,10 +159,10 @@ class Many(Door):
         file.write_text("".join(f"{one}\n" for one in told))
         return file
 
-    def ansible(self, inventory: Path, forks: int = 16) -> list[str]:
+    def ansible(self, inventory: Path, forks: int = 16, tasks: int = 1) -> list[str]:
         """The command, as it is run from outside the client's network."""
         play = self.folder / "play.yaml"
-        play.write_text(PLAY)
+        play.write_text(PLAY + tasks * TASK)
         return self.fleet.client.command([ANSIBLE, "-f", forks, "-i", inventory, play])
 
     def ansible_env(self, *ssh: str) -> dict[str, str]:

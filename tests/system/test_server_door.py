@@ -141,7 +141,7 @@ def test_forwarding_is_to_permitted_targets_only(door, grace, ada):
 
 
 def test_multiplexing_as_ansible_asks_for_it_still_enters(door, grace, tmp_path):
-    """Ansible's own options win over ours; each command that finds the shared connection used up makes one of its own."""
+    """Ansible's own options win over ours; what shares the connection enters by its certificate."""
     shared = [
         "-o",
         "ControlMaster=auto",
