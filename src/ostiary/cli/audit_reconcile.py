@@ -76,7 +76,7 @@ def sentence(found: Reconciled) -> str:
     return (
         f"{term.counted(found.certificates, 'certificate')} issued,"
         f" {term.counted(found.slips, 'slip')} of break-glass;"
-        f" hosts met {found.met} of them"
+        f" hosts met {found.met}"
         + (f" ({said})" if said else "")
         + ("" if found.findings else "\nno finding")
     )
