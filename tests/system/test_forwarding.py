@@ -148,6 +148,14 @@ def test_x11_is_refused_where_no_rule_gives_it(edgar, x_server):
     assert x_server.shown == []
 
 
+def test_what_the_hosts_sshd_says_no_to_no_rule_gives(door, ada):
+    try:
+        door["web1"].start_sshd("-o", "X11Forwarding=no", "-o", "AllowAgentForwarding=no")
+        assert asked(ada) == ([], {"cert", "principals"})
+    finally:
+        door["web1"].start_sshd()
+
+
 def asked(person):
     """Somebody asks for both: what they have of it on the host, and which of certificate and line permit it, says sshd."""
     words = "echo ${SSH_AUTH_SOCK:+agent} ${DISPLAY:+x11}"
