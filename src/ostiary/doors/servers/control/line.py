@@ -61,7 +61,7 @@ class Line(Generic[C]):
         self._waiting.append(asked)
         if not self._busy:
             self._busy = True
-            loop.call_soon(self._next, loop)  # what else has come by then is answered with it
+            loop.call_soon(self._gather, loop, len(self._waiting))
         if self._aside is None:
             return await asked.answer
         timer = loop.call_later(self._longest, self._too_late, asked)
@@ -78,14 +78,18 @@ class Line(Generic[C]):
             self._busy = False
         elif self._aside is None:
             _settle(batch, self._answers(calls))
-            self._after_what_comes(loop)
+            self._gather(loop, -1)
         else:
             done = loop.run_in_executor(self._aside, self._answers, calls)
             done.add_done_callback(partial(self._ended, loop, batch))
 
-    def _after_what_comes(self, loop: asyncio.AbstractEventLoop) -> None:
-        """In one round of the loop the answers leave, in the next what came meanwhile is read and asked: then it is its turn."""
-        loop.call_soon(loop.call_soon, loop.call_soon, self._next, loop)
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Whose answers leave in one round of the loop ask again in one of the next: as long as each brings somebody, one more."""
+        if before < len(self._waiting) < LARGEST_BATCH:
+            again = partial(self._gather, loop, len(self._waiting))
+            loop.call_soon(loop.call_soon, loop.call_soon, again)
+        else:
+            self._next(loop)
 
     def _ended(
         self,
