@@ -8,6 +8,7 @@ import base64
 import hashlib
 import http.client
 import json
+import select
 import threading
 import time
 from dataclasses import dataclass
@@ -130,7 +131,10 @@ class Client:
         self.device = None
 
     def raw(self, method, path, body=b"", headers=None):
-        """Status, headers, body."""
+        """Status, headers, body. A connection that the other side ended, idle for long, is made anew."""
+        there = self._connection.sock
+        if there is not None and select.select([there], [], [], 0)[0]:
+            self._connection.close()
         self._connection.request(method, path, body, headers or {})
         answer = self._connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
