@@ -113,7 +113,7 @@ def retire(*, server: str, project: str | None, yes: bool) -> None:
     control = open_control()
     name, found = server_named(control, server, project)
     confirm(f"retire {found.name} ({found.id}) of project {name}", yes=yes)
-    control.call("POST", f"/v1/servers/{found.id}/retire")
+    control.call("POST", f"/v1/servers/{found.id}/retire", what=f"retire {found.name}")
     term.say(f"{found.name} is retired; what the agent made there goes with: ostiary agent remove")
 
 
@@ -128,5 +128,5 @@ def release(*, server: str, project: str | None, yes: bool) -> None:
     if found.state != "quarantined":
         raise UsageError(f"cannot release {found.name}", why=f"it is {found.state}")
     confirm(f"let {found.name} ({found.id}) of project {name} be entered again", yes=yes)
-    control.call("POST", f"/v1/servers/{found.id}/release")
+    control.call("POST", f"/v1/servers/{found.id}/release", what=f"release {found.name}")
     term.say(f"{found.name} is released")

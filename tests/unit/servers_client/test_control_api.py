@@ -136,6 +136,17 @@ def test_a_refusal_keeps_its_code(status: int, code: str, kind: type[OstiaryErro
     assert (caught.value.code, caught.value.why, caught.value.fix) == (code, "because", "ask alice")
 
 
+def test_an_error_says_what_was_wanted_in_the_words_of_who_asked() -> None:
+    refusal = encode(Refusal("no-server", "because", ""))
+    with peer(always(404, refusal)) as url, Control(url) as control:
+        with pytest.raises(NotFound) as by_path:
+            control.call("POST", "/v1/servers/srv_1/retire")
+        with pytest.raises(NotFound) as by_name:
+            control.call("POST", "/v1/servers/srv_1/retire", what="retire web1")
+    assert by_path.value.what == "cannot retire server srv_1"
+    assert by_name.value.what == "cannot retire web1"
+
+
 @pytest.mark.parametrize(
     ("refusal", "status", "fix"),
     [

@@ -65,22 +65,35 @@ class Control:
         self.close()
 
     @overload
-    def call(self, method: str, path: str, message: Any = ..., kind: None = ...) -> None: ...
-    @overload
-    def call(self, method: str, path: str, message: Any, kind: type[M]) -> M: ...
-    @overload
-    def call(self, method: str, path: str, message: Any = ..., *, kind: type[M]) -> M: ...
     def call(
-        self, method: str, path: str, message: Any = None, kind: type[M] | None = None
+        self, method: str, path: str, message: Any = ..., kind: None = ..., *, what: str = ...
+    ) -> None: ...
+    @overload
+    def call(
+        self, method: str, path: str, message: Any, kind: type[M], *, what: str = ...
+    ) -> M: ...
+    @overload
+    def call(
+        self, method: str, path: str, message: Any = ..., *, kind: type[M], what: str = ...
+    ) -> M: ...
+    def call(
+        self,
+        method: str,
+        path: str,
+        message: Any = None,
+        kind: type[M] | None = None,
+        *,
+        what: str = "",
     ) -> M | None:
         """Send ``message`` and give the answer, a message of ``kind``; None where no answer is expected (204).
 
         Denied, NotFound, Conflict, StalePlan (412), Throttled or Unreachable with the control plane's code, why and
-        fix; Unreachable with ``maybe_done`` where a change was sent and nobody knows whether it was made.
+        fix; Unreachable with ``maybe_done`` where a change was sent and nobody knows whether it was made. ``what`` is what the
+        call is for where that is not as in ``purposes.py``.
         """
         status, body = self.exchange(method, path, b"" if message is None else encode(message))
         if status >= http.client.BAD_REQUEST:
-            what = f"cannot {purpose(method, path, message)}"
+            what = f"cannot {what or purpose(method, path, message)}"
             raise refused(what, status, refusal_in(status, body, self.url))
         if kind is None:
             return None
@@ -88,7 +101,7 @@ class Control:
             return decode(kind, body)
         except InvalidMessage as wrong:
             raise Unreachable(
-                f"cannot {purpose(method, path, message)}",
+                f"cannot {what or purpose(method, path, message)}",
                 why=f"cannot read the answer of {self.url}: {wrong}; HTTP status {status}",
                 fix="see that the URL is that of ostiary serve, of this version",
                 code="invalid-answer",
