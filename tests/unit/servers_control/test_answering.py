@@ -6,6 +6,7 @@ import inspect
 import typing
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,8 @@ def of(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[one.__name__ for one in KINDS])
-@settings(max_examples=25, deadline=None)
+@pytest.mark.chaos
+@settings(max_examples=examples(8, 50), deadline=None)
 @given(data=st.data())
 def test_every_message_comes_back_as_it_was(kind, data):
     message = data.draw(of(kind))
