@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
+from tables_world import begin
 
 from ostiary.doors.servers.control import app
 from ostiary.doors.servers.control import serve as control
@@ -225,6 +226,7 @@ class ControlWorld:
         settings=None,
         **services,
     ):
+        begin(database)
         self.issuer = Issuer()
         told = {
             "database": database,

@@ -91,13 +91,23 @@ def running():
 
 
 @contextmanager
-def new_database(folder):
-    """The address of an empty database in the cluster."""
+def new_database(folder, template="template1"):
+    """The address of a new database in the cluster: a copy of ``template``, empty without one."""
     name = f"t{secrets.token_hex(6)}"
-    place = {"host": str(folder), "user": "ostiary", "dbname": "postgres"}
-    with psycopg.connect(**place, autocommit=True) as to:
-        to.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"postgresql://ostiary@/{name}?host={folder}"
-        finally:
+    url = make_database(folder, name, template)
+    try:
+        yield url
+    finally:
+        with _administered(folder) as to:
             to.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def make_database(folder, name, template="template1"):
+    """Its address."""
+    with _administered(folder) as to:
+        to.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return f"postgresql://ostiary@/{name}?host={folder}"
+
+
+def _administered(folder):
+    return psycopg.connect(host=str(folder), user="ostiary", dbname="postgres", autocommit=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from control_world import ControlWorld
 from postgres_world import new_database, running
+from tables_world import begin, template
 
 from ostiary.doors.servers.control.database import Database
 
@@ -28,7 +29,20 @@ def postgres(cluster):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request, tmp_path):
-    """An empty database of each kind."""
+    """A database of each kind, with the tables of this version."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/control.db"
+        begin(url)
+        yield url
+        return
+    cluster = request.getfixturevalue("cluster")
+    with new_database(cluster, template(cluster)) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request, tmp_path):
+    """A database of each kind without a table."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/control.db"
         return

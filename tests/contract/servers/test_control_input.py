@@ -12,6 +12,7 @@ from control_world import ADMINS, ControlWorld, Refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_world import new_database
+from tables_world import template
 
 from ostiary.doors.servers.control import app, limits, patience
 from ostiary.doors.servers.wire.admin import Rule, Status
@@ -59,7 +60,7 @@ def module_world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def module_postgres(tmp_path_factory, cluster):
-    with new_database(cluster) as url:
+    with new_database(cluster, template(cluster)) as url:
         world = filled(url, tmp_path_factory.mktemp("control"))
         yield world
         world.close()

@@ -160,7 +160,10 @@ def test_a_host_authority_is_retired_when_every_server_shows_a_new_certificate(w
     _, new = world.of("host")
     assert authorities.signing(world.known, "host").id == new.id
     for name in ("web1", "web2"):
-        assert "no certificate by the new authority is shown yet" in world.refused("finish", "host").why
+        assert (
+            "no certificate by the new authority is shown yet"
+            in world.refused("finish", "host").why
+        )
         world.reports(name, f"{HOST_MARK}{fingerprint(new)}")
     world.rotate("finish", "host")
     assert authorities.trusted(world.known, "host") == (new.public_key,)

@@ -14,8 +14,8 @@ from ostiary.errors import Conflict
 
 
 @pytest.fixture
-def database(database_url):
-    database = Database(database_url)
+def database(empty_database_url):
+    database = Database(empty_database_url)
     yield database
     database.close()
 
@@ -31,8 +31,8 @@ def test_the_revisions_make_the_tables_of_this_version(database):
     schema.upgrade(database)
 
 
-def test_many_that_start_at_once_make_them_once(database, database_url):
-    others = [Database(database_url) for _ in range(4)]
+def test_many_that_start_at_once_make_them_once(database, empty_database_url):
+    others = [Database(empty_database_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(schema.upgrade, others))
     schema.check(database)
