@@ -15,6 +15,7 @@ from ostiary.errors import NotFound, OstiaryError, UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.breakglass.shares import Share
+    from ostiary.pki.ssh_key import PublicKey
 
 _CLEAR = "\x1b[2J\x1b[3J\x1b[H"  # the screen and what was scrolled off it
 
@@ -57,9 +58,7 @@ def make(
         try:
             _register(project, authority.text())
         except OstiaryError as failed:
-            fix = (
-                f"run: ostiary servers breakglass register --project {project} '{authority.text()}'"
-            )
+            fix = f"run: {_to_register(project, authority)}"
             raise type(failed)(
                 f"the shares are made, but hosts do not trust {authority.fingerprint} yet",
                 why=str(failed),
@@ -75,6 +74,8 @@ def make(
         term.result(f"share {file}")
     if files:
         term.say("give each to somebody else, and delete them here")
+    if no_register:
+        term.say(f"hosts trust it after: {_to_register(project, authority)}")
 
 
 @click.command()
@@ -98,6 +99,10 @@ def retire(*, project: str, yes: bool) -> None:
     trusted = [one for one in kept if one.use == "break-glass" and one.state != "retired"]
     for one in trusted:
         term.result(f"{one.public_key}\nhosts of {project} trust this one")
+
+
+def _to_register(project: str, authority: PublicKey) -> str:
+    return f"ostiary servers breakglass register --project {project} '{authority.text()}'"
 
 
 def _see_project(project: str) -> None:
@@ -141,11 +146,12 @@ def _write(folder: Path, shares: tuple[Share, ...]) -> list[Path]:
 
 
 def _show(shares: tuple[Share, ...]) -> list[Path]:
-    """One at a time; the screen is cleared after each."""
-    for one in shares:
-        term.result(f"{_CLEAR}{one.text()}")
-        click.pause(
-            f"share {one.number} of {one.of}: press a key when it is written down", err=True
-        )
-    term.result(_CLEAR)
+    """One at a time; the screen is cleared after each, and where somebody breaks off."""
+    try:
+        for one in shares:
+            term.result(f"{_CLEAR}{one.text()}")
+            term.say(f"share {one.number} of {one.of}: press a key when it is written down")
+            click.getchar()
+    finally:
+        term.result(_CLEAR)
     return []

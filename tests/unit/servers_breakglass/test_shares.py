@@ -99,7 +99,7 @@ def test_a_corrupted_share_is_named_and_its_words_are_not_told(three_of_five, na
     spoiled = changes(share.words)[name]
     if spoiled == share.words.split():
         pytest.fail("the change changes nothing")
-    text = share.text().replace(share.words, " ".join(spoiled))
+    text = f"{share.text().partition('words:')[0]}words: {' '.join(spoiled)}\n"
     with pytest.raises(UsageError) as refused:
         splitting.parse(text, "envelope-1")
     assert refused.value.code == "bad-share"
@@ -114,6 +114,8 @@ def test_a_share_copied_by_hand_is_read(three_of_five):
         f"  Project : prod\nAuthority: {share.authority.text('break glass')}\n"
         f"Words:  {share.words.upper().replace(' ', '   ')}  \n\n"
     )
+    assert splitting.parse(share.text(), "file").words == share.words
+    assert max(map(len, share.text().partition("project:")[2].splitlines()[3:])) < 72
     read = splitting.parse(copied, "paper")
     assert (read.number, read.threshold, read.words) == (4, 3, share.words)
     for line in ("Project", "Authority", "Words"):

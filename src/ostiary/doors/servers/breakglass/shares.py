@@ -21,6 +21,7 @@ from ostiary.pki.signer import LocalSigner
 from ostiary.pki.ssh_key import PublicKey
 
 FEWEST, MOST = 2, 16  # one share alone must never sign; SLIP-39 knows no more than 16
+IN_A_LINE = 6  # words of a share as it is written
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # as projects are named; files are named after it
 _HEAD = """\
 # Share {number} of {of} of the break-glass authority of project {project}.
@@ -49,7 +50,7 @@ class Share:
             f"{head}project: {self.project}\n"
             f"share: {self.number} of {self.of}, {self.threshold} needed\n"
             f"authority: {self.authority.text()}\n"
-            f"words: {self.words}\n"
+            f"words: {_in_lines(self.words)}\n"
         )
 
 
@@ -84,8 +85,7 @@ def make(project: str, threshold: int, count: int) -> tuple[Share, ...]:
 
 def parse(text: str, place: str) -> Share:
     """A share as ``Share.text`` writes it, or as somebody copied it. UsageError says what is wrong, never the words."""
-    lines = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
-    found = {name.strip().lower(): value.strip() for name, _, value in lines if name.strip()}
+    found = _fields(text)
     if missing := [name for name in ("project", "authority", "words") if not found.get(name)]:
         raise _unusable(place, f"it has no line '{missing[0]}: …'")
     if not _PROJECT.fullmatch(found["project"]):
@@ -109,6 +109,29 @@ def parse(text: str, place: str) -> Share:
         words,
         place,
     )
+
+
+def _in_lines(words: str) -> str:
+    """Few enough for a line of any terminal and for who copies them by hand."""
+    listed = words.split()
+    lines = (listed[at : at + IN_A_LINE] for at in range(0, len(listed), IN_A_LINE))
+    return "\n       ".join(" ".join(line) for line in lines)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """``name: value`` lines; a line without a colon goes on with the one above."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        before, colon, value = line.partition(":")
+        if colon:
+            name = before.strip().lower()
+            found[name] = value.strip()
+        elif name and before.strip():
+            found[name] += f" {before.strip()}"
+    return found
 
 
 def join(shares: Sequence[Share]) -> LocalSigner:
