@@ -20,6 +20,7 @@ BIN = Path(sys.executable).parent
 STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
 SERVED = "tests/contract/servers"  # over HTTP, on SQLite and PostgreSQL
 ROOM = 4 * 1024**3  # bytes; a layer of tests leaves about a tenth of it behind
+FAST = ("tests/unit", "tests/contract", "tests/scripts")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -143,9 +144,9 @@ def main() -> None:
     timed("mypy", lambda: run(BIN / "mypy"))
     timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
     with in_memory() as folder:
-        fast = ("--ignore", SERVED, "tests/unit", "tests/contract", "tests/scripts")
-        timed("unit, contract, scripts", lambda: pytest("-n", "2", *fast, folder=folder))
-        # Half of these wait for something most of the time, so that more than there are cores end sooner.
+        # Some of these, and half of the served, wait for something: more of them than there are cores end sooner.
+        fast = ("-n", "3", "--dist", "worksteal", "--ignore", SERVED)
+        timed("unit, contract, scripts", lambda: pytest(*fast, *FAST, folder=folder))
         served = ("-n", "4", "--dist", "worksteal", SERVED)
         timed("control plane, as served", lambda: pytest(*served, folder=folder))
         timed("property", lambda: pytest("-n", "2", "tests/property", folder=folder))
