@@ -278,6 +278,31 @@ def test_a_head_that_does_not_end_is_not_waited_for(module_world, monkeypatch):
         time.sleep(0.15)
 
 
+def test_a_body_that_does_not_end_is_not_waited_for(module_world, monkeypatch):
+    monkeypatch.setattr(patience, "BODY_SECONDS", 0.3)
+    parts = urlsplit(module_world.url)
+    head = b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+    for first in (head, head + b"{"):
+        assert dribble(module_world, first, b" ", 3)
+        with socket.create_connection((parts.hostname, parts.port), 5) as to:
+            to.sendall(first)
+            assert to.recv(1000).startswith(b"HTTP/1.1 408 ")
+            assert to.recv(1000) == b""
+
+
+def test_a_body_in_good_time_is_waited_for(module_world, monkeypatch):
+    """The head's time does not count for it, and the next request has its own."""
+    monkeypatch.setattr(patience, "HEAD_SECONDS", 0.2)
+    parts = urlsplit(module_world.url)
+    head = b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), 5) as to:
+        for _ in range(2):
+            to.sendall(head)
+            time.sleep(0.3)
+            to.sendall(b"{}")
+            assert to.recv(1000).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_head_that_is_endless_is_cut_off(module_world):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line = b"X: " + b"y" * 8000 + b"\r\n"

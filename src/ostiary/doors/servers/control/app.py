@@ -43,7 +43,6 @@ from ostiary.doors.servers.control.refusal import (
     CROWDED,
     RETRIED,
     RETRY_SECONDS,
-    SLOW,
     TOO_LARGE,
     refusal_of,
     status_of,
@@ -259,7 +258,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Application:
 def refused(error: OstiaryError) -> Answer:
     status = status_of(error)
     headers = {"retry-after": str(RETRY_SECONDS)} if status in RETRIED else {}
-    if error.code in (TOO_LARGE, SLOW, CROWDED):
+    if error.code in (TOO_LARGE, CROWDED):
         headers["connection"] = "close"  # what is still to come is not waited for
     if status in RETRIED:
         LOG.warning("%s [%s]", error, error.code)

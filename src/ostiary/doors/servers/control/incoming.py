@@ -5,7 +5,6 @@ Source: the ASGI specification, "HTTP & WebSocket ASGI Message Format": scope an
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,11 +12,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
-from ostiary.doors.servers.control.refusal import CROWDED, SLOW, TOO_LARGE, invalid
+from ostiary.doors.servers.control.refusal import CROWDED, TOO_LARGE, invalid
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
 from ostiary.errors import Throttled, UsageError
 
-BODY_SECONDS = 20.0  # to send a body in
 SMALL = 64 * 1024  # bytes: what people and hosts send every day
 MOST_HELD = 64 * 1024 * 1024  # bytes of all that are larger
 
@@ -75,13 +73,6 @@ class Body:
 
         Throttled for a large one while too many are held.
         """
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                return await self._whole(receive)
-        except TimeoutError as error:
-            raise UsageError("cannot wait longer for the body", code=SLOW) from error
-
-    async def _whole(self, receive: Receive) -> bytes:
         parts, size, more = [], 0, True
         while more:
             message = await receive()

@@ -1,6 +1,6 @@
-"""HTTP connections that are not waited for: a request's head must come whole, soon and small, or the connection is closed.
+"""HTTP connections that are not waited for: a request must come whole and soon, its head small, or the connection is closed.
 
-uvicorn bounds neither by itself when it parses by httptools. Bodies are bounded by ``app.py``.
+uvicorn bounds none of it by itself when it parses by httptools. How large a body may be is bounded by ``incoming.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 HEAD_SECONDS = 10.0
+BODY_SECONDS = 20.0  # after the head
 MOST_HEAD = 64 * 1024  # bytes; a proof by an RSA key has some 3,000
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 _Protocol: Any = AutoHTTPProtocol
 
@@ -24,7 +26,7 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._await_head()
+        self._await(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -33,22 +35,30 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
     def data_received(self, data: bytes) -> None:
         between = self._is_between
         super().data_received(data)
-        if not self._is_between:
-            self._disarm()
+        if self._is_between:
+            self._head = self._head + len(data) if between else len(data)
+            if self._head > MOST_HEAD:
+                self.transport.close()
+            self._await(HEAD_SECONDS)
             return
-        self._head = self._head + len(data) if between else len(data)
-        if self._head > MOST_HEAD:
-            self.transport.close()
-        self._await_head()
+        if between or not self._has_more:
+            self._disarm()
+        if self._has_more:
+            self._await(BODY_SECONDS)
 
     @property
     def _is_between(self) -> bool:
         """Whether the next request's head is not whole yet."""
         return self.cycle is None or self.cycle.response_complete
 
-    def _await_head(self) -> None:
+    @property
+    def _has_more(self) -> bool:
+        """Whether the body of the request is not whole yet."""
+        return self.cycle is not None and self.cycle.more_body
+
+    def _await(self, seconds: float) -> None:
         if self._due is None:
-            self._due = self.loop.call_later(HEAD_SECONDS, self._late)
+            self._due = self.loop.call_later(seconds, self._late)
 
     def _disarm(self) -> None:
         self._head = 0
@@ -58,5 +68,8 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
 
     def _late(self) -> None:
         self._due = None
-        if self._is_between and self.transport is not None:
-            self.transport.close()
+        if self.transport is None or not (self._is_between or self._has_more):
+            return
+        if not self._is_between:
+            self.transport.write(_TOO_SLOW)
+        self.transport.close()

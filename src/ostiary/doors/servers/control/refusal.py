@@ -19,7 +19,7 @@ from ostiary.errors import (
 )
 
 NOT_SIGNED_IN = frozenset({"invalid-token", "no-session", "bad-proof", "bad-device-proof"})
-TOO_LARGE, SLOW, CROWDED = "too-large", "slow-body", "crowded"
+TOO_LARGE, CROWDED = "too-large", "crowded"
 RETRY_SECONDS = 2
 RETRIED = frozenset({429, 503})
 _STATUS: Sequence[tuple[type[OstiaryError], int, str]] = (
@@ -36,8 +36,6 @@ _STATUS: Sequence[tuple[type[OstiaryError], int, str]] = (
 def status_of(error: OstiaryError) -> int:
     if error.code == TOO_LARGE:
         return 413
-    if error.code == SLOW:
-        return 408
     if isinstance(error, Denied) and error.code in NOT_SIGNED_IN:
         return 401
     if isinstance(error, Throttled) and error.code in ("busy", CROWDED):

@@ -58,6 +58,7 @@ from ostiary.plan.wrap import Wrap
 PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's: addresses of proxies whose X-Forwarded-For is believed
 KEYS_SECONDS = 10.0  # longest wait for the org's published keys
 _SET_DUMPABLE = 4  # PR_SET_DUMPABLE
+GARBAGE = 10_000  # new objects until the next collection: Python's own 700 are fewer than a batch makes
 GRACE_SECONDS = 10  # for what is under way when the process is told to end
 
 
@@ -229,7 +230,8 @@ def run(
     built = replace(built, problems=lambda: (*before(), *running.problems()))
     served = server(settings, app.build(built, more))
     signal.signal(signal.SIGTERM, served.end)
-    gc.freeze()  # what is there now stays: no collection looks through it again
+    gc.freeze()  # what is there now stays: no collection looks through it again, and few through the rest
+    gc.set_threshold(GARBAGE)
     try:
         served.run([listened] if listened else None)
     finally:
