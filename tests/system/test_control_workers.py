@@ -169,3 +169,73 @@ def test_who_does_not_get_its_turn_asks_the_database_all_the_same(tmp_path):
         started = time.monotonic()
         with second.held():
             assert 0.2 <= time.monotonic() - started < 2
+
+
+def test_it_ends_in_good_order_though_a_worker_died_in_that_moment(tmp_path, issuer):
+    """The first has waited for the one that was killed, and knows it no more when it passes the signal on."""
+    slowly = ("trace=wait4", "inject=wait4:delay_exit=1000000")
+    before = ("strace", "-qo", "/dev/null", *(part for one in slowly for part in ("-e", one)))
+    database = f"sqlite:///{tmp_path}/c.db"
+    traced = Process(database, tmp_path, issuer, before=before, options=("--workers", "2"))
+    traced.start()
+    (first,) = workers_of(traced.process.pid)
+    one, other = workers_of(first)
+    os.kill(one, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{one}").exists())
+    os.kill(first, signal.SIGTERM)
+    traced.process.wait(20)
+    until(lambda: not there(other))
+    assert "defect" not in traced.log.read_text()
+
+
+def test_a_worker_that_cannot_begin_anew_for_a_while_takes_nobody_with_it(served, tmp_path):
+    one, other = workers_of(served.process.pid)
+    (tmp_path / "kek").rename(tmp_path / "away")
+    os.kill(one, signal.SIGKILL)
+    until(lambda: "cannot open the keys" in served.log.read_text())
+    assert workers_of(served.process.pid)[0] == other
+    (tmp_path / "away").rename(tmp_path / "kek")
+    until(lambda: "begun anew" in served.log.read_text())
+    until(lambda: len(workers_of(served.process.pid)) == 2)
+    time.sleep(2)
+    assert len(workers_of(served.process.pid)) == 2
+    assert served.end() == 0
+
+
+def listening_of(pid):
+    """The inodes of the sockets that a process listens at. Source: proc(5), net/tcp: state 0A."""
+    table = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    listening = {fields[9] for fields in table if fields[3] == "0A"}
+    held = {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    return {one for one in listening if f"socket:[{one}]" in held}
+
+
+def test_each_holds_its_own_socket_alone(served):
+    one, other = (listening_of(pid) for pid in workers_of(served.process.pid))
+    assert (len(one), len(other)) == (1, 1)
+    assert one != other
+
+
+def test_a_second_at_the_same_address_is_refused(served, tmp_path, issuer):
+    """The kernel would let it share the address, and shares out connections among two control planes."""
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = Process(
+        f"sqlite:///{folder}/c.db", folder, issuer, port=served.port, options=("--workers", "2")
+    )
+    with contextlib.ExitStack() as ending:
+        second.launch()
+        ending.callback(second.end)
+        assert second.process.wait(20) != 0
+    assert "address already in use" in second.log.read_text()
+
+
+def test_who_comes_while_the_last_worker_ends_is_not_kept_waiting(served):
+    """The first lets go of its sockets: nothing is left that listens and that nobody serves."""
+    one, other = workers_of(served.process.pid)
+    os.kill(other, signal.SIGSTOP)
+    served.process.send_signal(signal.SIGTERM)
+    until(lambda: not there(one))
+    assert listening_of(served.process.pid) == set()
+    os.kill(other, signal.SIGCONT)
+    assert served.process.wait(20) == 0

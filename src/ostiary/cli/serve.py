@@ -171,7 +171,7 @@ def serve(
     control.log_to_stderr()
     if workers > 1:
         settings = control.prepare(settings)
-    settings = replace(settings, worker=processes.split(workers))
+    settings = replace(settings, worker=processes.split(sockets))
     stopping = threading.Event()
     okta = control_org(
         settings.issuer, client_id=okta_client_id, key_file=okta_key_file, stopping=stopping

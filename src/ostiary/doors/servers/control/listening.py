@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import time
 from ipaddress import ip_address
 
 from ostiary.errors import Conflict, UsageError
@@ -29,6 +31,7 @@ def place(listen: str, *, tls: bool) -> tuple[str, int]:
 
 
 BACKLOG = 4096
+FREE_SECONDS = 2.0  # in which the workers of one that was killed just now are gone
 
 
 def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
@@ -46,6 +49,8 @@ def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
     family, _, _, _, address = found[0]
     shared = number > 1
     try:
+        if shared:
+            _wait_until_free(family, address)
         return [
             socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=shared)
             for _ in range(number)
@@ -57,6 +62,24 @@ def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
             fix="end what listens there, or name another with: --listen ADDRESS:PORT",
             code="listen",
         ) from error
+
+
+def _wait_until_free(family: int, address: tuple[object, ...]) -> None:
+    """OSError where somebody listens already. Sockets that share an address let in others of the same user unasked."""
+    until = time.monotonic() + FREE_SECONDS
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as alone:
+            alone.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # after connections that ended
+            try:
+                alone.bind(address)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                    raise
+            else:
+                return
+        time.sleep(0.05)
 
 
 def _is_loopback(host: str) -> bool:

@@ -90,13 +90,16 @@ def prepare(settings: ServeSettings) -> ServeSettings:
 
     The settings of these. Conflict as ``services``.
     """
-    database, writer = _opened(settings, time.time)
+    database, writer, mark = _opened(settings, time.time)
     writer.close()
+    mark.close()
     database.close()
     return replace(settings, migrate=False, accept_older=False)
 
 
-def _opened(settings: ServeSettings, clock: Callable[[], float]) -> tuple[Database, Writer]:
+def _opened(
+    settings: ServeSettings, clock: Callable[[], float]
+) -> tuple[Database, Writer, HighWater]:
     database = Database(settings.database)
     if settings.migrate:
         schema.upgrade(database)
@@ -108,7 +111,7 @@ def _opened(settings: ServeSettings, clock: Callable[[], float]) -> tuple[Databa
     writer = Writer(database, clock, mark)
     if settings.accept_older:
         high_water.accept(database, writer, mark)
-    return database, writer
+    return database, writer, mark
 
 
 def services(
@@ -127,7 +130,7 @@ def services(
 
     Conflict when the database is older than what this process saw of it.
     """
-    database, writer = _opened(settings, clock)
+    database, writer, _ = _opened(settings, clock)
     authorities = Authorities(wrap, open_kms, told=into_audit(writer))
     views = Views()
     http = http or httpx2.Client(timeout=KEYS_SECONDS)
