@@ -13,6 +13,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0  # after the head
 MOST_HEAD = 64 * 1024  # bytes; a proof by an RSA key has some 3,000
+FAREWELL_SECONDS = 0.3  # TLS asks for an answer to its end, and a client that is idle reads nothing
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 _Protocol: Any = AutoHTTPProtocol
@@ -22,6 +23,8 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
     """uvicorn's own, with an end to its patience."""
 
     _due: asyncio.TimerHandle | None = None
+    _cut: asyncio.TimerHandle | None = None
+    _ending = False
     _head = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -30,6 +33,8 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._cut is not None:
+            self._cut.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -45,6 +50,22 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
             self._disarm()
         if self._has_more:
             self._await(BODY_SECONDS)
+
+    def shutdown(self) -> None:
+        """The server ends: what is under way is answered, and then, as where nothing is, nobody is waited for."""
+        super().shutdown()
+        self._ending = True
+        if self._is_between:
+            self._cut_soon()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._ending:
+            self._cut_soon()
+
+    def _cut_soon(self) -> None:
+        if self._cut is None and self.transport is not None:
+            self._cut = self.loop.call_later(FAREWELL_SECONDS, self.transport.abort)
 
     @property
     def _is_between(self) -> bool:
