@@ -156,6 +156,22 @@ def test_a_duty_is_done_by_one_of_two_and_goes_on_when_that_one_stops(database):
     second.close()
 
 
+def test_who_ends_in_good_order_keeps_nobody_waiting_and_takes_it_from_nobody(database):
+    done = threading.Event()
+
+    def work(_):
+        done.set()
+        return 60.0
+
+    holder, other = (Leased(Lease(database, "vanished", seconds=60), work) for _ in range(2))
+    holding = Duties([holder.duty()])
+    assert done.wait(5)
+    Duties([other.duty()]).close()
+    assert not Lease(database, "vanished").hold(), "the end of who has it not changes nothing"
+    holding.close()
+    assert Lease(database, "vanished").hold()
+
+
 def test_a_round_that_fails_is_told_and_done_again(database, monkeypatch):
     monkeypatch.setattr("ostiary.doors.servers.control.lease.PATIENCE", 0.3)
     tries = []

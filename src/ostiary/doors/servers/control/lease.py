@@ -147,5 +147,10 @@ class Leased:
             return self._lease.seconds / 3
         return min(self._lease.seconds / 3, max(0.0, self._due - time.monotonic()))
 
+    def end(self) -> None:
+        """Nobody need wait until the time of a process that has ended in good order is over."""
+        if self._lease.held:
+            self._lease.release()
+
     def duty(self) -> Duty:
-        return Duty(self._lease.duty, self.seconds, self.work)
+        return Duty(self._lease.duty, self.seconds, self.work, self.end)
