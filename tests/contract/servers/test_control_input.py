@@ -170,6 +170,29 @@ def test_no_path_makes_a_5xx(module_world, method, path):
     assert status < 500, answer
 
 
+def test_nobody_is_sent_elsewhere_with_their_token(module_world):
+    headers = {"Host": "elsewhere.example"}
+    for path in ("/v1/certificates/", "/v1/certificates%2f"):
+        status, answered, _ = module_world.client().raw("POST", path, b"{}", headers)
+        assert (status, answered.get("location")) == (404, None)
+
+
+def test_large_bodies_of_one_session_hold_nobody_up_and_count_as_many(module_world, monkeypatch):
+    """Read one after the other in the event loop, they would keep all others waiting for seconds."""
+    monkeypatch.setattr(app, "BY_SESSION", (0.001, 600.0))
+    folder = module_world.settings.state_dir / "large"
+    folder.mkdir()
+    world = ControlWorld(f"sqlite:///{folder}/c.db", folder)
+    try:
+        by = world.admin()
+        headers = {"Authorization": f"Bearer {by.token}"}
+        large = b'{"v":1,"x":[' + b"{}," * 1_390_000 + b"1]}"
+        told = [by.raw("POST", "/v1/certificates", large, headers)[0] for _ in range(4)]
+        assert told == [400, 400, 429, 429]
+    finally:
+        world.close()
+
+
 def test_a_body_of_a_hundred_megabytes_is_refused_early(module_world):
     parts = urlsplit(module_world.url)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,8 +1,15 @@
 """What is asked through ``ssh -A``: known by its first message, answered by the person's own agent or by nobody."""
 
+import contextlib
+import os
+import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +40,62 @@ def test_whoever_has_no_agent_has_none(variables):
         asker.kill()
         asker.wait()
     assert own_agent(Process(asker.pid, "")) is None, "it is gone"
+
+
+@pytest.fixture
+def asker():
+    """A process that has ``path`` for its agent, where anybody may listen."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    path = folder / "own"
+    process = subprocess.Popen(["/bin/sleep", "60"], env={"SSH_AUTH_SOCK": str(path)})
+    yield Process(process.pid, ""), path
+    process.kill()
+    process.wait()
+    shutil.rmtree(folder)
+
+
+def test_whoever_names_this_very_process_as_agent_has_none(asker):
+    process, path = asker
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        assert own_agent(process) is None
+
+
+@pytest.mark.root
+def test_the_agent_of_another_user_is_not_theirs(asker):
+    process, path = asker
+    code = (
+        "import os, socket, sys; os.setuid(int(sys.argv[2])); one = socket.socket(socket.AF_UNIX);"
+        "one.bind(sys.argv[1]); one.listen(); print(flush=True); sys.stdin.read()"
+    )
+    for user, is_theirs in ((65534, False), (os.getuid(), True)):
+        with subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", code, str(path), str(user)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as listening:
+            listening.stdout.readline()
+            own = own_agent(process)
+            listening.stdin.close()
+        path.unlink()
+        assert (own is not None) == is_theirs
+        if own is not None:
+            own.close()
+
+
+def test_an_agent_that_takes_nobody_in_holds_nobody_up(asker):
+    process, path = asker
+    with contextlib.ExitStack() as ending:
+        listening = ending.enter_context(socket.socket(socket.AF_UNIX))
+        listening.bind(str(path))
+        listening.listen(0)
+        waiting = ending.enter_context(socket.socket(socket.AF_UNIX))
+        waiting.connect(str(path))
+        began = time.monotonic()
+        assert own_agent(process) is None
+        assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

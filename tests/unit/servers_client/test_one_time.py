@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ostiary.doors.servers.client import agent_protocol, one_time
+from ostiary.doors.servers.client import agent_protocol, forwarded, one_time, place, resident
 from ostiary.doors.servers.client.agent_protocol import FAILURE, SUCCESS, Conversation
+from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.client.passes import peer
 from ostiary.doors.servers.wire.person import Issued, ServerEntry
+from ostiary.doors.servers.wire.person import Session as SignedIn
 from ostiary.errors import Denied
 from ostiary.pki import ssh_certificate, ssh_key, ssh_signature
 from ostiary.pki.signer import LocalSigner
@@ -19,6 +25,7 @@ from ostiary.pki.ssh_wire import Reader, string, u32
 SERVER = ServerEntry("srv_1", "web1", "prod", "10.0.0.1", 22, "", {}, 0.0, ("login",))
 USERS, HOSTS = (LocalSigner(Ed25519PrivateKey.generate()) for _ in range(2))
 SESSION = b"s" * 32
+LIST = b"\x0b"
 
 
 def issued(key, **fields) -> Issued:
@@ -224,3 +231,63 @@ def test_keys_and_certificates_are_not_shown():
     talk = Talk()
     assert "cert-v01" not in repr(talk.one.key)
     assert "AAAA" not in repr(talk.one)
+
+
+def me():
+    here, there = socket.socketpair()
+    with here, there:
+        return peer(here, os.getuid())
+
+
+@pytest.fixture
+def asks(tmp_path, monkeypatch):
+    """Ways to ask a resident agent that holds a pass for this process, which has no agent of its own."""
+    monkeypatch.setattr(forwarded, "_VARIABLE", b"WHATEVER_NOBODY_SETS=")
+    session = SignedIn("token", time.time() + 600, "alice", "alice@acme.example")
+    opened, ready = [], threading.Event()
+    with Control("http://127.0.0.1:9") as control:
+        one = resident.Resident(tmp_path, control, session, tmp_path / "names")
+        one._passes.put(me(), Talk().one)
+        running = threading.Thread(target=one.run, args=(ready.set,))
+        running.start()
+        assert ready.wait(10)
+
+        def ask():
+            to = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            opened.append(to)
+            to.settimeout(10)
+            to.connect(str(tmp_path / place.AGENT))
+            stream = to.makefile("rb")
+            opened.append(stream)
+
+            def answer(message):
+                to.sendall(len(message).to_bytes(4, "big") + message)
+                return stream.read(int.from_bytes(stream.read(4), "big"))
+
+            return answer
+
+        yield ask
+        for each in reversed(opened):
+            each.close()
+        one.end()
+        running.join(10)
+
+
+def test_a_host_sees_and_uses_no_key_of_ours_though_the_person_has_no_other_agent(asks):
+    """Not even when it says afterwards that nobody forwards: it has the host key to say so with."""
+    host, ask = Host(), asks()
+    assert ask(host.bind(forwarded=1)) == FAILURE
+    assert ask(LIST) == FAILURE
+    assert ask(host.bind(session=b"t" * 32)) == FAILURE
+    here = asks()
+    assert here(host.bind()) == SUCCESS
+    assert here(LIST)[:5] == b"\x0c\0\0\0\1"
+
+
+def test_a_host_that_opens_connections_and_leaves_them_open_takes_no_seat_of_the_person(asks):
+    host = Host()
+    for _ in range(resident.MOST_FORWARDED):
+        assert asks()(host.bind(forwarded=1)) == FAILURE
+    for _ in range(resident.MOST_AT_ONCE):
+        assert asks()(host.bind(forwarded=1)) == b"", "it is shown out"
+    assert asks()(LIST)[:5] == b"\x0c\0\0\0\1"

@@ -8,6 +8,7 @@ PROTOCOL.agent section 1, session-bind with ``is_forwarding``). The person's own
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 
@@ -17,11 +18,12 @@ from ostiary.doors.servers.client.agent_protocol import (
     MOST_BYTES,
     SESSION_BIND,
 )
-from ostiary.doors.servers.client.passes import Process
+from ostiary.doors.servers.client.passes import Process, credentials
 from ostiary.errors import OstiaryError
 from ostiary.pki.ssh_wire import Reader
 
 _VARIABLE = b"SSH_AUTH_SOCK="
+CONNECT_SECONDS = 5.0
 
 
 def is_forwarded(message: bytes) -> bool:
@@ -36,13 +38,22 @@ def is_forwarded(message: bytes) -> bool:
 
 
 def own_agent(process: Process) -> OwnAgent | None:
-    """The agent of the person who started ``ssh``; None where there is none that answers."""
+    """The agent of the person who started ``ssh``; None where there is none that answers, or only we or another user's."""
     try:
         variables = Path("/proc", str(process.number), "environ").read_bytes().split(b"\0")
         named = [one.removeprefix(_VARIABLE) for one in variables if one.startswith(_VARIABLE)]
-        return OwnAgent(named[0]) if named and named[0] else None
+        found = OwnAgent(named[0]) if named and named[0] else None
     except OSError:
         return None
+    if found is not None and found.is_anothers:
+        found.close()
+        return None
+    return found
+
+
+def nobody(_: bytes) -> bytes:
+    """The answer where no agent of the person's own is: what is asked through another host is never asked of this one."""
+    return FAILURE
 
 
 class OwnAgent:
@@ -51,16 +62,27 @@ class OwnAgent:
     def __init__(self, path: bytes) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            self._socket.settimeout(CONNECT_SECONDS)
             self._socket.connect(path)
         except OSError:
             self._socket.close()
             raise
+        self._socket.settimeout(None)
         self._stream = self._socket.makefile("rb")
 
     def __enter__(self) -> OwnAgent:  # noqa: PYI034 - nobody inherits
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether another user listens there, or this process itself: it would ask itself for ever."""
+        number, user = credentials(self._socket)
+        return user != os.getuid() or number == os.getpid()
+
+    def close(self) -> None:
         self._stream.close()
         self._socket.close()
 

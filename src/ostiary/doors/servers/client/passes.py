@@ -26,10 +26,16 @@ class Process:
     began: str
 
 
-def peer(connection: socket.socket, uid: int) -> Process:
-    """The process at the other end. Denied for another user's."""
+def credentials(connection: socket.socket) -> tuple[int, int]:
+    """Number and user of the process at the other end: of the one that listened, where this side has connected."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     number, user, _ = _CREDENTIALS.unpack(raw)
+    return number, user
+
+
+def peer(connection: socket.socket, uid: int) -> Process:
+    """The process at the other end. Denied for another user's."""
+    number, user = credentials(connection)
     if user != uid:
         raise Denied("refuse to talk", why=f"user {user} asks for what is user {uid}'s")
     return _process(number)

@@ -27,7 +27,7 @@ from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Con
 from ostiary.doors.servers.client.answers import Answer, Answers
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.client.device import this_device
-from ostiary.doors.servers.client.forwarded import is_forwarded, own_agent
+from ostiary.doors.servers.client.forwarded import is_forwarded, nobody, own_agent
 from ostiary.doors.servers.client.known_hosts import KnownHosts
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, peer
@@ -37,6 +37,7 @@ from ostiary.errors import OstiaryError, UsageError
 
 IDLE_SECONDS = 4 * 3600.0
 MOST_AT_ONCE = 256
+MOST_FORWARDED = 64  # of them: hosts open such connections as they like, and leave them open
 MOST_LINE = 64 * 1024
 PR_SET_DUMPABLE = 4
 Serves = Callable[[socket.socket, Process], None]
@@ -52,6 +53,7 @@ class Resident:
         self._asked = time.monotonic()
         self._passes = Passes()
         self._seats = threading.BoundedSemaphore(MOST_AT_ONCE)
+        self._forwarded = threading.BoundedSemaphore(MOST_FORWARDED)
         self._listed = Listed(
             lambda: control.call("GET", "/v1/servers", kind=Servers).servers, names
         )
@@ -140,11 +142,15 @@ class Resident:
             lambda: self._passes.forget(asker),
             self._answers.refusals.append,
         )
-        answering = conversation.answer
+        answering: Callable[[bytes], bytes] = conversation.answer
         with contextlib.ExitStack() as ending, connection.makefile("rb") as stream:
-            for number, message in enumerate(_messages(stream)):
-                if number == 0 and is_forwarded(message) and (own := own_agent(asker)):
-                    answering = ending.enter_context(own).answer
+            for message in _messages(stream):
+                if answering == conversation.answer and is_forwarded(message):
+                    if not self._forwarded.acquire(blocking=False):
+                        return
+                    ending.callback(self._forwarded.release)
+                    own = own_agent(asker)
+                    answering = ending.enter_context(own).answer if own else nobody
                 answer = answering(message) or FAILURE
                 connection.sendall(len(answer).to_bytes(4, "big") + answer)
 

@@ -131,7 +131,7 @@ class Api:
         if endpoint.quick:
             return call, endpoint.answer(self._services, call)
         line = self._lines.get(endpoint)
-        if line is not None:
+        if line is not None and len(call.body) <= LARGE:  # a larger one would hold up all others
             try:
                 return call, await line.ask(call)
             except Apart:
@@ -242,6 +242,10 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Application:
     )
     answering = [api.answering(one) for one in endpoints]
     routes = [Route(one.endpoint.path, one, methods=[one.endpoint.method]) for one in answering]
+    others = Starlette(
+        routes=routes, lifespan=api.life, exception_handlers={HTTPException: _http_error}
+    )
+    others.router.redirect_slashes = False  # to whatever Host said, with whoever's token
     return Application(
         api,
         {
@@ -249,9 +253,7 @@ def build(services: Services, more: Sequence[Endpoint] = ()) -> Application:
             for one in answering
             if "{" not in one.endpoint.path
         },
-        Starlette(
-            routes=routes, lifespan=api.life, exception_handlers={HTTPException: _http_error}
-        ),
+        others,
     )
 
 
