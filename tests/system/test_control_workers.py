@@ -171,6 +171,27 @@ def test_who_does_not_get_its_turn_asks_the_database_all_the_same(tmp_path):
             assert 0.2 <= time.monotonic() - started < 2
 
 
+def test_who_keeps_its_turn_for_ever_is_waited_for_once(tmp_path):
+    """As a process that was stopped does: else each batch of all others would take so long."""
+    first, second, third = (Turn(tmp_path / "turn", 0.3) for _ in range(3))
+    with contextlib.closing(first), contextlib.closing(second), contextlib.closing(third):
+        with first.held():
+            started = time.monotonic()
+            for _ in range(20):
+                with second.held():
+                    pass
+            assert 0.3 <= time.monotonic() - started < 2
+        started = time.monotonic()
+        with second.held(), third.held():
+            assert time.monotonic() - started >= 0.3, "the second has it again"
+
+
+def test_no_file_elsewhere_is_made_for_a_turn(tmp_path):
+    (tmp_path / "turn").symlink_to(tmp_path / "elsewhere")
+    with contextlib.closing(Turn(tmp_path / "turn", 0.2)) as turn, turn.held():
+        assert not (tmp_path / "elsewhere").exists()
+
+
 def test_it_ends_in_good_order_though_a_worker_died_in_that_moment(tmp_path, issuer):
     """The first has waited for the one that was killed, and knows it no more when it passes the signal on."""
     slowly = ("trace=wait4", "inject=wait4:delay_exit=1000000")

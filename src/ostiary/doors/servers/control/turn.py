@@ -16,16 +16,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 AGAIN = 0.0001  # seconds
+_HOW = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Turn:
-    """``path`` is a file for this alone; ``longest`` are the seconds that one waits."""
+    """``path`` is a file for this alone; ``longest`` are the seconds that one waits.
+
+    Who has kept the turn for so long, stopped perhaps, is not waited for again until it has let go.
+    """
 
     def __init__(self, path: Path, longest: float) -> None:
         self._path = path
         self._longest = longest
         self._threads = threading.Lock()
         self._file = -1
+        self._is_stuck = False
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -51,12 +56,18 @@ class Turn:
     def _take(self, until: float) -> bool:
         if self._file < 0:
             with contextlib.suppress(OSError):  # SQLite has better words for what hinders it there
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._file = os.open(self._path, _HOW, 0o600)
         while self._file >= 0:
-            with contextlib.suppress(BlockingIOError):
+            try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            if time.monotonic() > until:
+            except BlockingIOError:
+                if self._is_stuck or time.monotonic() > until:
+                    self._is_stuck = True
+                    return False
+                time.sleep(AGAIN)
+            except OSError:  # a file system that has no such locks
                 return False
-            time.sleep(AGAIN)
+            else:
+                self._is_stuck = False
+                return True
         return False
