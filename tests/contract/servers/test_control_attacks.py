@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,7 +21,16 @@ from joserfc import jwk, jwt
 from sqlalchemy import delete, insert, select, text, update
 
 from ostiary.doors.servers.agent import spool
-from ostiary.doors.servers.control import app, chain, inventory, people, projects, rules, sessions
+from ostiary.doors.servers.control import (
+    app,
+    chain,
+    database,
+    inventory,
+    people,
+    projects,
+    rules,
+    sessions,
+)
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
@@ -598,3 +608,43 @@ def test_an_issuer_that_hangs_takes_no_thread_from_hosts(tmp_path):
 def refused_by(client, asked):
     with contextlib.suppress(Refused):
         client.call("POST", "/v1/sign-in", asked)
+
+
+def test_whoever_locks_the_database_for_long_holds_up_nobody_who_needs_no_lock(
+    tmp_path, monkeypatch
+):
+    """An operator with a transaction open in a shell, say. Certificates are refused meanwhile, and issued afterwards."""
+    monkeypatch.setattr(database, "LOCK_SECONDS", 1)
+    monkeypatch.setattr(app, "BY_SESSION", (1e6, 1e6))
+    world = ControlWorld(f"sqlite:///{tmp_path}/c.db", tmp_path)
+    with contextlib.ExitStack() as ending:
+        ending.callback(world.close)
+        world.project(rules=[SRE])
+        world.server("web1")
+        ann = world.person("ann@acme.example", ["sre"])
+        ann.certificate("web1")
+        other = ending.enter_context(contextlib.closing(sqlite3.connect(tmp_path / "c.db")))
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Refused) as refused:
+            ann.certificate("web1")
+        assert refused.value.status == 503
+        refusals = []
+
+        def ask():
+            try:
+                ann.certificate("web1")
+            except Refused as error:
+                refusals.append(error.status)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        bob, slowest = world.client(), 0.0
+        while asking.is_alive():
+            began = time.monotonic()
+            assert bob.raw("GET", "/healthz")[0] == 204
+            slowest = max(slowest, time.monotonic() - began)
+        asking.join()
+        assert refusals == [503]
+        other.rollback()
+        assert slowest < 0.7
+        assert ann.certificate("web1").login == "ann"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -168,6 +169,27 @@ def test_in_the_loop_itself_others_get_their_turn_between_two_batches():
 
     asyncio.run(main())
     assert seen == [[1], b"x", [2], b"x"]
+
+
+def test_after_a_slow_batch_the_loop_does_none_until_one_was_fast_again(monkeypatch):
+    """Somebody has locked the database: nobody else is held up by that but for a moment."""
+    monkeypatch.setattr(line, "SLOW_SECONDS", 0.2)
+    held = {"slow": 0.4, "fast": 0.0}
+    inside = []
+
+    def work(calls):
+        inside.append(threading.current_thread() is threading.main_thread())
+        time.sleep(max(held[call] for call in calls))
+        return calls
+
+    async def main(aside):
+        lined = Line(work, 30.0, TimeoutError, aside, at_once=True)
+        for call in ("fast", "slow", "slow", "fast", "fast"):
+            assert await lined.ask(call) == call
+
+    with ThreadPoolExecutor(1) as aside:
+        asyncio.run(main(aside))
+    assert inside == [True, True, False, False, True]
 
 
 def test_too_many_are_refused(monkeypatch):

@@ -73,7 +73,7 @@ class Api:
         self._bodies = Bodies()
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
         self._lines: dict[Endpoint, Line[Call]] = {}
-        self._aside = None if services.database.is_sqlite else ThreadPoolExecutor(1, "line")
+        self._aside = ThreadPoolExecutor(1, "line")
         self._by_session = Limits(*BY_SESSION, time.monotonic)
         self._by_host = Limits(*BY_HOST, time.monotonic)
 
@@ -84,8 +84,7 @@ class Api:
             yield
         finally:
             news.cancel()
-            if self._aside is not None:
-                self._aside.shutdown(wait=False, cancel_futures=True)
+            self._aside.shutdown(wait=False, cancel_futures=True)
 
     async def end(self) -> None:
         """Let go whoever is held: the process ends."""
@@ -94,7 +93,8 @@ class Api:
     def answering(self, endpoint: Endpoint) -> Answering:
         if endpoint.together is not None:
             work = partial(self._work_together, endpoint, endpoint.together)
-            self._lines[endpoint] = Line(work, LONGEST_WAIT, overdue, self._aside)
+            at_once = self._services.database.is_sqlite
+            self._lines[endpoint] = Line(work, LONGEST_WAIT, overdue, self._aside, at_once=at_once)
         return Answering(self, endpoint)
 
     async def asked(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Answer:

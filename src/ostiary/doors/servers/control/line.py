@@ -18,6 +18,9 @@ from ostiary.errors import Throttled
 C = TypeVar("C")
 LARGEST_BATCH = 64
 MOST_WAITING = 2000
+SLOW_SECONDS = (
+    0.5  # of a batch: a local database is a hundred times faster, unless somebody locks it
+)
 
 
 class Apart(Exception):
@@ -33,8 +36,9 @@ class _Asked(Generic[C]):
 class Line(Generic[C]):
     """Of one endpoint, in one event loop. ``work`` gives an answer or an exception for each call.
 
-    It is done by ``aside``, if given, or else in the loop itself: to wake a thread and to share the interpreter with it
-    costs more than what a local database needs. Who is not answered ``longest`` seconds after asking is told ``overdue()``.
+    It is done by ``aside``, if given. With ``at_once``, or without, the loop itself does it: to wake a thread and to share the
+    interpreter with it costs more than what a local database needs. After a slow batch those that follow are done aside, as
+    long as they are slow. Who is not answered ``longest`` seconds after asking is told ``overdue()``, where there is an ``aside``.
     """
 
     def __init__(
@@ -43,11 +47,15 @@ class Line(Generic[C]):
         longest: float,
         overdue: Callable[[], Exception],
         aside: Executor | None = None,
+        *,
+        at_once: bool = False,
     ) -> None:
         self._work = work
         self._longest = longest
         self._overdue = overdue
         self._aside = aside
+        self._at_once = at_once or aside is None
+        self._is_slow = False
         self._waiting: deque[_Asked[C]] = deque()
         self._busy = False
 
@@ -76,12 +84,14 @@ class Line(Generic[C]):
         calls = [one.call for one in batch]
         if not batch:
             self._busy = False
-        elif self._aside is None:
+        elif self._aside is None or (self._at_once and not self._is_slow):
+            began = loop.time()
             _settle(batch, self._answers(calls))
+            self._is_slow = loop.time() - began > SLOW_SECONDS
             self._gather(loop, -1)
         else:
             done = loop.run_in_executor(self._aside, self._answers, calls)
-            done.add_done_callback(partial(self._ended, loop, batch))
+            done.add_done_callback(partial(self._ended, loop, batch, loop.time()))
 
     def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
         """Whose answers leave in one round of the loop ask again in one of the next: as long as each brings somebody, one more."""
@@ -95,10 +105,12 @@ class Line(Generic[C]):
         self,
         loop: asyncio.AbstractEventLoop,
         batch: Sequence[_Asked[C]],
+        began: float,
         done: asyncio.Future[Sequence[Any]],
     ) -> None:
         if not done.cancelled():
             _settle(batch, done.result())
+            self._is_slow = loop.time() - began > SLOW_SECONDS
             self._next(loop)
 
     def _answers(self, calls: Sequence[C]) -> Sequence[Any]:
