@@ -251,6 +251,26 @@ def test_a_second_at_the_same_address_is_refused(served, tmp_path, issuer):
     assert "address already in use" in second.log.read_text()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_with_the_same_folder_is_refused_and_one_after_it_is_not(
+    tmp_path, issuer, workers
+):
+    """Each would take what it saw of its own database for what was seen of the other's."""
+    options = ("--state-dir", str(tmp_path / "state"), "--workers", workers)
+    first = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer, options=options)
+    second = Process(f"sqlite:///{tmp_path}/d.db", tmp_path, issuer, options=options)
+    with contextlib.ExitStack() as ending:
+        first.start()
+        ending.callback(first.end)
+        second.launch()
+        ending.callback(second.end)
+        assert second.process.wait(20) != 0
+        assert "another control plane uses it now" in second.log.read_text()
+        assert not (tmp_path / "d.db").exists()
+        first.kill()
+        first.start()
+
+
 def test_who_comes_while_the_last_worker_ends_is_not_kept_waiting(served):
     """The first lets go of its sockets: nothing is left that listens and that nobody serves."""
     one, other = workers_of(served.process.pid)

@@ -140,7 +140,7 @@ def serve(
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
     from ostiary.connect_control import control_org  # noqa: PLC0415
-    from ostiary.doors.servers.control import listening  # noqa: PLC0415
+    from ostiary.doors.servers.control import listening, state_folder  # noqa: PLC0415
     from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
     from ostiary.doors.servers.control import workers as processes  # noqa: PLC0415
 
@@ -169,6 +169,7 @@ def serve(
     sockets = listening.sockets(listen, workers, tls=tls_cert is not None)
     os.umask(0o077)  # the database and what lies beside it are for this user
     control.log_to_stderr()
+    state_folder.keep(state_dir)
     if workers > 1:
         settings = control.prepare(settings)
     settings = replace(settings, worker=processes.split(sockets))
