@@ -69,7 +69,7 @@ class Database:
                 yield connection
                 _roll_back(connection)
             except BaseException:
-                connection.close()  # the pool rolls back
+                _let_go(connection)
                 raise
             self._give_back(connection)
         finally:
@@ -132,6 +132,15 @@ class Database:
         self.engine.dispose()
         if self._turn is not None:
             self._turn.close()
+
+
+def _let_go(connection: Connection) -> None:
+    """The pool rolls back, but not on one that the server has ended: it would log how that failed, over forty lines."""
+    if not connection.invalidated and getattr(
+        connection.connection.dbapi_connection, "closed", False
+    ):
+        connection.invalidate()
+    connection.close()
 
 
 def _commit(connection: Connection) -> None:
