@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -55,8 +55,11 @@ def bars(seconds: float) -> Iterator[Bar]:
             ours = {number: asking.load(number, seconds) for number in (1, CLIENTS)}
             yield from _beside(ours, theirs, synced)
             yield _all_hosts(plane)
+        with control.plane(folder / "sqlite", address) as plane:
+            alone = Asking(plane, "alone").load(CLIENTS, seconds)
+        yield Bar(f"issue, SQLite, {CLIENTS} clients, one worker", str(alone))
         with control.postgres(folder) as address:
-            yield from _on_postgres(folder, address, seconds, ours[CLIENTS])
+            yield from _on_postgres(folder, address, seconds, {1: alone, WORKERS: ours[CLIENTS]})
 
 
 def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> Iterator[Bar]:
@@ -77,20 +80,24 @@ def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> It
     )
 
 
-def _on_postgres(folder: Path, address: str, seconds: float, sqlite: Load) -> Iterator[Bar]:
+def _on_postgres(
+    folder: Path, address: str, seconds: float, sqlite: Mapping[int, Load]
+) -> Iterator[Bar]:
+    """``sqlite`` by the number of workers. What the database costs is judged by one worker on each."""
     place = folder / "on-postgres"
     place.mkdir()
-    with control.plane(place, address, workers=WORKERS) as plane:
-        one = Asking(plane, "prod").load(CLIENTS, seconds)
+    for number, beside in sqlite.items():
+        with control.plane(place, address, workers=number) as plane:
+            found = Asking(plane, f"by{number}").load(CLIENTS, seconds)
+        yield Bar(
+            f"issue, PostgreSQL, {CLIENTS} clients, workers: {number}",
+            str(found),
+            f"SQLite {beside.rate:,.0f}: x {found.rate / beside.rate:.2f}",
+            ">= 0.5 x SQLite" if number == 1 else "",
+            ok=found.rate >= 0.5 * beside.rate if number == 1 else None,
+        )
     with control.plane(place, address, processes=2) as plane:
         both = Asking(plane, "hot").load(CLIENTS, seconds, processes=2)
-    yield Bar(
-        f"issue, PostgreSQL, {CLIENTS} clients",
-        str(one),
-        f"SQLite {sqlite.rate:,.0f}",
-        ">= 0.5 x SQLite",
-        ok=one.rate >= 0.5 * sqlite.rate,
-    )
     yield Bar("issue, PostgreSQL, one hot project on two processes", str(both))
 
 

@@ -7,11 +7,12 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from ostiary.doors.servers.control.database import Database
-from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.statement import Lookup, Statement, pipelined
 from ostiary.doors.servers.control.tables import METADATA, people
 
 ROW = {"id": "00u1", "login": "ada", "groups": "[]", "active": True, "read": 1.5, "refresh": None}
 INTO = Statement(insert(people), [column.name for column in people.columns])
+LOGINS = Lookup(select(people.c.login).where(people.c.read > bindparam("since")), people.c.id)
 BY = Statement(
     select(people.c.login, people.c.active, people.c.read).where(
         people.c.id == bindparam("id"), people.c.active.is_(True)
@@ -46,10 +47,13 @@ def test_each_of_many_questions_has_its_own_answer(database):
     with database.writing() as connection:
         INTO.run_many(connection, [{**ROW, "id": f"00u{n}", "login": f"p{n}"} for n in range(3)])
     with database.reading() as connection:
-        asked = [{"id": one} for one in ("00u2", "none", "00u0", "00u2")]
-        found = BY.first_of_each(connection, asked)
-        assert [one and one[0] for one in found] == ["p2", None, "p0", "p2"]
-        assert BY.first_of_each(connection, []) == []
+        asked = ["00u2", "none", "00u0"]
+        assert LOGINS.rows(connection, asked, since=1.0) == {"00u2": ("p2",), "00u0": ("p0",)}
+        assert LOGINS.rows(connection, asked, since=2.0) == {}
+        assert LOGINS.rows(connection, [], since=1.0) == {}
+        with pipelined(connection):
+            first, second = (LOGINS.ask(connection, [one], since=1.0) for one in asked[:2])
+        assert (first(), second()) == ({"00u2": ("p2",)}, {})
 
 
 def test_what_a_transaction_did_is_undone_with_it(database):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ostiary.doors.servers.control.people import Person, groups_of
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
-from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.statement import Lookup
 from ostiary.doors.servers.control.tables import devices, people, sessions
 from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import Denied, NotFound, UsageError
@@ -17,7 +17,7 @@ from ostiary.pki import ssh_key
 
 SECONDS = 12 * 3600
 ACTIVE, REVOKED = "active", "revoked"
-_FIND = Statement(
+_FIND = Lookup(
     select(
         people.c.id,
         people.c.login,
@@ -33,7 +33,8 @@ _FIND = Statement(
     )
     .join(sessions, sessions.c.person_id == people.c.id)
     .join(devices, devices.c.id == sessions.c.device, isouter=True)
-    .where(sessions.c.hash == bindparam("token"), sessions.c.expires > bindparam("now"))
+    .where(sessions.c.expires > bindparam("now")),
+    sessions.c.hash,
 )
 
 
@@ -98,9 +99,9 @@ def find_all(connection: Connection, tokens: Sequence[str], now: float) -> dict[
     """Whose sessions tokens are: those that there are, and no more."""
     found = {}
     hashes = {token: token_hash(token) for token in tokens}
-    asked = [{"token": known, "now": now} for known in hashes.values()]
-    rows = _FIND.first_of_each(connection, asked)
-    for (token, known), row in zip(hashes.items(), rows, strict=True):
+    rows = _FIND.rows(connection, list(hashes.values()), now=now)
+    for token, known in hashes.items():
+        row = rows.get(known)
         if row is None:
             continue
         person_id, login, groups, active, read, device, key, state, *rest = row

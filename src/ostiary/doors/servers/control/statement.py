@@ -7,12 +7,23 @@ values go in as they are: only texts, numbers and booleans, which both drivers t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    bindparam,
+    cast,
+    func,
+    select,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
 
@@ -30,10 +41,7 @@ class _Compiled:
 
 
 class Statement:
-    """``run`` and ``run_many`` raise SQLAlchemy's errors, as ``Connection.execute`` does.
-
-    An insertion names its ``columns``.
-    """
+    """``run`` raises SQLAlchemy's errors, as ``Connection.execute`` does. An insertion names its ``columns``."""
 
     def __init__(self, made: Executable, columns: Sequence[str] = ()) -> None:
         self._made = made
@@ -43,35 +51,19 @@ class Statement:
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """The driver's cursor after it ran."""
         compiled = self._for(connection)
-        values = compiled.bound(values)
+        bound = compiled.bound(values)
         return driven(
-            connection, compiled.text, lambda driver: driver.execute(compiled.text, values)
+            connection, compiled.text, lambda driver: driver.execute(compiled.text, bound)
         )
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._many(connection, rows)
-
-    def first_of_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """The first row found for each, None where there is none. PostgreSQL is asked for all in one go."""
-        if self._for(connection).order is not None or len(rows) == 1:
-            return [self.run(connection, one).fetchone() for one in rows]
-        cursor = self._many(connection, rows, returning=True)
-        found = []
-        for _ in rows:
-            found.append(cursor.fetchone())
-            cursor.nextset()
-        return found
-
-    def _many(self, connection: Connection, rows: Sequence[Mapping[str, Any]], **how: bool) -> Any:
         compiled = self._for(connection)
-        values = [compiled.bound(one) for one in rows]
-
-        def work(driver: Any) -> Any:
-            cursor = driver.cursor()
-            cursor.executemany(compiled.text, values, **how)
-            return cursor
-
-        return driven(connection, compiled.text, work)
+        bound = [compiled.bound(one) for one in rows]
+        driven(
+            connection,
+            compiled.text,
+            lambda driver: driver.cursor().executemany(compiled.text, bound),
+        )
 
     def _for(self, connection: Connection) -> _Compiled:
         name = connection.dialect.name
@@ -82,6 +74,45 @@ class Statement:
             constants = {key: value for key, value in found.params.items() if value is not None}
             self._compiled[name] = _Compiled(found.string, order, constants)
         return self._compiled[name]
+
+
+class Lookup:
+    """At most one row for each of many keys. PostgreSQL is asked for all at once; SQLite, to which nothing has to be sent, one by one.
+
+    ``key`` is the column that ``query`` is not bound by yet.
+    """
+
+    def __init__(self, query: Select[Any], key: ColumnElement[str]) -> None:
+        query = query.add_columns(key)
+        self._one = Statement(query.where(key == bindparam("key")))
+        keys = func.jsonb_array_elements_text(cast(bindparam("keys"), JSONB))
+        self._many = Statement(query.where(key.in_(select(keys))))
+
+    def ask(
+        self, connection: Connection, keys: Sequence[str], **others: Any
+    ) -> Callable[[], dict[str, tuple[Any, ...]]]:
+        """What gives the rows by their keys, if need be after the block of ``pipelined``."""
+        if _is_sqlite(connection):
+            rows = [self._one.run(connection, {"key": one, **others}).fetchone() for one in keys]
+            return lambda: _by_key(filter(None, rows))
+        asked, values = self._many, {"keys": json.dumps(keys)}
+        if len(keys) == 1:
+            asked, values = self._one, {"key": keys[0]}
+        cursor = asked.run(connection, {**values, **others})
+        return lambda: _by_key(cursor.fetchall())
+
+    def rows(
+        self, connection: Connection, keys: Sequence[str], **others: Any
+    ) -> dict[str, tuple[Any, ...]]:
+        return self.ask(connection, keys, **others)()
+
+
+def _by_key(rows: Iterable[tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {row[-1]: row[:-1] for row in rows}
+
+
+def _is_sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, select
 
 from ostiary.doors.servers.control import people as people_kept
 from ostiary.doors.servers.control.authorities import Authority
 from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
-from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.statement import Lookup
 from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.tables import people, projects, sessions
 from ostiary.doors.servers.control.view import Views
@@ -25,12 +25,13 @@ from ostiary.doors.servers.control.writer import Guard, Ledger
 from ostiary.doors.servers.wire.person import CertificateRequest
 from ostiary.errors import Denied, Throttled
 
-_PERSON = Statement(
+_PERSON = Lookup(
     select(people.c.login, people.c.groups)
     .join(sessions, sessions.c.person_id == people.c.id)
-    .where(sessions.c.hash == bindparam("session"), people.c.active)
+    .where(people.c.active),
+    sessions.c.hash,
 )
-_PROJECT = Statement(select(projects.c.generation).where(projects.c.id == bindparam("project")))
+_PROJECT = Lookup(select(projects.c.generation), projects.c.id)
 
 
 class Moved(Throttled, Apart):
@@ -52,8 +53,8 @@ class StillSo:
         self._caller = caller
         self._asked = asked
         ledger.guards += (
-            Guard(_PERSON, "session", caller.session, self._person),
-            Guard(_PROJECT, "project", way.view.project.id, self._project),
+            Guard(_PERSON, caller.session, self._person),
+            Guard(_PROJECT, way.view.project.id, self._project),
         )
 
     def _person(self, connection: Connection, row: Any) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head, Row, link
 from ostiary.doors.servers.control.database import Database, heads, translated
-from ostiary.doors.servers.control.statement import Statement, pipelined
+from ostiary.doors.servers.control.statement import Lookup, Statement, pipelined
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.errors import OstiaryError, Throttled, Unreachable
 
@@ -54,14 +54,13 @@ def overdue() -> Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """``judge`` is given the first row that ``statement`` finds, None for none; it raises OstiaryError to undo its own part.
+    """``judge`` is given the row that ``lookup`` finds for ``key``, None for none; it raises OstiaryError to undo its own part.
 
-    ``name`` and ``value`` are what the statement asks by; guards that ask the same are answered by one asking.
+    Guards that ask the same are answered by one asking.
     """
 
-    statement: Statement
-    name: str
-    value: str
+    lookup: Lookup
+    key: str
     judge: Callable[[Connection, Any], None]
 
 
@@ -262,13 +261,17 @@ class _Alone(Exception):
 def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
     """What the guards ask and all that is written goes out together; then the guards judge what they were answered."""
     with pipelined(connection):
-        found = [_asked(connection, guards) for guards in _by_statement(ledger.guards)]
+        asked = [
+            (guards, lookup.ask(connection, list({one.key: None for one in guards})))
+            for lookup, guards in _by_lookup(ledger.guards).items()
+        ]
         for table, rows in ledger.beside.items():
             _insertion(table).run_many(connection, rows)
         moved = _append(connection, ledger, known) if ledger.rows else {}
-    for answers in found:
-        for guard, row in answers:
-            guard.judge(connection, row)
+    for guards, answered in asked:
+        found = answered()
+        for one in guards:
+            one.judge(connection, found.get(one.key))
     for project_id, cursor in moved.items():
         if cursor.rowcount != 1:
             raise Unreachable(
@@ -278,24 +281,16 @@ def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) ->
             )
 
 
-def _by_statement(guards: Sequence[Guard]) -> Iterable[Sequence[Guard]]:
-    found: dict[Statement, list[Guard]] = {}
+def _by_lookup(guards: Sequence[Guard]) -> Mapping[Lookup, Sequence[Guard]]:
+    found: dict[Lookup, list[Guard]] = {}
     for one in guards:
-        found.setdefault(one.statement, []).append(one)
-    return found.values()
-
-
-def _asked(connection: Connection, guards: Sequence[Guard]) -> list[tuple[Guard, Any]]:
-    """Guards of one statement, each with what it found."""
-    asked = {one.value: {one.name: one.value} for one in guards}
-    rows = guards[0].statement.first_of_each(connection, list(asked.values()))
-    found = dict(zip(asked, rows, strict=True))
-    return [(one, found[one.value]) for one in guards]
+        found.setdefault(one.lookup, []).append(one)
+    return found
 
 
 def _append(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> dict[str, Any]:
     """The cursors that moved the heads of chains."""
-    _AUDIT.run_many(
+    _insertion(audit).run_many(
         connection,
         [
             {
@@ -326,7 +321,6 @@ def _insertion(table: Table) -> Statement:
     return Statement(insert(table), [column.name for column in table.columns])
 
 
-_AUDIT = _insertion(audit)
 _HASH = Statement(
     select(audit.c.hash).where(
         audit.c.project_id == bindparam("project"), audit.c.number == bindparam("number")
