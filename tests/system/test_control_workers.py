@@ -275,8 +275,10 @@ def test_who_comes_while_the_last_worker_ends_is_not_kept_waiting(served):
     """The first lets go of its sockets: nothing is left that listens and that nobody serves."""
     one, other = workers_of(served.process.pid)
     os.kill(other, signal.SIGSTOP)
-    served.process.send_signal(signal.SIGTERM)
-    until(lambda: not there(one))
-    assert listening_of(served.process.pid) == set()
-    os.kill(other, signal.SIGCONT)
+    try:
+        served.process.send_signal(signal.SIGTERM)
+        until(lambda: not there(one))
+        assert listening_of(served.process.pid) == set()
+    finally:
+        os.kill(other, signal.SIGCONT)
     assert served.process.wait(20) == 0
