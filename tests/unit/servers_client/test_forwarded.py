@@ -67,8 +67,8 @@ def test_whoever_names_this_very_process_as_agent_has_none(asker):
 def test_the_agent_of_another_user_is_not_theirs(asker):
     process, path = asker
     code = (
-        "import os, socket, sys; os.setuid(int(sys.argv[2])); one = socket.socket(socket.AF_UNIX);"
-        "one.bind(sys.argv[1]); one.listen(); print(flush=True); sys.stdin.read()"
+        "import os, socket, sys; one = socket.socket(socket.AF_UNIX); one.bind(sys.argv[1]);"
+        "os.setuid(int(sys.argv[2])); one.listen(); print(flush=True); sys.stdin.read()"
     )
     for user, is_theirs in ((65534, False), (os.getuid(), True)):
         with subprocess.Popen(

@@ -58,8 +58,8 @@ class Made:
     told: Mapping[str, Any]
 
 
-def make(wanted: Wanted, signer: Signer, now: int) -> Made:
-    """UsageError with the judge's name as ``code`` when our rules forbid such a certificate."""
+def draft(wanted: Wanted, authority: PublicKey, now: int) -> Certificate:
+    """What ``authority`` may sign. UsageError with the judge's name as ``code`` when our rules forbid such a certificate."""
     serial = new_serial()
     scope = f"{wanted.server.id}.hop" if wanted.purpose == HOP else wanted.server.id
     unsigned = Certificate(
@@ -72,14 +72,19 @@ def make(wanted: Wanted, signer: Signer, now: int) -> Made:
         critical_options=_critical(wanted),
         extensions=(*_permits(wanted), *_said(wanted)),
     )
-    prepared = ssh_certificate.prepare(unsigned, signer.public_key)
+    prepared = ssh_certificate.prepare(unsigned, authority)
     refusal = first_refusal(_JUDGES, Request(prepared, scope, now))
     if refusal is not None:
         raise UsageError(
             "cannot issue such a certificate", why=refusal.why, code=f"bad-{refusal.code}"
         )
-    text = ssh_certificate.signed_text(prepared, signer)
-    return Made(text, serial, prepared.valid_before, _told(prepared, wanted))
+    return prepared
+
+
+def make(drafted: Certificate, wanted: Wanted, signer: Signer) -> Made:
+    """What was drafted for ``wanted``, signed and verified."""
+    text = ssh_certificate.signed_text(drafted, signer)
+    return Made(text, drafted.serial, drafted.valid_before, _told(drafted, wanted))
 
 
 def _permits(wanted: Wanted) -> Options:

@@ -46,9 +46,20 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Denied, OstiaryError
 from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_key
+from ostiary.pki.ssh_certificate import Certificate
 
 T = TypeVar("T")
 ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be signed for somebody; ``certificate`` is None for one of X.509, which is drafted where it is signed."""
+
+    way: Way
+    authority: Authority
+    wanted: Wanted
+    certificate: Certificate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,8 @@ class Issuer:
         now = self._clock()
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = self._way(Places(connection, self._views), caller, asked, now)
-        ready = self._ready(way, self._local(way.view, caller.person), caller, asked, now)
+        local = self._local(way.view, caller.person)
+        ready = self._ready(self._draft(way, local, caller, asked, now), now)
         project_ids, work = _row(ready, caller, asked, source, machine)
         self._writer.write(project_ids, work)
         return ready.issued
@@ -129,6 +141,11 @@ class Issuer:
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
+        for number, one in enumerate(
+            found
+        ):  # what signs and verifies runs faster without else in between
+            if isinstance(one, Draft):
+                found[number] = _or_error(self._ready, one, now)
         rows = [
             _row(ready, *one)
             for ready, one in zip(found, asking, strict=True)
@@ -143,18 +160,17 @@ class Issuer:
         check_sign_in(caller, way.view.project, now)
         return way
 
-    def _at_once(self, way: Way, caller: Caller, asked: CertificateRequest, now: float) -> Ready:
+    def _at_once(self, way: Way, caller: Caller, asked: CertificateRequest, now: float) -> Draft:
         local = way.view.locals.get(caller.person.id)
         if local is None or asked.purpose == X509:
             raise Apart
         if signing(way.view.authorities, USER).kms_key:
             raise Apart
-        return self._ready(way, local, caller, asked, now)
+        return self._draft(way, local, caller, asked, now)
 
-    def _ready(
+    def _draft(
         self, way: Way, local: Local, caller: Caller, asked: CertificateRequest, now: float
-    ) -> Ready:
-        """Sign and verify: what must not leave before it is written down."""
+    ) -> Draft:
         of_x509 = asked.purpose == X509
         authority = signing(way.view.authorities, authorities.X509 if of_x509 else USER)
         wanted = Wanted(
@@ -169,15 +185,25 @@ class Issuer:
             purpose=asked.purpose,
         )
         if of_x509:
+            return Draft(way, authority, wanted, None)
+        signer = self._authorities.signer(authority)
+        certificate = certificate_made.draft(wanted, signer.public_key, int(now))
+        return Draft(way, authority, wanted, certificate)
+
+    def _ready(self, draft: Draft, now: float) -> Ready:
+        """Sign and verify: what must not leave before it is written down."""
+        way, authority, wanted = draft.way, draft.authority, draft.wanted
+        if draft.certificate is None:
             key = partial(self._authorities.private_key, authority)
             made = x509_issue.make(wanted, authority.public_key, key, int(now))
         else:
-            made = certificate_made.make(wanted, self._authorities.signer(authority), int(now))
+            signer = self._authorities.signer(authority)
+            made = certificate_made.make(draft.certificate, wanted, signer)
         issued = Issued(
             certificate=made.text,
-            login=local.login,
+            login=wanted.login,
             server=entry(way.view, way.server, way.access)
-            if asked.purpose != HOP
+            if wanted.purpose != HOP
             else entry(way.view, way.server, ServerAccess(), may_hop=True),
             host_authorities=way.view.trusted_hosts,
             serial=str(made.serial),

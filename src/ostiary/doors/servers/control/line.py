@@ -18,9 +18,7 @@ from ostiary.errors import Throttled
 C = TypeVar("C")
 LARGEST_BATCH = 64
 MOST_WAITING = 2000
-SLOW_SECONDS = (
-    0.5  # of a batch: a local database is a hundred times faster, unless somebody locks it
-)
+SLOW_SECONDS = 0.5  # of a batch: a local database is faster a hundred times, unless it is locked
 
 
 class Apart(Exception):
@@ -38,7 +36,7 @@ class Line(Generic[C]):
 
     It is done by ``aside``, if given. With ``at_once``, or without, the loop itself does it: to wake a thread and to share the
     interpreter with it costs more than what a local database needs. After a slow batch those that follow are done aside, as
-    long as they are slow. Who is not answered ``longest`` seconds after asking is told ``overdue()``, where there is an ``aside``.
+    long as they are slow. Who asks while it is done aside and is not answered for ``longest`` seconds is told ``overdue()``.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Line(Generic[C]):
         if not self._busy:
             self._busy = True
             loop.call_soon(self._gather, loop, len(self._waiting))
-        if self._aside is None:
+        if self._is_inside:
             return await asked.answer
         timer = loop.call_later(self._longest, self._too_late, asked)
         try:
@@ -78,13 +76,18 @@ class Line(Generic[C]):
         finally:
             timer.cancel()
 
+    @property
+    def _is_inside(self) -> bool:
+        """Whether the loop itself does the work."""
+        return self._aside is None or (self._at_once and not self._is_slow)
+
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         size = min(len(self._waiting), LARGEST_BATCH)
         batch = [self._waiting.popleft() for _ in range(size)]
         calls = [one.call for one in batch]
         if not batch:
             self._busy = False
-        elif self._aside is None or (self._at_once and not self._is_slow):
+        elif self._is_inside:
             began = loop.time()
             _settle(batch, self._answers(calls))
             self._is_slow = loop.time() - began > SLOW_SECONDS
