@@ -114,6 +114,7 @@ def in_memory():
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="ostiary-test-", dir=shared) as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs as nobody there
         yield folder
 
 
