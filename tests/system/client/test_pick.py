@@ -36,21 +36,21 @@ class Terminal:
         os.write(self._ours, text.encode())
 
     def end(self):
-        """Exit code."""
-        self._until(lambda: False)
+        """Exit code. The terminal stays open until then: its end would be a signal of its own."""
+        self._until(lambda: self._process.poll() is not None)
+        code = self._process.wait(SECONDS)
         os.close(self._ours)
-        return self._process.wait(SECONDS)
+        return code
 
     def _until(self, there):
         end = time.monotonic() + SECONDS
         while not there():
             assert time.monotonic() < end, self.seen
-            ready, _, _ = select.select([self._ours], [], [], SECONDS)
+            ready, _, _ = select.select([self._ours], [], [], 0.1)
             try:
                 part = os.read(self._ours, 65536) if ready else b""
-            except OSError:  # EIO: it ended
-                part = b""
-            if not part:
+            except OSError:  # EIO: nobody has it open any more
+                self._process.wait(SECONDS)
                 return
             self.seen += part.decode().replace("\r\n", "\n")
 
