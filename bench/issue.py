@@ -21,6 +21,7 @@ import openbao
 from measure import TOP, Bar
 
 CLIENTS = 16
+SHARE = 0.9  # docs/adr/0014: equal, but for noise
 WORKERS = os.cpu_count() or 1  # OpenBao takes every core too
 EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
 HOSTS = 500
@@ -75,8 +76,8 @@ def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> It
         f"issue, SQLite, {CLIENTS} clients",
         str(ours[CLIENTS]),
         f"OpenBao {theirs[CLIENTS]}",
-        ">= OpenBao",
-        ok=ours[CLIENTS].rate >= theirs[CLIENTS].rate,
+        f">= {SHARE} x OpenBao",
+        ok=ours[CLIENTS].rate >= SHARE * theirs[CLIENTS].rate,
     )
 
 
