@@ -58,9 +58,7 @@ from ostiary.plan.wrap import Wrap
 PROXIES = "FORWARDED_ALLOW_IPS"  # uvicorn's: addresses of proxies whose X-Forwarded-For is believed
 KEYS_SECONDS = 10.0  # longest wait for the org's published keys
 _SET_DUMPABLE = 4  # PR_SET_DUMPABLE
-GARBAGE = (
-    10_000  # new objects until the next collection: Python's own 700 are fewer than a batch makes
-)
+GARBAGE = 10_000  # new objects until the next collection: a batch makes more than Python's own 700
 GRACE_SECONDS = 10  # for what is under way when the process is told to end
 
 

@@ -88,9 +88,7 @@ class _First:
     def _end(self, *_: object) -> None:
         self._ending = True
         for pid in self._workers:
-            with contextlib.suppress(
-                ProcessLookupError
-            ):  # it has ended, and was waited for just now
+            with contextlib.suppress(ProcessLookupError):  # it was waited for just now
                 os.kill(pid, signal.SIGTERM)
         self._close()  # else whoever comes now would wait for a worker that has ended
 
