@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import static_key
 from control import cpu_of
 from measure import TOP, Bar, peer_program, timed
 
@@ -25,7 +26,6 @@ from many_world import PROJECT, RECAP, Many
 
 SIZES = (100, 250, 500)
 FORKS = 16
-STATIC = "static"
 LINEAR = 1.25  # times the CPU for each server at the smallest size, at the largest
 
 
@@ -72,7 +72,8 @@ def bars(sizes: Sequence[int] = SIZES) -> Iterator[Bar]:
 
 
 def _entered(door: Many, sizes: Sequence[int]) -> Iterator[Bar]:
-    static = _static_key(door)
+    hosts = (f"{door.address(one)} {door.host_key(one)}\n" for one in door.servers)
+    static = static_key.options(door.machine, door.host, "".join(hosts))
     taken = []
     for size in sizes:
         names = list(door.servers)[:size]
@@ -101,7 +102,9 @@ def _entered(door: Many, sizes: Sequence[int]) -> Iterator[Bar]:
 
 def _run(door: Many, names: Sequence[str], static: Sequence[str] = ()) -> Run:
     """RuntimeError if Ansible did not do its one task on every server."""
-    command = door.ansible(door.inventory(names, static=STATIC if static else ""), FORKS)
+    command = door.ansible(
+        door.inventory(names, static=static_key.ACCOUNT if static else ""), FORKS
+    )
     env = {**door.ansible_env(), "ANSIBLE_DISPLAY_FAILED_STDERR": "true"}
     if static:
         env["ANSIBLE_SSH_ARGS"] = " ".join(static)
@@ -134,32 +137,6 @@ def _reconciled(door: Many, certificates: int) -> Bar:
         bar=f"{certificates}, all let in once",
         ok=ok and not found["findings"],
     )
-
-
-def _static_key(door: Many) -> list[str]:
-    """Options of ssh for a key that an account of every server has in ``authorized_keys``, and for their host keys."""
-    host, home = door.host, door.machine.home
-    key, known = home / STATIC, home / "known"
-    door.machine.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-    host.run(["useradd", "-m", "-s", "/bin/bash", STATIC])
-    host.run(["install", "-d", "-m", "700", "-o", STATIC, f"/home/{STATIC}/.ssh"])
-    keys = f"/home/{STATIC}/.ssh/authorized_keys"
-    host.write(keys, key.with_name(f"{STATIC}.pub").read_text(), 0o600)
-    host.run(["chown", STATIC, keys])
-    known.write_text("".join(f"{door.address(one)} {door.host_key(one)}\n" for one in door.servers))
-    options = {
-        "IdentityFile": key,
-        "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": known,
-        "StrictHostKeyChecking": "yes",
-        "KexAlgorithms": "curve25519-sha256",
-        "HostKeyAlgorithms": "ssh-ed25519",
-    }
-    return [
-        "-F",
-        "none",
-        *(part for pair in options.items() for part in ("-o", f"{pair[0]}={pair[1]}")),
-    ]
 
 
 if __name__ == "__main__":

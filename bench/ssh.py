@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import static_key
 from measure import TOP, Bar, timed
 
 sys.path.insert(0, str(TOP / "tests/system"))
 
-from door_world import Client, Door
+from door_world import Door
 
 MOST = 0.060  # seconds more than a static key
 START = 0.040  # seconds of an entry file that decides nothing
@@ -76,7 +77,7 @@ def _beside_a_static_key(door: Door, rounds: int) -> Iterator[Bar]:
     grace, host = door.people["grace"], door["lab1"]
     grace.until_in("lab1")
     grace.until_in("web1")
-    static = _static_key(door, grace)
+    static = static_key.options(grace, host, f"{host.address} {host.host_key}\n")
     config = str(grace.home / ".ssh/config")
 
     def ours(name: str, *options: str) -> Callable[[], float]:
@@ -85,7 +86,7 @@ def _beside_a_static_key(door: Door, rounds: int) -> Iterator[Bar]:
 
     def theirs(*options: str) -> Callable[[], float]:
         command = door.fleet.client.command(
-            ["ssh", *options, *static, f"static@{host.address}", "true"]
+            ["ssh", *options, *static, f"{static_key.ACCOUNT}@{host.address}", "true"]
         )
         return lambda: timed(command, grace.env).wall
 
@@ -121,31 +122,6 @@ def in_turn(rounds: int, *each: Callable[[], float]) -> list[Taken]:
         found.append(Taken(statistics.median(column)))
         found[-1].fastest = min(column)
     return found
-
-
-def _static_key(door: Door, person: Client) -> list[str]:
-    """Options of ssh for a key that an account of the same host has in ``authorized_keys``."""
-    host, key = door["lab1"], person.home / "static"
-    person.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
-    host.run(["useradd", "-m", "-s", "/bin/bash", "static"])
-    host.run(["install", "-d", "-m", "700", "-o", "static", "/home/static/.ssh"])
-    host.write("/home/static/.ssh/authorized_keys", key.with_name("static.pub").read_text(), 0o600)
-    host.run(["chown", "static", "/home/static/.ssh/authorized_keys"])
-    known = person.home / "known"
-    known.write_text(f"{host.address} {host.host_key}\n")
-    options = {
-        "IdentityFile": key,
-        "IdentitiesOnly": "yes",
-        "UserKnownHostsFile": known,
-        "StrictHostKeyChecking": "yes",
-        "KexAlgorithms": "curve25519-sha256",
-        "HostKeyAlgorithms": "ssh-ed25519",
-    }
-    return [
-        "-F",
-        "none",
-        *(part for pair in options.items() for part in ("-o", f"{pair[0]}={pair[1]}")),
-    ]
 
 
 if __name__ == "__main__":
