@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,12 @@ PYTHON = "/usr/bin/python3"  # the distribution's own, as on a host
 ENV = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 SECONDS = 60
 OVERLAID = ("/etc", "/var", "/usr/local")
+# Pythons that root has at home, which a host hides otherwise: the one of these tests, and others to try the agent by.
+PYTHONS = [
+    str(one)
+    for one in sorted({Path(sys.base_prefix), *Path.home().glob(".pyenv/versions/*")})
+    if one.is_relative_to(ENV["HOME"])
+]
 
 # $1 name, $2 scratch folder. The last line is the host's first process: it ends with this process's end of the pipe, and all
 # others with it; who outlives his parent is left to the kernel.
@@ -26,13 +33,13 @@ for one in $OVERLAID; do
   mount -t overlay overlay -o "lowerdir=$one,upperdir=$2$one/upper,workdir=$2$one/work" "$one"
 done
 mount --bind "$TOP" /mnt
-mkdir "$2/home" "$2/root"
+mkdir -p "$2/home" "$2/root"
 mount --bind "$2/home" /home
-if [ -d /root/.pyenv ]; then
-  mkdir "$2/root/.pyenv"
-  mount --bind /root/.pyenv "$2/root/.pyenv"
-  mount -o remount,bind,ro "$2/root/.pyenv"
-fi
+for one in $PYTHONS; do
+  mkdir -p "$2$one"
+  mount --bind "$one" "$2$one"
+  mount -o remount,bind,ro "$2$one"
+done
 mount --rbind "$2/root" /root
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
@@ -190,7 +197,12 @@ def start_host(name: str, scratch: Path, ending: contextlib.ExitStack) -> subpro
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**ENV, "OVERLAID": " ".join(OVERLAID), "TOP": str(TOP)},
+        env={
+            **ENV,
+            "OVERLAID": " ".join(OVERLAID),
+            "PYTHONS": " ".join(PYTHONS),
+            "TOP": str(TOP),
+        },
     )
     ending.callback(process.communicate)  # closes its stdin first
     return process
