@@ -37,17 +37,25 @@ def block(login: str = "", *, python: str = sys.executable) -> str:
 
 
 def settings(login: str = "", *, python: str = sys.executable) -> Mapping[str, str]:
-    """What holds for a server of ours. ``ControlMaster`` stays off: a certificate opens one connection, once."""
+    """What holds for a server of ours. ``ControlMaster`` stays off: a certificate opens one connection, once.
+
+    ``ssh`` takes the first value that it reads, so whatever a person's own lines say of every host, or of a server of
+    the time before us, must not get in between: an address (``HostName``), keys in files only (``IdentitiesOnly``).
+    """
     folder = place.run_folder()
     return {
         **({"User": _login(login)} if login else {}),
+        "HostName": "%h",
         "ProxyCommand": _exec(python, HERE / "proxy.py", folder, "--", "%h", "%r"),
         "ProxyUseFdpass": "yes",
         "IdentityAgent": f'"{_plain(folder / place.AGENT)}"',
         "IdentityFile": "none",
+        "IdentitiesOnly": "no",
+        "PubkeyAuthentication": "yes",
         "PreferredAuthentications": "publickey",
         "UserKnownHostsFile": f'"{_plain(folder / place.KNOWN_HOSTS)}"',
         "GlobalKnownHostsFile": "/dev/null",
+        "KnownHostsCommand": "none",
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
         "ControlMaster": "no",
