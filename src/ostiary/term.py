@@ -1,6 +1,7 @@
 """The voice: results to stdout, talk to stderr, no colour off a terminal or with NO_COLOR.
 
-Errors are three lines: what failed on which object, why in the service's words, one runnable fix.
+Errors are three lines: what failed on which object, why in the service's words, one runnable fix. Many of these words are
+of others, a hostile control plane's or host's among them: what a terminal would obey is shown as "?".
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,6 +18,15 @@ from typing import TextIO
 from ostiary.errors import EstateError, OstiaryError
 
 _CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
+
+_OBEYED = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_STYLE = r"\x1b\[(?:0|[12]|3[1-4])(?:;(?:[12]|3[1-4]))*m"  # those of paint()
+_SHOWN = re.compile(f"({_STYLE})|{_OBEYED}")
+
+
+def shown(text: str) -> str:
+    """Without what moves the cursor, rings, hides, or turns the direction of writing; our own styles stay."""
+    return _SHOWN.sub(lambda found: found[1] or "?", text)
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -31,13 +42,13 @@ def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
 
 def say(text: str) -> None:
     """Talk: one line on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this module is where the program prints
+    print(shown(text), file=sys.stderr, flush=True)  # noqa: T201 - this module is where the program prints
 
 
 def result(text: str) -> None:
     """The result: stdout. Raises OstiaryError when it cannot be written, as on a full disk."""
     try:
-        print(text, flush=True)  # noqa: T201
+        print(shown(text), flush=True)  # noqa: T201
     except BrokenPipeError:
         raise
     except OSError as full:
@@ -47,13 +58,19 @@ def result(text: str) -> None:
 
 
 def result_json(value: object) -> None:
-    result(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False))
+    result(_json(value, indent=2))
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """As people read it; what a terminal would obey is escaped, so that programs read it as it was."""
+    text = json.dumps(value, indent=indent, sort_keys=False, ensure_ascii=False)
+    return re.sub(_OBEYED, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def error(failure: OstiaryError, *, as_json: bool = False) -> None:
     """Print an error in the one form, or as one JSON object with the same keys."""
     if as_json:
-        say(json.dumps(failure.as_json(), ensure_ascii=False))
+        say(_json(failure.as_json()))
         return
     say(f"{paint('ostiary: error:', 'red', stream=sys.stderr)} {failure.what}")
     why = failure.why.splitlines()
@@ -77,7 +94,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     On a terminal that is too narrow for them, a paragraph for each row: nothing is cut, and no line breaks where it
     means something else.
     """
-    cells = [list(row) for row in rows]
+    cells = [[cell.replace("\n", "?") for cell in row] for row in rows]
     widths = [
         max([len(heading), *(len(row[index]) for row in cells)])
         for index, heading in enumerate(headings)
@@ -113,6 +130,6 @@ def can_ask() -> bool:
 
 def ask(question: str, expected: str) -> bool:
     """Ask on stderr; true when the answer is exactly ``expected``."""
-    sys.stderr.write(f"{question} ")
+    sys.stderr.write(f"{shown(question)} ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == expected

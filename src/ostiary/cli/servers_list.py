@@ -33,19 +33,29 @@ def list_(*, pattern: str, as_json: bool) -> None:
     elif found:
         term.result(term.table(HEADINGS, rows(found)))
     else:
-        none = "you may enter no server: ask an owner of a project for login"
+        none = (
+            "no server is here for you: none has enrolled yet, or no rule lets you in "
+            "(ask an owner of its project)"
+        )
         term.say(f"no server of yours is like {pattern}" if pattern else none)
 
 
 def servers_of() -> tuple[ServerEntry, ...]:
-    """Every server that the caller may enter, or hop through; what is shown here, ssh knows."""
+    """Every server that the caller may enter, or hop through; what is shown here, ssh knows.
+
+    One whose name or id means more than a name to ``ssh`` is left out, and said to be.
+    """
     from ostiary.doors.servers.client import place, talk  # noqa: PLC0415
+    from ostiary.doors.servers.client.listed import is_plain  # noqa: PLC0415
     from ostiary.doors.servers.wire.person import Servers  # noqa: PLC0415
 
     found = open_control().call("GET", "/v1/servers", kind=Servers).servers
     with contextlib.suppress(OstiaryError):  # a pipeline has no resident agent
         talk.ask(place.run_folder(), "servers")
-    return found
+    if odd := [one for one in found if not is_plain(one)]:
+        names = term.counted(len(odd), "server")
+        term.say(f"left out: {names} whose name, id or address ssh would take for more than that")
+    return tuple(filter(is_plain, found))
 
 
 def rows(found: Sequence[ServerEntry]) -> list[tuple[str, ...]]:

@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -109,3 +110,18 @@ def test_where_nobody_is_asked_the_projects_tell_those_of_one_name_apart(peer, p
     refused = person.ostiary("ssh", "web1", "true")
     assert refused.returncode == 6
     assert "it is like 2 of them: web1 of lab, web1 of prod" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"server_id": "-oKnownHostsCommand=touch pwned"}, {"name": "-Fweb9"}, {"address": "-x"}],
+)
+def test_a_hostile_control_plane_gives_ssh_no_option(peer, person, servers, field):
+    """Ids and names become words of the command line of ssh."""
+    hostile = replace(servers["web1"].entry("web9", project="lab"), server_id="srv_9")
+    peer.servers.append(replace(hostile, **field))
+    refused = person.ostiary("ssh", "web9", "true")
+    assert refused.returncode == 5, refused.stderr
+    assert "left out: 1 server whose name" in refused.stderr
+    assert "web9" not in person.ostiary("servers", "list", "--json").stdout
+    assert not any("Accepted" in one.log for one in servers.values())

@@ -67,6 +67,43 @@ def test_colour_on_a_terminal_that_wants_it(plain, monkeypatch, name, value, col
     assert "\x1b" not in term.paint("x", "red", stream=io.StringIO())
 
 
+HOSTILE = {
+    "\x1b]0;title\x07": "?]0;title?",
+    "\x1b[2J": "?[2J",
+    "\x1b[8mhidden": "?[8mhidden",
+    "\x9b1A": "?1A",
+    "over\rwritten": "over?written",
+    "\u202edne": "?dne",
+    "\x1b[31mred": "\x1b[31mred",
+    "naïve Ω 名 \ttab": "naïve Ω 名 \ttab",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_words_of_others_do_nothing_to_the_terminal(text, capsys):
+    term.say(text)
+    term.error(Denied(text, why=text, fix=text))
+    term.result(text)
+    said = capsys.readouterr()
+    assert said.out == f"{HOSTILE[text]}\n"
+    assert said.err.startswith(f"{HOSTILE[text]}\nostiary: error: {HOSTILE[text]}\n")
+    assert said.err.endswith(f"  fix: {HOSTILE[text]}\n")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_program_reads_them_as_they_were(text, capsys):
+    term.result_json({"name": text})
+    term.error(Denied(text), as_json=True)
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"name": text}
+    assert json.loads(said.err)["error"] == text
+    assert not set(said.out + said.err) & set("\x1b\x9b\x07\r\u202e")
+
+
+def test_a_cell_stays_in_its_line():
+    assert term.table(("name",), [("web1\nroot",)]) == "name\nweb1?root"
+
+
 def test_columns_are_as_wide_as_their_widest_cell():
     text = term.table(("a", "long heading", ""), [("wide cell", "x", ""), ("y", "z", "!")])
     assert text.splitlines() == [

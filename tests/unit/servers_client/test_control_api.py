@@ -166,6 +166,19 @@ def test_words_of_somebody_else_are_said_to_be_so() -> None:
         call(url, "GET", "/v1/servers")
 
 
+@pytest.mark.parametrize("status", [302, 307, 304])
+def test_a_redirection_is_followed_by_nobody_and_no_success(status: int) -> None:
+    """A change that a proxy in between answered by showing its own sign-in was not made."""
+    elsewhere = "Location: http://127.0.0.1:9/v1/devices/d\r\n"
+
+    def script(connection: socket.socket, _number: int) -> None:
+        request(connection)
+        connection.sendall(answer(status, b"", elsewhere))
+
+    with peer(script) as url, pytest.raises(OstiaryError, match=f"HTTP status {status}"):
+        call(url, "DELETE", "/v1/devices/d")
+
+
 def test_what_is_no_message_is_refused_and_a_change_may_be_done() -> None:
     with peer(always(200, b'{"v":2}')) as url, pytest.raises(Unreachable) as caught:
         call(url, "POST", "/v1/projects", None, Projects)
@@ -195,15 +208,25 @@ def test_broken_answers(raw: bytes) -> None:
     assert not caught.value.maybe_done
 
 
-def test_a_dripping_answer_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n", b"0"),
+        (b"HTTP/1.1 200 X\r\nX: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["body", "size of a chunk", "header", "not yet"],
+)
+def test_a_dripping_answer_ends(monkeypatch: pytest.MonkeyPatch, first: bytes, more: bytes) -> None:
     monkeypatch.setattr(bounded_http, "SECONDS", 0.3)
 
     def script(connection: socket.socket, _number: int) -> None:
         request(connection)
-        connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(first)
         try:
-            for _ in range(100):
-                connection.sendall(b"x")
+            for _ in range(60):
+                connection.sendall(more)
                 threading.Event().wait(0.05)
         except OSError:
             return

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
+import socket
 import ssl
 import time
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from ostiary.doors.servers.wire.message import MOST_BYTES
@@ -85,20 +89,17 @@ def tls(ca_file: str) -> ssl.SSLContext:
         ) from error
 
 
-def read_bounded(
-    answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, ends: float
-) -> bytes:
-    """The body. TimeoutError when it is not there by ``ends``, OSError when it is cut off, or longer than any message."""
+def answered(
+    connection: http.client.HTTPConnection, ends: float
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """The answer and its body. TimeoutError when not all of it is there by ``ends``.
+
+    OSError when it is cut off, or longer than any message.
+    """
+    connection.response_class = partial(_Answer, ends=ends)  # type: ignore[assignment]  # only ever called
+    answer = connection.getresponse()
     parts, size = [], 0
-    while True:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if connection.sock:
-            connection.sock.settimeout(min(left, CONNECT_SECONDS))
-        part = answer.read1(65_536)
-        if not part:
-            break
+    while part := answer.read1(65_536):
         parts.append(part)
         size += len(part)
         if size > MOST_BYTES:
@@ -108,7 +109,38 @@ def read_bounded(
     answer.close()
     if connection.sock:
         connection.sock.settimeout(CONNECT_SECONDS)
-    return b"".join(parts)
+    return answer, b"".join(parts)
+
+
+class _Answer(http.client.HTTPResponse):
+    """All of it by ``ends``: its first line, each header and each size of a chunk may come letter by letter."""
+
+    def __init__(self, sock: socket.socket, *more: Any, ends: float, **settings: Any) -> None:
+        super().__init__(sock, *more, **settings)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Timed(sock, ends))
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives, until a moment of ``time.monotonic``."""
+
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        self._sock, self._ends = sock, ends
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(left, CONNECT_SECONDS))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def reason(error: Exception) -> str:

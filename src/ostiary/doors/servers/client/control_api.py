@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TypeVar, overload
 
 from ostiary.doors.servers.client import bounded_http
-from ostiary.doors.servers.client.bounded_http import Place, read_bounded, reason
+from ostiary.doors.servers.client.bounded_http import Place, answered, reason
 from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
@@ -92,7 +92,7 @@ class Control:
         call is for where that is not as in ``purposes.py``.
         """
         status, body = self.exchange(method, path, b"" if message is None else encode(message))
-        if status >= http.client.BAD_REQUEST:
+        if not http.client.OK <= status < http.client.MULTIPLE_CHOICES:  # nobody is redirected
             what = f"cannot {what or purpose(method, path, message)}"
             raise refused(what, status, refusal_in(status, body, self.url))
         if kind is None:
@@ -121,8 +121,7 @@ class Control:
         connection = self._take() or self._opened()
         try:
             connection.request(method, self._place.path + path, body or None, headers)
-            answer = connection.getresponse()
-            read = read_bounded(answer, connection, ends)
+            answer, read = answered(connection, ends)
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error, maybe_done=method not in READ_ONLY) from error

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ostiary.doors.servers.client import bounded_http
-from ostiary.doors.servers.client.bounded_http import Place, read_bounded, reason
+from ostiary.doors.servers.client.bounded_http import Place, answered, reason
 from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Denied, Unreachable
 
@@ -112,8 +112,7 @@ def fetch(url: str, form: Mapping[str, str] | None = None) -> tuple[int, Mapping
         try:
             body = None if form is None else urlencode(form)
             connection.request("GET" if form is None else "POST", place.path, body, headers)
-            answer = connection.getresponse()
-            read = read_bounded(answer, connection, ends)
+            answer, read = answered(connection, ends)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:

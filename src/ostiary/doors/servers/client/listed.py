@@ -75,7 +75,7 @@ class Listed:
             if time.monotonic() - self._tried <= age:
                 return
             try:
-                servers = tuple(filter(_is_plain, self._read()))
+                servers = tuple(filter(is_plain, self._read()))
             except OstiaryError:
                 if must:
                     raise
@@ -92,7 +92,7 @@ class Listed:
             self._servers, self._by_name = servers, by_name
 
 
-def _is_plain(one: ServerEntry) -> bool:
+def is_plain(one: ServerEntry) -> bool:
     """Whether its names can stand in a command, a file and a line of ``ssh``: the control plane may be anybody's by now."""
     names = (one.server_id, one.name, one.address.replace(":", ""), one.bastion or one.name)
     return all(map(plausible, names)) and 0 < one.port < 65_536  # noqa: PLR2004 - of TCP
