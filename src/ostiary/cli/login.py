@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 @click.option("--browser", is_flag=True, help="Sign in in a browser on this machine, with no code.")
 @click.option("--step-up", is_flag=True, help="Sign in as strongly as the last refusal asked for.")
 @click.option(
-    "--port", default=0, metavar="PORT", help="Where the browser comes back: 127.0.0.1:PORT [8259]."
+    "--port",
+    type=click.IntRange(1, 65_535),
+    metavar="PORT",
+    help="Where the browser comes back: 127.0.0.1:PORT [8259].",
 )
 @click.option("--machine", metavar="NAME", help="Sign in as this machine principal.")
 @click.option("--token-file", metavar="FILE", help="Its pipeline's OIDC token; - for stdin.")
@@ -39,7 +42,7 @@ def login(
     ca: str | None,
     browser: bool,
     step_up: bool,
-    port: int,
+    port: int | None,
     machine: str | None,
     token_file: str | None,
     key_file: str | None,
@@ -57,8 +60,9 @@ def login(
     proofs = sum(map(bool, (token_file, key_file, aws)))
     if proofs != (1 if machine else 0):
         why = "--machine goes with exactly one of --token-file, --key-file and --aws"
-        raise UsageError("cannot sign in as a machine", why=why)
+        raise UsageError("cannot sign in as a machine", why=why, fix="run: ostiary login --help")
     profile = _profile(control, ca)
+    begin.check_places()
     with Control(profile.control, profile.ca) as reached:
         if machine:
             from ostiary.cli import login_machine  # noqa: PLC0415
@@ -88,7 +92,7 @@ def _profile(control: str | None, ca: str | None) -> Profile:
     return known
 
 
-def _person(control: Control, *, browser: bool, step_up: bool, port: int) -> Session:
+def _person(control: Control, *, browser: bool, step_up: bool, port: int | None) -> Session:
     from ostiary.doors.servers.client import begin, issuer  # noqa: PLC0415
     from ostiary.doors.servers.wire.person import SignInSettings  # noqa: PLC0415
 
@@ -106,6 +110,7 @@ def _person(control: Control, *, browser: bool, step_up: bool, port: int) -> Ses
 def _show(address: str, code: str, both: str) -> None:
     term.say(f"sign in at: {both}")
     term.say(f"or enter the code {code} at: {address}")
+    term.say("waiting until you have; Ctrl-C gives up")
 
 
 def _asked_for() -> tuple[str, int | None]:
@@ -125,7 +130,7 @@ def _asked_for() -> tuple[str, int | None]:
 
 
 def _in_browser(
-    found: Issuer, port: int, acr_values: str = "", max_age: int | None = None
+    found: Issuer, port: int | None, acr_values: str = "", max_age: int | None = None
 ) -> Tokens:
     from ostiary.doors.servers.client import browser, code_flow  # noqa: PLC0415
 
@@ -147,10 +152,16 @@ def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:
             }
         )
         return
-    until = datetime.fromtimestamp(session.expires).astimezone()
-    term.result(f"{session.person} is signed in until {until:%H:%M}; on servers: {session.login}")
+    until = _moment(datetime.fromtimestamp(session.expires).astimezone())
+    term.result(f"{session.person} is signed in until {until}; on servers: {session.login}")
     if not _ssh_knows():
         term.say("for ssh, scp and the rest to know: ostiary ssh-config --install")
+
+
+def _moment(until: datetime) -> str:
+    """The time of day, after the day of the week where it is another."""
+    today = datetime.now().astimezone().date()
+    return f"{until:%H:%M}" if until.date() == today else f"{until:%a %H:%M}"
 
 
 def _ssh_knows() -> bool:

@@ -42,7 +42,11 @@ def _token(file: str) -> str:
             return stream.read(MOST_TOKEN).strip()
     except (OSError, UnicodeDecodeError) as error:
         why = str(getattr(error, "strerror", None) or error).lower()
-        raise UsageError(f"cannot read the token in {file}", why=why) from error
+        raise UsageError(
+            f"cannot read the token in {file}",
+            why=why,
+            fix="name the file with the pipeline's OIDC token, or give it to: --token-file -",
+        ) from error
 
 
 def by_own_key(name: str, control: str, file: Path) -> str:

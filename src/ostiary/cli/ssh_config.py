@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import click
@@ -19,12 +21,13 @@ def ssh_config(*, install: bool, remove: bool) -> None:
     from ostiary.doors.servers.client import ssh_config as config  # noqa: PLC0415
 
     if install and remove:
-        raise UsageError("cannot both install and remove")
+        raise UsageError("cannot both install and remove", fix="give --install or --remove")
     if remove:
-        changed = config.remove(Path.home())
+        changed = config.remove(place.home())
     elif install:
         config.check_ssh()
-        changed = config.install(Path.home(), place.read_profile().login)
+        changed = config.install(place.home(), place.read_profile().login)
+        _tell_if_unread(place.home())
     else:
         term.result(config.block(place.read_profile().login).rstrip())
         return
@@ -32,3 +35,15 @@ def ssh_config(*, install: bool, remove: bool) -> None:
         term.say(f"{'wrote' if file.exists() else 'removed'} {file}")
     if not changed:
         term.say("nothing to change")
+
+
+def _tell_if_unread(home: Path) -> None:
+    """Say it where ``ssh`` reads another home's file: it goes by the list of users, not by HOME (``ssh(1)``)."""
+    try:
+        read = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return
+    if read.resolve() != home.resolve():
+        term.say(
+            f"ssh reads {read}/.ssh/config, whatever HOME says: call it as ssh -F {home}/.ssh/config"
+        )

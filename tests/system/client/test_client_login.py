@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 
 import pytest
 from client_world import LOGIN, TOKEN
@@ -120,6 +122,7 @@ def test_ssh_is_told_of_a_new_login(person, signing_in):
         (["--machine", "robot", "--aws", "--key-file", "k"], 2, "exactly one of --token-file"),
         (["--token-file", "f"], 2, "exactly one of --token-file"),
         (["--control", "http://127.0.0.1:1", "--step-up"], 8, "cannot reach"),
+        (["--control", "http://127.0.0.1:1", "--browser", "--port", "65536"], 2, "1<=x<=65535"),
     ],
 )
 def test_what_cannot_be_is_said_with_its_code(person, words, code, says):
@@ -134,6 +137,25 @@ def test_a_step_up_that_nobody_asked_for_is_said_so(person, signing_in):
     done = person.ostiary("login", "--step-up")
     assert done.returncode == 4
     assert "cannot tell what a stronger sign-in is" in done.stderr
+
+
+def test_nobody_is_asked_to_sign_in_where_it_could_not_be_kept(peer, person, signing_in):
+    (person.home / ".config").symlink_to("nowhere")
+    done = signing_in()
+    assert done.returncode == 1
+    assert "cannot write" in done.stderr
+    assert "sign in at" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not peer.signed_in
+
+
+def test_whoever_has_another_home_than_ssh_thinks_is_told_so(person):
+    """ssh takes the home of the list of users, whatever HOME says."""
+    config = person.home / ".ssh/config"
+    done = person.ostiary("ssh-config", "--install")
+    assert f"call it as ssh -F {config}" in done.stderr
+    person.environ["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+    assert "ssh -F" not in person.ostiary("ssh-config").stderr
 
 
 def test_install_and_remove_at_once_make_no_sense(person):

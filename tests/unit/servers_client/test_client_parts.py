@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 from ostiary.doors.servers.client import bearer, device, entry_words, pick, place, proxy, resolve
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.wire.person import ServerEntry
-from ostiary.errors import Conflict, Denied, NotFound, Unreachable, UsageError
+from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
 
 
 def entry(name, server_id="", project="prod", may=("login",), **labels):
@@ -39,6 +41,41 @@ class TestPlace:
         (tmp_path / "ostiary/client.json").write_text(text)
         with pytest.raises(UsageError, match="not what ostiary login wrote"):
             place.read_profile({"XDG_CONFIG_HOME": str(tmp_path)})
+
+    @pytest.mark.parametrize(
+        "made", [lambda file: file.mkdir(), lambda file: file.write_bytes(b"\xff")]
+    )
+    def test_what_cannot_be_read_is_said_to_be_so(self, tmp_path, made):
+        (tmp_path / "ostiary").mkdir()
+        made(tmp_path / "ostiary/client.json")
+        with pytest.raises(UsageError, match=r"cannot read .*client\.json"):
+            place.read_profile({"XDG_CONFIG_HOME": str(tmp_path)})
+
+    def test_a_relative_folder_is_none(self):
+        """It would be another one in each folder that somebody types ssh in."""
+        environ = {"HOME": "/home/a", "XDG_CONFIG_HOME": "conf", "XDG_RUNTIME_DIR": "run"}
+        assert place.config_folder(environ) == Path("/home/a/.config/ostiary")
+        assert place.run_folder(environ) == Path("/tmp", f"ostiary-{os.getuid()}")
+
+    @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "x"}])
+    def test_who_has_no_home_in_the_environment_has_the_one_of_the_list_of_users(self, home):
+        assert place.home(home) == Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+    @pytest.mark.parametrize(
+        ("below", "why"), [("x" * 100, "too long for a socket"), ("file/x", "file exists")]
+    )
+    def test_a_folder_that_can_hold_no_socket_is_said_so(self, tmp_path, below, why):
+        (tmp_path / "file").touch()
+        with pytest.raises(Conflict, match=why):
+            place.private_folder(tmp_path / below)
+
+    def test_a_folder_that_nothing_can_be_written_in_is_said_so(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(OstiaryError, match="file exists"):
+            place.check_writable(tmp_path / "file")
+        place.check_writable(tmp_path / "made")
+        with pytest.raises(OstiaryError, match=r"cannot write .*client\.json"):
+            place.write_profile(place.Profile(), {"XDG_CONFIG_HOME": str(tmp_path / "file")})
 
     def test_a_file_is_whole_or_as_before(self, tmp_path):
         file = tmp_path / "f"
@@ -271,3 +308,14 @@ class TestEntryFiles:
         assert command[:3] == ["ssh", "-F", "none"]
         assert command[-6:] == ["-W", "[fd00::1]:2022", "-l", "alice", "--", "srv_b"]
         assert any("--hop 'srv_1' -- '%h' '%r'" in one for one in command)
+
+    def test_the_hop_finds_its_folder_with_a_space_and_a_percent(self):
+        command = proxy.inner(
+            "/a 100% run/o", proxy.Way("10.0.0.1", "22", "srv_b", "srv_1", "alice")
+        )
+        done = subprocess.run(
+            [command[0], "-G", *command[1:]], capture_output=True, text=True, check=True
+        )
+        assert "identityagent /a 100% run/o/agent.sock\n" in done.stdout
+        assert "userknownhostsfile /a 100% run/o/known_hosts\n" in done.stdout
+        assert "'/a 100%% run/o' --hop" in done.stdout, "ssh makes one of two when it runs it"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from urllib.parse import parse_qsl, urlsplit
 
@@ -82,6 +85,20 @@ def test_what_is_no_document_is_refused(org, body):
     org.answers["/.well-known/openid-configuration"] = [(200, body)]
     with pytest.raises(Denied):
         org.found()
+
+
+def test_an_org_without_device_flow_is_said_so(org):
+    del org.document["device_authorization_endpoint"]
+    with pytest.raises(Denied, match="no device flow") as caught:
+        issuer.by_device(org.found(), lambda *_: None)
+    assert caught.value.fix == "run: ostiary login --browser"
+
+
+@pytest.mark.parametrize("lacks", ["user_code", "verification_uri"])
+def test_an_answer_that_says_nothing_to_show_is_refused(org, lacks):
+    del org.answers["/device"][0][1][lacks]
+    with pytest.raises(Denied, match=f"lacks one of .*{lacks}"):
+        issuer.by_device(org.found(), lambda *_: None)
 
 
 def test_endpoints_in_the_clear_are_not_used(org):
@@ -164,6 +181,17 @@ def test_the_browser_comes_back_once_and_only_to_the_path():
         assert issuer.fetch(f"{returning.address}?state=s&code=c")[0] == 200
         waiting.join(10)
         assert got == [{"state": "s", "code": "c"}]
+
+
+def test_where_no_browser_is_it_is_said_so():
+    code = (
+        "from ostiary.doors.servers.client import browser; browser.show('https://a.example', print)"
+    )
+    environ = {"PATH": "/nowhere", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True
+    )
+    assert "sign in at: https://a.example\nno browser was found here" in done.stdout
 
 
 def test_a_browser_that_does_not_come_back_is_not_waited_for():

@@ -66,11 +66,44 @@ def test_a_link_stays_a_link(home):
     assert "Include" in (home / "dotfiles/ssh").read_text()
 
 
-def test_bytes_that_are_no_text_survive(home):
-    (home / ".ssh/config").write_bytes(b"# caf\xe9\n")
+@pytest.mark.parametrize(
+    "theirs", [b"# caf\xe9\n", b"Host a\r\n  Port 22\r\n", b"Port 22\x0c\r# x"]
+)
+def test_what_is_no_text_of_ours_survives_byte_for_byte(home, theirs):
+    config = home / ".ssh/config"
+    config.write_bytes(theirs)
     ssh_config.install(home, "alice")
+    assert config.read_bytes().endswith(theirs)
+    assert ssh_config.install(home, "alice") == []
     ssh_config.remove(home)
-    assert (home / ".ssh/config").read_bytes() == b"# caf\xe9\n"
+    assert config.read_bytes() == theirs
+
+
+def test_an_editor_that_ends_every_line_as_windows_does_changes_nothing(home):
+    ssh_config.install(home, "alice")
+    config = home / ".ssh/config"
+    config.write_bytes(config.read_bytes().replace(b"\n", b"\r\n") + b"Host a\r\n")
+    ssh_config.remove(home)
+    assert config.read_bytes() == b"Host a\r\n"
+
+
+def test_lines_that_somebody_wrote_between_the_marks_are_not_lost(home):
+    ssh_config.install(home, "alice")
+    config = home / ".ssh/config"
+    config.write_text(config.read_text().replace(ssh_config.END, f"Port 2022\n{ssh_config.END}"))
+    before = config.read_text()
+    for change in (lambda: ssh_config.install(home, "bob"), lambda: ssh_config.remove(home)):
+        with pytest.raises(Conflict, match="lines of their own"):
+            change()
+    assert config.read_text() == before
+
+
+def test_a_sign_in_leaves_alone_what_a_person_includes(home):
+    ssh_config.install(home, "alice")
+    (home / ".ssh/config").write_text(THEIRS)
+    ssh_config.refresh("bob")
+    assert (home / ".ssh/config").read_text() == THEIRS
+    assert "User bob" in (home / ".config/ostiary/ssh_config").read_text()
 
 
 @pytest.mark.parametrize("mark", [ssh_config.BEGIN, ssh_config.END])
@@ -86,6 +119,14 @@ def test_a_folder_in_the_way_is_said_so(home):
     (home / ".ssh/config").mkdir()
     with pytest.raises(OstiaryError, match="is a directory"):
         ssh_config.install(home, "alice")
+
+
+def test_a_folder_in_the_way_of_our_file_is_said_so(home):
+    (home / ".config/ostiary/ssh_config").mkdir(parents=True)
+    for change in (lambda: ssh_config.install(home, "alice"), lambda: ssh_config.remove(home)):
+        with pytest.raises(OstiaryError, match="is a directory"):
+            change()
+    assert not (home / ".ssh/config").exists()
 
 
 @pytest.mark.parametrize("letter", list("'\"\\$`\n"))

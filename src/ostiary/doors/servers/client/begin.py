@@ -25,6 +25,12 @@ KEPT = ("HOME", "PATH", "LANG", "LC_ALL", "TZ", "XDG_CONFIG_HOME", "XDG_RUNTIME_
 KEPT_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+def check_places() -> None:
+    """Raise, before anybody is asked to sign in, where what they get could not be kept."""
+    place.private_folder(place.run_folder())
+    place.check_writable(place.config_folder())
+
+
 def person(control: Control, tokens: Tokens) -> Session:
     """A session for who signed in at the org, bound to this device."""
     device = this_device(place.config_folder() / "device.key")

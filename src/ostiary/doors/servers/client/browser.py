@@ -62,9 +62,13 @@ def show(url: str, say: Callable[[str], None]) -> None:
     """Open ``url`` where there is a browser; say it in any case."""
     say(f"sign in at: {url}")
     try:
-        webbrowser.open(url)
+        found = webbrowser.open(url)
     except webbrowser.Error:
-        say("no browser was found here: open that address in one on this machine")
+        found = False
+    if not found:
+        say(
+            "no browser was found here: open that address in one on this machine, or run: ostiary login"
+        )
 
 
 class _Server(HTTPServer):

@@ -165,7 +165,7 @@ class Control:
         connection.close()
 
     def _unreachable(self, error: Exception, *, maybe_done: bool) -> Unreachable:
-        fix = "see that it runs, and OSTIARY_CONTROL"
+        fix = "see that it runs; another one: ostiary login --control URL"
         if isinstance(error, ssl.SSLCertVerificationError):
             fix = "name the authority of its certificate: export OSTIARY_CONTROL_CA=FILE"
         return Unreachable(

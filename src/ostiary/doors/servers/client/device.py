@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from ostiary.doors.servers.client.place import OTHERS, write_private
+from ostiary.doors.servers.client.place import OTHERS, unwritable, write_private
 from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
 from ostiary.errors import UsageError
 from ostiary.pki import ssh_key
@@ -54,18 +54,18 @@ class Device:
 
 
 def this_device(file: Path) -> Device:
-    """The key in ``file``, made when there is none. UsageError for one that others could have read, or no key."""
+    """The key in ``file``, made when there is none. UsageError for one that others could have read, or no key.
+
+    OstiaryError where it can be neither read nor made.
+    """
     name = socket.gethostname()[:64] or "unnamed"
     try:
         with file.open("rb") as stream:
             mode, data = stat.S_IMODE(file.stat().st_mode), stream.read()
     except FileNotFoundError:
-        key = Ed25519PrivateKey.generate()
-        write_private(
-            file,
-            key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
-        )
-        return Device(name, key)
+        return Device(name, _made(file))
+    except OSError as error:
+        raise _unusable(file, str(error.strerror).lower()) from error
     if mode & OTHERS:
         raise _unusable(file, f"others may read it (mode {mode:04o})")
     try:
@@ -75,6 +75,16 @@ def this_device(file: Path) -> Device:
     if not isinstance(loaded, Ed25519PrivateKey):
         raise _unusable(file, "it is no Ed25519 key")
     return Device(name, loaded)
+
+
+def _made(file: Path) -> Ed25519PrivateKey:
+    key = Ed25519PrivateKey.generate()
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    try:
+        write_private(file, text)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    return key
 
 
 def _unusable(file: Path, why: str) -> UsageError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Denied, Unreachable
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+SHOWN = ("verification_uri", "user_code")  # RFC 8628 section 3.2
 SLOWER = 5.0  # seconds that slow_down adds, RFC 8628 section 3.5
 LONGEST = 1800.0  # seconds that anybody waits for a person
 
@@ -69,11 +71,15 @@ def by_device(
 ) -> Tokens:
     """The device flow. ``show`` gets the address to open, the code to enter there, and an address with both."""
     settings = issuer.settings
+    if not issuer.device:
+        raise failed(settings, "it has no device flow", "run: ostiary login --browser")
     asked = {"client_id": settings.client_id, "scope": " ".join(settings.scopes)}
     status, said = fetch(issuer.device, asked)
     if status != http.client.OK or "device_code" not in said:
         raise refused(settings, said, status)
-    address, code = str(said["verification_uri"]), str(said["user_code"])
+    if any(not isinstance(said.get(one), str) for one in SHOWN):
+        raise failed(settings, f"its answer lacks one of {', '.join(SHOWN)}")
+    address, code = said["verification_uri"], said["user_code"]
     show(address, code, str(said.get("verification_uri_complete", address)))
     pause = _seconds(said.get("interval"), 5.0)
     ends = time.monotonic() + min(_seconds(said.get("expires_in"), LONGEST), LONGEST)
@@ -116,11 +122,11 @@ def fetch(url: str, form: Mapping[str, str] | None = None) -> tuple[int, Mapping
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(
-            f"cannot reach {place.host} port {place.port} to sign in",
-            why=reason(error),
-            fix="see that this network leads there, and SSL_CERT_FILE",
-        ) from error
+        fix = "see that this network leads there"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            fix = "name the authority of its certificate: export SSL_CERT_FILE=FILE"
+        what = f"cannot reach {place.host} port {place.port} to sign in"
+        raise Unreachable(what, why=reason(error), fix=fix) from error
     try:
         said = json.loads(read)
     except (ValueError, RecursionError):
@@ -150,9 +156,9 @@ def refused(settings: SignInSettings, said: Mapping[str, Any], status: int) -> D
     )
 
 
-def failed(settings: SignInSettings, why: str) -> Denied:
-    return Denied(
-        f"cannot sign in at {settings.issuer}",
-        why=why,
-        fix="ask who runs the control plane: ostiary serve --issuer",
-    )
+def failed(
+    settings: SignInSettings,
+    why: str,
+    fix: str = "ask who runs the control plane: ostiary serve --issuer",
+) -> Denied:
+    return Denied(f"cannot sign in at {settings.issuer}", why=why, fix=fix)

@@ -9,17 +9,20 @@ $XDG_RUNTIME_DIR/ostiary/           0700: sockets of the resident agent, known_h
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import pwd
 import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ostiary.errors import Conflict, UsageError
+from ostiary.errors import Conflict, OstiaryError, UsageError
 
 TALK, AGENT, KNOWN_HOSTS = "talk.sock", "agent.sock", "known_hosts"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+LONGEST = 107  # bytes of a socket's path, unix(7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +35,83 @@ class Profile:
     person: str = ""
 
 
+def home(environ: Mapping[str, str] | None = None) -> Path:
+    """HOME, else the one of the list of users. UsageError for a user who has none."""
+    environ = os.environ if environ is None else environ
+    if found := _absolute(environ, "HOME"):
+        return found
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise UsageError(
+            "cannot tell where your home is",
+            why=f"HOME names no folder, and no user has the number {os.getuid()}",
+            fix="export HOME=FOLDER",
+        ) from None
+
+
 def config_folder(environ: Mapping[str, str] | None = None) -> Path:
     environ = os.environ if environ is None else environ
-    above = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME") or Path.home(), ".config")
-    return Path(above, "ostiary")
+    above = _absolute(environ, "XDG_CONFIG_HOME") or home(environ) / ".config"
+    return above / "ostiary"
 
 
 def run_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Where the resident agent's sockets are, whether or not it runs."""
     environ = os.environ if environ is None else environ
-    if above := environ.get("XDG_RUNTIME_DIR"):
-        return Path(above, "ostiary")
+    if above := _absolute(environ, "XDG_RUNTIME_DIR"):
+        return above / "ostiary"
     return Path("/tmp", f"ostiary-{os.getuid()}")  # noqa: S108 - made 0700, and refused unless it is ours
+
+
+def _absolute(environ: Mapping[str, str], name: str) -> Path | None:
+    """A folder that a variable names; a relative one is as none (XDG Base Directory Specification)."""
+    value = environ.get(name, "")
+    return Path(value) if value.startswith("/") else None
 
 
 def private_folder(folder: Path) -> Path:
     """Make ``folder`` if need be. Conflict unless it is a folder (no link) of ours that nobody else may enter."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    found = folder.lstat()
     why = ""
-    if not stat.S_ISDIR(found.st_mode):
-        why = "it is no folder"
-    elif found.st_uid != os.getuid():
-        why = f"it belongs to user {found.st_uid}"
-    elif found.st_mode & OTHERS:
-        why = f"others may enter it (mode {stat.S_IMODE(found.st_mode):04o})"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        found = folder.lstat()
+    except OSError as error:
+        why = str(error.strerror).lower()
+    else:
+        if not stat.S_ISDIR(found.st_mode):
+            why = "it is no folder"
+        elif found.st_uid != os.getuid():
+            why = f"it belongs to user {found.st_uid}"
+        elif found.st_mode & OTHERS:
+            why = f"others may enter it (mode {stat.S_IMODE(found.st_mode):04o})"
+        elif len(os.fsencode(folder / AGENT)) > LONGEST:
+            why = f"its path is too long for a socket, which has {LONGEST} bytes"
     if why:
         raise Conflict(
             f"cannot use {folder} for sockets", why=why, fix="remove it, or set XDG_RUNTIME_DIR"
         )
     return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Make ``folder`` if need be. OstiaryError where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(file: Path, error: OSError) -> OstiaryError:
+    return OstiaryError(
+        f"cannot write {file}",
+        why=str(error.strerror).lower(),
+        fix="see that there is room and that you may write there, or set XDG_CONFIG_HOME and XDG_RUNTIME_DIR",
+    )
 
 
 def read_profile(environ: Mapping[str, str] | None = None) -> Profile:
@@ -79,13 +127,15 @@ def read_profile(environ: Mapping[str, str] | None = None) -> Profile:
 
 
 def write_profile(profile: Profile, environ: Mapping[str, str] | None = None) -> None:
-    write_private(
-        config_folder(environ) / "client.json", json.dumps(asdict(profile), indent=2) + "\n"
-    )
+    file = config_folder(environ) / "client.json"
+    try:
+        write_private(file, json.dumps(asdict(profile), indent=2) + "\n")
+    except OSError as error:
+        raise unwritable(file, error) from error
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all."""
+    """Write a file of mode 0600, whole or not at all. OSError when it cannot be."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -100,13 +150,19 @@ def write_private(file: Path, text: str) -> None:
 
 def _saved(file: Path) -> Profile:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes()
     except FileNotFoundError:
         return Profile()
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {file}",
+            why=str(error.strerror).lower(),
+            fix="see what is there; another place: set XDG_CONFIG_HOME",
+        ) from error
     try:
         value = json.loads(text)
         return Profile(**{name: str(one) for name, one in value.items()})
-    except (ValueError, TypeError, AttributeError) as wrong:
+    except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
         raise UsageError(
             f"cannot read {file}",
             why=f"it is not what ostiary login wrote: {wrong}",

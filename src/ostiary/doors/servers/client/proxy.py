@@ -197,13 +197,13 @@ def through(folder: str, way: Way) -> _socket.socket:
 
 def inner(folder: str, way: Way) -> list[str]:
     """The ``ssh`` to the bastion: no configuration but what stands here, so that nothing else gets in between."""
-    python = f"'{sys.executable}' -I -S '{HERE}'"
+    folder, python, here = (one.replace("%", "%%") for one in (folder, sys.executable, HERE))
     settings = {
-        "ProxyCommand": f"{python} '{folder}' --hop '{way.server_id}' -- '%h' '%r'",
+        "ProxyCommand": f"'{python}' -I -S '{here}' '{folder}' --hop '{way.server_id}' -- '%h' '%r'",
         "ProxyUseFdpass": "yes",
-        "IdentityAgent": f"{folder}/agent.sock",
+        "IdentityAgent": f'"{folder}/agent.sock"',
         "IdentityFile": "none",
-        "UserKnownHostsFile": f"{folder}/known_hosts",
+        "UserKnownHostsFile": f'"{folder}/known_hosts"',
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "BatchMode": "yes",

@@ -219,3 +219,7 @@ if __name__ == "__main__":
     except OstiaryError as failed:
         sys.stdout.write(json.dumps(failed.as_json()) + "\n")
         sys.exit(failed.exit_code)
+    except OSError as failed:
+        unable = place.unwritable(Path(failed.filename or place.run_folder()), failed)
+        sys.stdout.write(json.dumps(unable.as_json()) + "\n")
+        sys.exit(unable.exit_code)

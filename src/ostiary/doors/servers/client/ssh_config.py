@@ -20,6 +20,7 @@ BEGIN = "# >>> ostiary ssh-config >>>"
 END = "# <<< ostiary ssh-config <<<"
 OLDEST = (8, 9)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_OURS = re.compile(r'(Include ".*/ostiary/ssh_config")?')
 HERE = Path(__file__).resolve().parent
 UNQUOTED = """"*'*,*\\\\*\""""  # a pattern list: names with a quote or a backslash
 
@@ -89,15 +90,10 @@ def _file() -> Path:
 
 def install(home: Path, login: str) -> list[Path]:
     """Write our file and make ``~/.ssh/config`` include it first; the files that changed. Twice is as once."""
-    ours = _file()
-    changed = []
-    text = "# Written by ostiary ssh-config; what is changed here is lost.\n" + block(login)
-    if not ours.exists() or ours.read_text(encoding="utf-8") != text:
-        place.write_private(ours, text)
-        changed.append(ours)
     theirs = home / ".ssh" / "config"
     before = _read(theirs)
-    wanted = f'{BEGIN}\nInclude "{_plain(ours)}"\n{END}\n' + _without(before, theirs)
+    wanted = f'{BEGIN}\nInclude "{_plain(_file())}"\n{END}\n' + _without(before, theirs)
+    changed = _write_ours(login)
     if wanted != before:
         _replace(theirs, wanted)
         changed.append(theirs)
@@ -113,15 +109,31 @@ def remove(home: Path) -> list[Path]:
         _replace(theirs, left)
         changed.append(theirs)
     if ours.exists():
-        ours.unlink()
+        try:
+            ours.unlink()
+        except OSError as error:
+            raise _failed(ours, error) from error
         changed.append(ours)
     return changed
 
 
 def refresh(login: str) -> None:
-    """Write our file anew after a sign-in, where it is in use."""
+    """Write our file anew after a sign-in, where it is in use. What a person includes is left as it is."""
     if installed():
-        install(Path.home(), login)
+        _write_ours(login)
+
+
+def _write_ours(login: str) -> list[Path]:
+    """Our file, if that changes it."""
+    ours = _file()
+    text = "# Written by ostiary ssh-config; what is changed here is lost.\n" + block(login)
+    if _read(ours) == text:
+        return []
+    try:
+        place.write_private(ours, text)
+    except OSError as error:
+        raise _failed(ours, error) from error
+    return [ours]
 
 
 def _exec(*words: object) -> str:
@@ -158,8 +170,10 @@ def _plain(path: object) -> str:
 
 
 def _read(file: Path) -> str:
+    """Letter by letter as it is there, ends of lines too; "" for none."""
     try:
-        return file.read_text(encoding="utf-8", errors="surrogateescape")
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            return stream.read()
     except FileNotFoundError:
         return ""
     except OSError as error:
@@ -167,7 +181,7 @@ def _read(file: Path) -> str:
 
 
 def _without(text: str, file: Path) -> str:
-    """``text`` without our lines. Conflict where only one of the two marks is there."""
+    """``text`` without our lines. Conflict where only one of the two marks is there, or others' lines between them."""
     lines = text.splitlines(keepends=True)
     marks = [number for number, line in enumerate(lines) if line.rstrip() in (BEGIN, END)]
     if not marks:
@@ -178,6 +192,12 @@ def _without(text: str, file: Path) -> str:
             f"cannot change {file}",
             why="the marks around the lines of ostiary are not a pair",
             fix=f"remove what stands from '{BEGIN}' to '{END}' there",
+        )
+    if any(_OURS.fullmatch(line.strip()) is None for line in lines[marks[0] + 1 : marks[1]]):
+        raise Conflict(
+            f"cannot change {file}",
+            why="somebody wrote lines of their own between the marks around those of ostiary",
+            fix=f"move them below '{END}' there",
         )
     return "".join(lines[: marks[0]] + lines[marks[1] + 1 :])
 
@@ -190,7 +210,7 @@ def _replace(file: Path, text: str) -> None:
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
         beside = target.with_name(f".{target.name}.{os.getpid()}")
         try:
-            beside.write_text(text, encoding="utf-8", errors="surrogateescape")
+            beside.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
             beside.chmod(mode)
             beside.replace(target)
         finally:
@@ -201,5 +221,7 @@ def _replace(file: Path, text: str) -> None:
 
 def _failed(file: Path, error: OSError) -> OstiaryError:
     return OstiaryError(
-        f"cannot change {file}", why=str(error.strerror).lower(), fix="run: ostiary ssh-config"
+        f"cannot change {file}",
+        why=str(error.strerror).lower(),
+        fix="see that you may write there, or put there by hand what this prints: ostiary ssh-config",
     )
