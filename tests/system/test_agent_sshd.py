@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from host_control import Peer, Person, admin
+from host_control import Peer, Person, admin, user
 from hosts import PYTHON, TOP, Fleet
 
 pytestmark = pytest.mark.root
@@ -173,6 +173,24 @@ def test_g10_a_pam_stack_that_refuses_is_found_before_it_counts(world):
     done = world.once()
     assert "a managed user could not enter" in done.stderr
     assert world.files() == before
+
+
+@pytest.mark.parametrize("stands_in_the_way", ["bashrc", "limit"])
+def test_g10_no_user_decides_whether_a_login_is_proven(world, stands_in_the_way):
+    """The first user's own shell files, and a limit that this user alone has reached, keep nobody else out."""
+    assert world.once().returncode == 0
+    carol = user("carol", 60002, server_id=world.id)
+    world.peer.state(world.id, admin(server_id=world.id), carol)
+    world.host.write("/home/alice/.bashrc", "exit 7\n")
+    limits = "/etc/security/limits.d/alice.conf"
+    if stands_in_the_way == "limit":
+        world.host.write(limits, "alice hard maxlogins 0\n")
+    world.host.write(PAM, world.pam)
+    try:
+        assert world.once().stderr == ""
+        assert world.enters("carol")
+    finally:
+        world.host.run(["rm", "-f", "/home/alice/.bashrc", limits])
 
 
 def test_g10_an_sshd_that_does_not_come_back_gets_its_old_files_and_is_started(world):

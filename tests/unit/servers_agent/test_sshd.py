@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostiary.doors.servers.agent.sshd import is_listener
+from ostiary.doors.servers.agent.sshd_listeners import is_listener
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ It talks over a pipe (``sshd -i``), so that no port is opened, and trusts two au
 in the place of the project's, whose certificate must enter once and be refused the second time, one in the place of
 break-glass, whose certificate must enter twice. The candidate PAM stack is a service of its own: sshd calls its service by
 the name that it was started with, so a link of another name does it (tried with OpenSSH 9.2), and by the keyword
-PAMServiceName where it has one (9.8 and later: read in auth-pam.c and servconf.c, not tried).
+PAMServiceName where it has one (9.8 and later: read in auth-pam.c and servconf.c, not tried). What the session runs is in
+sshd itself (NOTHING): a shell would read the user's files first, and so the user could decide whether the proof holds.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent import guard, sshd, sshd_candidate
 from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
+from ostiary.doors.servers.agent.principals import NOTHING
 from ostiary.doors.servers.agent.run import attempt, run
 from ostiary.doors.servers.agent.sshd_text import Trust
 
 SERVICE = "ostiary-proof"
 PRINCIPAL = "ostiary-proof"
+ENTERED = 1  # what NOTHING ends with; ssh itself says 255
 REFUSED = 254  # what sshd ends with where PAM opened no session (session.c)
 
 
@@ -53,10 +56,10 @@ def prove(user: str, paths: Paths, parts: Parts) -> None:
 
 # Which authority, which serial, how ssh must end.
 _STEPS = (
-    ("one-time", 1, 0),
+    ("one-time", 1, ENTERED),
     ("one-time", 1, REFUSED),
-    ("break-glass", 2, 0),
-    ("break-glass", 2, 0),
+    ("break-glass", 2, ENTERED),
+    ("break-glass", 2, ENTERED),
 )
 _MEANING = (
     "a managed user could not enter",
@@ -76,7 +79,7 @@ def _trust(where: Path, user: str) -> tuple[Trust, dict[str, Path]]:
     write(where / "one-time", public["one-time"])
     write(where / "trusted", public["one-time"] + public["break-glass"])
     folder(where / "principals")
-    write(where / "principals" / user, f"restrict {PRINCIPAL}\n")
+    write(where / "principals" / user, f'restrict,command="{NOTHING}" {PRINCIPAL}\n')
     folder(where / "var", 0o700)
     folder(where / "var" / "ledger", 0o700)
     trust = Trust(
@@ -124,7 +127,7 @@ def _enter(where: Path, config: Path, who: tuple[str, bool], key: Path) -> int:
         "ControlPath=none",
     )
     options = [part for one in settings for part in ("-o", one)]
-    command = ("ssh", "-F", "none", "-n", "-T", "-i", str(key), *options, f"{user}@proof", "exit 0")
+    command = ("ssh", "-F", "none", "-n", "-T", "-i", str(key), *options, f"{user}@proof", "true")
     return attempt(*command)[0]
 
 

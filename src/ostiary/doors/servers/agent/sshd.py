@@ -18,14 +18,9 @@ from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError
 from ostiary.doors.servers.agent.run import PATH, attempt, run
+from ostiary.doors.servers.agent.sshd_listeners import Listener, listeners
 
 ANSWER_SECONDS = 5
-NO_LISTENER = (
-    b"-i",
-    b"-t",
-    b"-T",
-    b"-G",
-)  # one connection of a socket's, or a check of files: SIGHUP would end it
 UNITS = ("ssh.service", "sshd.service")  # Debian and Ubuntu; Red Hat and Amazon Linux
 
 
@@ -42,47 +37,27 @@ def fault(config: Path) -> str:
     return complaint or f"sshd -t ended with {code}" if code else ""
 
 
-def effective(config: Path, user: str) -> Mapping[str, Sequence[str]]:
-    """What holds for ``user``: keyword in small letters -> its values, one for each line. HostError if sshd refuses."""
+def effective(config: Path, user: str, told: Sequence[str] = ()) -> Mapping[str, Sequence[str]]:
+    """What holds for ``user``: keyword in small letters -> its values, one for each line. HostError if sshd refuses.
+
+    ``told`` are options of a command line; a file among them is read in place of ``config``.
+    """
     where = f"user={user},host=localhost,addr=127.0.0.1"
     found: dict[str, list[str]] = {}
-    for line in run(program(), "-T", "-f", str(config), "-C", where).decode().splitlines():
+    argv = (program(), "-T", "-f", str(config), *told, "-C", where)
+    for line in run(*argv).decode().splitlines():
         name, _, value = line.partition(" ")
         found.setdefault(name.lower(), []).append(value)
     return found
 
 
-def listening(settings: Mapping[str, Sequence[str]]) -> int | None:
-    """The process that listens, or None if there is none: from its PidFile, else from /proc."""
+def listening(settings: Mapping[str, Sequence[str]]) -> list[Listener]:
+    """The processes that listen here: the one of its PidFile first."""
+    named = set()
     for name in settings.get("pidfile", ()):
         with contextlib.suppress(OSError, ValueError):
-            pid = int(Path(name).read_text())
-            if _is_sshd(pid):
-                return pid
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _is_sshd(int(entry.name)):
-            return int(entry.name)
-    return None
-
-
-def _is_sshd(pid: int) -> bool:
-    """The one that listens has its program's path as its first argument; those of sessions call themselves ``sshd: …``."""
-    process = Path(f"/proc/{pid}")
-    try:
-        if process.stat().st_uid != 0:  # anybody can call a process so
-            return False
-        argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
-    except OSError:
-        return False
-    return is_listener(argv)
-
-
-def is_listener(argv: Sequence[bytes]) -> bool:
-    titled = bool(argv) and argv[0] == b"sshd:"
-    return bool(argv) and (
-        (argv[0].endswith(b"/sshd") and not set(argv) & set(NO_LISTENER))
-        or (titled and b"[listener]" in argv and argv[1] != b"[accepted]")
-    )
+            named.add(int(Path(name).read_text()))
+    return sorted(listeners(), key=lambda one: one.pid not in named)
 
 
 def answers(settings: Mapping[str, Sequence[str]], seconds: float = ANSWER_SECONDS) -> bool:
@@ -107,19 +82,25 @@ def _greets(address: str) -> bool:
 
 
 def reload(settings: Mapping[str, Sequence[str]]) -> bool:
-    """Have it read its files again; false if it did not answer afterwards. Nothing where none runs."""
-    pid = listening(settings)
-    if pid is None:
+    """Have each of them read its files again; false if none answered afterwards. Nothing where none runs.
+
+    One that would refuse its files, told as it was, is let be: it would end.
+    """
+    there = listening(settings)
+    for number, one in enumerate(there):
+        if number and attempt(program(), "-t", *one.told)[0]:
+            continue
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one.pid, signal.SIGHUP)
+    if not there:
         return True
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGHUP)
     time.sleep(0.1)  # the old sockets are closed by then
     return answers(settings)
 
 
 def start_again(settings: Mapping[str, Sequence[str]]) -> bool:
     """Bring back one that has died: by systemd where it runs, else as sshd starts by itself."""
-    if listening(settings) is not None and answers(settings, 0):
+    if listening(settings) and answers(settings, 0):
         return True
     if Path("/run/systemd/system").is_dir():
         for unit in UNITS:

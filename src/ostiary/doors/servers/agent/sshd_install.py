@@ -20,6 +20,7 @@ from ostiary.doors.servers.agent import (
     sshd,
     sshd_candidate,
     sshd_text,
+    sshd_uncounted,
 )
 from ostiary.doors.servers.agent.files import MANAGED, HostError, Paths, folder, write
 from ostiary.doors.servers.agent.run import run
@@ -35,17 +36,7 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
     ``managed`` are LocalUsers who exist. Before there is one, no login can be proven and PAM is left alone: then false.
     """
     _group()
-    before = sshd.effective(paths.sshd_config, "root")
-    if before.get("usepam") != ["yes"]:
-        raise HostError("UsePAM is no here, and without PAM nobody counts certificates")
-    service = before.get("pamservicename", [paths.pam.name])
-    if service != [paths.pam.name]:
-        raise HostError(f"sshd uses the PAM service {service[0]}, not {paths.pam.name}")
-    if str(paths.host_key) not in before.get("hostkey", ()):
-        raise HostError(
-            f"sshd does not use {paths.host_key}, by which clients know this host",
-            fix=f"add to {paths.sshd_config}: HostKey {paths.host_key}",
-        )
+    before = _fit(paths)
     trust = wanted(paths, before)
     complete = _complete(paths, trust)
     if complete:
@@ -57,12 +48,49 @@ def bring_in_line(paths: Paths, managed: Sequence[str], interpreter: str) -> boo
         _judge(paths, trust, managed)
     if managed:
         parts = proof.Parts(paths.hook, interpreter, guard.without_hook(_pam(paths)))
-        proof.prove(managed[0], paths, parts)
+        _prove(managed[:COMPARED], paths, parts)
     if not complete:
         _swap(paths, trust, before)
     if managed:
         write(paths.pam, guard.with_hook(_pam(paths), paths.guard), _mode(paths.pam))
+    _all_count(paths)  # one may trust us only now
     return bool(managed)
+
+
+def _fit(paths: Paths) -> Mapping[str, Sequence[str]]:
+    """What holds for root; HostError where the agent cannot work with this sshd."""
+    before = sshd.effective(paths.sshd_config, "root")
+    if before.get("usepam") != ["yes"]:
+        raise HostError("UsePAM is no here, and without PAM nobody counts certificates")
+    service = before.get("pamservicename", [paths.pam.name])
+    if service != [paths.pam.name]:
+        raise HostError(f"sshd uses the PAM service {service[0]}, not {paths.pam.name}")
+    _all_count(paths)
+    if str(paths.host_key) not in before.get("hostkey", ()):
+        raise HostError(
+            f"sshd does not use {paths.host_key}, by which clients know this host",
+            fix=f"add to {paths.sshd_config}: HostKey {paths.host_key}",
+        )
+    return before
+
+
+def _all_count(paths: Paths) -> None:
+    if why := sshd_uncounted.why(paths):
+        raise HostError(why)
+
+
+def _prove(users: Sequence[str], paths: Paths, parts: proof.Parts) -> None:
+    """By the first who enters: one may have reached a limit of his own. HostError of the first if none does."""
+    failed: HostError | None = None
+    for user in users:
+        try:
+            proof.prove(user, paths, parts)
+        except HostError as error:
+            failed = failed or error
+        else:
+            return
+    if failed:
+        raise failed
 
 
 def wanted(paths: Paths, before: Mapping[str, Sequence[str]]) -> Trust:
@@ -103,9 +131,13 @@ def _asks_pam(paths: Paths) -> bool:
     try:
         said = sshd.effective(paths.sshd_config, "root")
     except HostError:
-        return True
+        return not sshd_uncounted.why(paths)
     service = said.get("pamservicename", [paths.pam.name])
-    return said.get("usepam") == ["yes"] and service == [paths.pam.name]
+    return (
+        said.get("usepam") == ["yes"]
+        and service == [paths.pam.name]
+        and not sshd_uncounted.why(paths)
+    )
 
 
 def take_away(paths: Paths) -> None:

@@ -1,0 +1,95 @@
+"""The processes of sshd that listen on this host, with what each was told when it was started.
+
+A host may have several: an option on the command line (``-o UsePAM=no``) holds whatever the files say, a second sshd on a port
+of its own reads the same files, and one that was started by another name asks another PAM service. Those of containers have
+files of their own and are none of ours. Source: sshd(8), its getopt(3) string in sshd.c; proc(5), cmdline and root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PLACE = Path("/etc/ssh")
+NO_LISTENER = (b"-i", b"-t", b"-T", b"-G")  # one connection of a socket's, or a check of files
+_LISTENER = b"[listener]"
+_WITH_VALUE = "CEbcfghkopu"
+_TELLING = "fhop"  # of these, what decides how sshd reads its files
+
+
+@dataclass(frozen=True)
+class Listener:
+    """``name`` is what it was started by, ``told`` the options that decide what it makes of its files."""
+
+    pid: int
+    name: str
+    told: tuple[str, ...] = ()
+
+
+def listeners(place: Path = PLACE) -> list[Listener]:
+    """Those that see this host's ``place``, the oldest first."""
+    numbers = sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit())
+    found = []
+    for pid in numbers:
+        try:
+            argv = words(pid)
+            if argv and _sees(pid, place):
+                found.append(Listener(pid, argv[0].rpartition("/")[2], told(argv[1:])))
+        except OSError:
+            continue
+    return found
+
+
+def words(pid: int) -> list[str]:
+    """Program and options of a process that listens; nothing for any other. OSError where there is none."""
+    process = Path(f"/proc/{pid}")
+    if process.stat().st_uid != 0:  # anybody can call a process so
+        return []
+    argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
+    if not is_listener(argv):
+        return []
+    if _LISTENER in argv:
+        argv = argv[1 : argv.index(_LISTENER)]
+    return [os.fsdecode(one) for one in argv]
+
+
+def is_listener(argv: Sequence[bytes]) -> bool:
+    """sshd calls itself ``sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups``, before that by its path; and what serves
+    one connection ``sshd: …`` without a path.
+    """
+    if not argv:
+        return False
+    if argv[0].endswith(b":"):
+        return len(argv) > 1 and argv[1].endswith(b"/" + argv[0][:-1]) and _LISTENER in argv
+    return argv[0].endswith(b"/sshd") and not set(argv) & set(NO_LISTENER)
+
+
+def told(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Of a command line's words: a value that has blanks came apart, so what follows it up to the next option is its."""
+    return tuple(part for letter, value in _options(arguments) for part in (f"-{letter}", value))
+
+
+def _options(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    at = 0
+    while at < len(arguments):
+        letters, at = arguments[at], at + 1
+        if not letters.startswith("-"):
+            continue
+        for place, letter in enumerate(letters[1:], start=2):
+            if letter not in _WITH_VALUE:
+                continue
+            value = [letters[place:]] if letters[place:] else list(arguments[at : at + 1])
+            at += not letters[place:]
+            while at < len(arguments) and not arguments[at].startswith("-"):
+                value.append(arguments[at])
+                at += 1
+            if letter in _TELLING:
+                yield letter, " ".join(value)
+            break
+
+
+def _sees(pid: int, place: Path) -> bool:
+    there = os.stat(f"/proc/{pid}/root{place}")  # noqa: PTH116 - beside it
+    return os.path.samestat(there, place.stat())
