@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,9 +33,10 @@ from ostiary.doors.servers.control import (
     machines,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
-from ostiary.doors.servers.control.authenticate import authenticated, people
+from ostiary.doors.servers.control.authenticate import authenticate, people
 from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
 from ostiary.doors.servers.control.incoming import Bodies, Body, Gone, decoded
+from ostiary.doors.servers.control.lately import Lately
 from ostiary.doors.servers.control.limits import Limits
 from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.doors.servers.control.news import News
@@ -48,6 +49,7 @@ from ostiary.doors.servers.control.refusal import (
     status_of,
 )
 from ostiary.doors.servers.control.services import Services
+from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.writer import LONGEST_WAIT, overdue
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
@@ -76,6 +78,7 @@ class Api:
         self._aside = ThreadPoolExecutor(1, "line")
         self._by_session = Limits(*BY_SESSION, time.monotonic)
         self._by_host = Limits(*BY_HOST, time.monotonic)
+        self._lately: Lately[Caller] = Lately()
 
     @contextlib.asynccontextmanager
     async def life(self, _: Starlette) -> AsyncIterator[None]:
@@ -120,24 +123,23 @@ class Api:
     async def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         if not all(one.isprintable() for one in call.path.values()):
             raise NotFound("there is nothing at this path", code="no-endpoint")
-        call, found = await self._found(endpoint, call)
+        found = await self._found(endpoint, call)
         if isinstance(found, Wait):
             found = await self._held(endpoint, call, found)
         if isinstance(found, Wait):
             return empty(304)
         return answer(found)
 
-    async def _found(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
+    async def _found(self, endpoint: Endpoint, call: Call) -> Any:
         if endpoint.quick:
-            return call, endpoint.answer(self._services, call)
+            return endpoint.answer(self._services, call)
         line = self._lines.get(endpoint)
         if line is not None and len(call.body) <= LARGE:  # a larger one would hold up all others
             try:
-                return call, await line.ask(call)
+                return await line.ask(call)
             except Apart:
                 LOG.debug("%s apart", endpoint.path)
-        found: tuple[Call, Any] = await self._in_thread(endpoint, self._work, endpoint, call)
-        return found
+        return await self._in_thread(endpoint, self._work, endpoint, call)
 
     async def _held(self, endpoint: Endpoint, call: Call, wait: Wait) -> Any:
         """Ask again with every news of the project, until there is an answer or the time is up."""
@@ -157,33 +159,38 @@ class Api:
     async def _in_thread(self, endpoint: Endpoint, work: Any, *arguments: Any) -> Any:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter(endpoint))
 
-    def _work(self, endpoint: Endpoint, call: Call) -> tuple[Call, Any]:
-        call = authenticated(self._services, endpoint, call)
+    def _work(self, endpoint: Endpoint, call: Call) -> Any:
+        authenticate(self._services, endpoint, call)
         if call.caller is not None:
             self._by_session.take(call.caller.session, _cost(call))
         if call.proof is not None and call.proof.server_id:
             self._by_host.take(call.proof.server_id, _cost(call))
         if endpoint.takes is not None:
-            call = replace(call, message=decoded(endpoint.takes, call.body))
-        return call, endpoint.answer(self._services, call)
+            call.message = decoded(endpoint.takes, call.body)
+        return endpoint.answer(self._services, call)
 
     def _work_together(
         self, endpoint: Endpoint, together: Together, calls: Sequence[Call]
     ) -> Sequence[Any]:
         """Who asks is looked up for all at once; then those who may ask are answered."""
-        found: list[Any] = []
-        for call, caller in zip(calls, people(self._services, calls), strict=True):
+        refused: dict[int, OstiaryError] = {}
+        asking = []
+        callers = people(self._services, calls, self._lately)
+        for number, (call, caller) in enumerate(zip(calls, callers, strict=True)):
             try:
                 if isinstance(caller, Denied):
                     raise caller
                 self._by_session.take(caller.session)
-                message = decoded(endpoint.takes, call.body) if endpoint.takes else None
-                found.append(replace(call, caller=caller, message=message))
+                call.caller = caller
+                call.message = decoded(endpoint.takes, call.body) if endpoint.takes else None
+                asking.append(call)
             except OstiaryError as error:
-                found.append(error)
-        known = [one for one in found if isinstance(one, Call)]
-        answers = iter(together(self._services, known))
-        return [next(answers) if isinstance(one, Call) else one for one in found]
+                refused[number] = error
+        answers = together(self._services, asking)
+        if any(isinstance(one, Exception) for one in answers):
+            self._lately.forget()  # perhaps for what it says
+        rest = iter(answers)
+        return [refused.get(number) or next(rest) for number in range(len(calls))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -15,6 +14,8 @@ from ostiary.doors.servers.control import host_proof, inventory, sessions
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, PERSON, Call, Endpoint
 from ostiary.doors.servers.control.host_proof import Proof
+from ostiary.doors.servers.control.lately import Lately
+from ostiary.doors.servers.control.secret import token_hash
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.wire.host import HEADER
@@ -25,13 +26,12 @@ from ostiary.pki import ssh_key
 DEVICE_SKEW = 60.0  # seconds that a device's clock may be off
 
 
-def authenticated(services: Services, endpoint: Endpoint, call: Call) -> Call:
-    """The call with who made it. Denied when they did not prove it."""
+def authenticate(services: Services, endpoint: Endpoint, call: Call) -> None:
+    """Note in the call who made it. Denied when they did not prove it."""
     if endpoint.who == PERSON:
-        return replace(call, caller=person(services, call))
-    if endpoint.who == HOST:
-        return replace(call, proof=host(services, call))
-    return call
+        call.caller = person(services, call)
+    elif endpoint.who == HOST:
+        call.proof = host(services, call)
 
 
 def person(services: Services, call: Call) -> Caller:
@@ -41,20 +41,34 @@ def person(services: Services, call: Call) -> Caller:
     return found
 
 
-def people(services: Services, calls: Sequence[Call]) -> Sequence[Caller | Denied]:
-    """Who makes each call, looked up for all of them at once."""
-    tokens = [_bearer(call) for call in calls]
-    with translated("cannot look up the session"), services.database.reading() as connection:
-        wanted = [one for one in tokens if one]
-        known = sessions.find_all(connection, wanted, services.clock()) if wanted else {}
+def people(
+    services: Services, calls: Sequence[Call], lately: Lately[Caller] | None = None
+) -> Sequence[Caller | Denied]:
+    """Who makes each call, looked up for all of them at once, unless it was ``lately``."""
+    now = services.clock()
+    hashes = [_session(call) for call in calls]
+    known = _still_known(lately, hashes, now) if lately is not None else {}
+    if wanted := {one: None for one in hashes if one and one not in known}:
+        with translated("cannot look up the session"), services.database.reading() as connection:
+            found = sessions.find_all(connection, list(wanted), now)
+        known.update(found)
+        if lately is not None:
+            lately.keep(found)
     ended = "the session has ended, or there is none"
     none = "no session came with the request"
-    return [known.get(one) or _not_signed_in(ended if one else none) for one in tokens]
+    return [known.get(one) or _not_signed_in(ended if one else none) for one in hashes]
 
 
-def _bearer(call: Call) -> str:
+def _still_known(lately: Lately[Caller], hashes: Sequence[str], now: float) -> dict[str, Caller]:
+    found = ((one, lately.get(one)) for one in hashes)
+    return {one: caller for one, caller in found if caller is not None and caller.expires > now}
+
+
+def _session(call: Call) -> str:
+    """The hash of the token that came with it, "" for none."""
     scheme, _, token = call.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    token = token.strip()
+    return token_hash(token) if token and scheme.lower() == "bearer" else ""
 
 
 def host(services: Services, call: Call) -> Proof:

@@ -7,7 +7,6 @@ alone, and a transaction is begun by us.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -24,9 +23,10 @@ from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.statement import Statement, driven
 from ostiary.doors.servers.control.tables import chains
 from ostiary.doors.servers.control.turn import Turn
-from ostiary.errors import Unreachable, UsageError
+from ostiary.errors import OstiaryError, Unreachable, UsageError
 
 CLOSE_SECONDS = 5.0
+CLOSE_EVERY = 0.005
 LOCK_SECONDS = 5  # longest wait for the lock of another writer
 MOST_AT_HAND = 4
 AT_HAND_SECONDS = (
@@ -53,29 +53,13 @@ class Database:
         file = self.engine.url.database
         self._turn = Turn(Path(f"{file}-turn"), LOCK_SECONDS) if self.is_sqlite and file else None
         self._at_hand: deque[_AtHand] = deque()
-        self._used = 0
+        self._lent: deque[None] = deque()  # one for each connection that somebody has
         self._left = 0
         event.listen(self.engine, "connect", self._note)
         event.listen(self.engine, "checkout", self._is_left)
-        self._freed = threading.Condition()
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        with self._freed:
-            self._used += 1
-        try:
-            connection = self._take()
-            try:
-                yield connection
-                _roll_back(connection)
-            except BaseException:
-                _let_go(connection)
-                raise
-            self._give_back(connection)
-        finally:
-            with self._freed:
-                self._used -= 1
-                self._freed.notify_all()
+    def reading(self) -> Lent:
+        return Lent(self)
 
     @contextmanager
     def streaming(self) -> Iterator[Connection]:
@@ -92,6 +76,29 @@ class Database:
             driven(connection, self._begin, lambda driver: driver.execute(self._begin))
             yield connection
             _commit(connection)
+
+    def lend(self) -> Connection:
+        """A connection, to be taken back."""
+        self._lent.append(None)
+        try:
+            return self._take()
+        except BaseException:
+            self._lent.pop()
+            raise
+
+    def take_back(self, connection: Connection, *, is_sound: bool) -> None:
+        """One in which something failed is not used again without a look at it."""
+        try:
+            if is_sound:
+                _roll_back(connection)
+        except BaseException:
+            is_sound = False
+            raise
+        finally:
+            try:
+                (self._give_back if is_sound else _let_go)(connection)
+            finally:
+                self._lent.pop()
 
     def _take(self) -> Connection:
         while self._at_hand:
@@ -125,13 +132,30 @@ class Database:
 
     def close(self) -> None:
         """Close all connections, when those in use have come back; one that hangs is left behind."""
-        with self._freed:
-            self._freed.wait_for(lambda: not self._used, CLOSE_SECONDS)
+        until = time.monotonic() + CLOSE_SECONDS
+        while self._lent and time.monotonic() < until:
+            time.sleep(CLOSE_EVERY)
         while self._at_hand:
             self._at_hand.pop().connection.close()
         self.engine.dispose()
         if self._turn is not None:
             self._turn.close()
+
+
+class Lent:
+    """The block for which one has a connection. No generator: it is entered for every certificate."""
+
+    __slots__ = ("_connection", "_database")
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def __enter__(self) -> Connection:
+        self._connection = self._database.lend()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._database.take_back(self._connection, is_sound=kind is None)
 
 
 def _let_go(connection: Connection) -> None:
@@ -235,24 +259,28 @@ def _let_us_begin(connection: Connection) -> None:
     del connection
 
 
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """Turn whatever the database says into our error; nothing else leaves this package."""
-    try:
-        yield
-    except DataError as error:
-        why = str(error.orig).splitlines()[0]
-        raise UsageError(
-            what, why=f"the database cannot hold it: {why}", code="bad-request"
-        ) from error
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        fix = "see that the database runs and its disk has space"
-        if reason == "unable to open database file":  # SQLITE_CANTOPEN
-            fix = "see that its folder is there, and that this user may write to it"
-        raise Unreachable(
-            what,
-            why=reason,
-            fix=fix,
-            code="database",
-        ) from error
+class translated:  # noqa: N801 - reads as a word, as those of contextlib do
+    """Turn whatever the database says in the block into our error; nothing else leaves this package."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            raise _ours(self._what, error) from error
+
+
+def _ours(what: str, error: SQLAlchemyError) -> OstiaryError:
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    if isinstance(error, DataError):
+        why = f"the database cannot hold it: {reason}"
+        return UsageError(what, why=why, code="bad-request")
+    fix = "see that the database runs and its disk has space"
+    if reason == "unable to open database file":  # SQLITE_CANTOPEN
+        fix = "see that its folder is there, and that this user may write to it"
+    return Unreachable(what, why=reason, fix=fix, code="database")

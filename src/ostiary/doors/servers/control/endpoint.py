@@ -16,11 +16,12 @@ from ostiary.doors.servers.control.sessions import Caller
 NOBODY, PERSON, HOST = "nobody", "person", "host"  # who must have proven who they are
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """A request whose proof was checked: ``caller`` of a PERSON's, ``proof`` of a HOST's.
+    """A request: ``target`` is the path with its query, ``address`` the client's.
 
-    ``target`` is the path with its query, ``message`` what ``Endpoint.takes`` decoded, ``address`` the client's.
+    What is learnt on its way to the answer is added: ``message``, what ``Endpoint.takes`` decoded; ``caller`` of a PERSON's and
+    ``proof`` of a HOST's, when they were checked.
     """
 
     method: str

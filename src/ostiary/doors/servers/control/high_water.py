@@ -182,7 +182,8 @@ def _now(connection: Connection) -> tuple[dict[str, Head], dict[str, tuple[int, 
 
 
 def _line(project_id: str, mark: Mark) -> str:
-    return json.dumps([project_id, mark.number, mark.hash, mark.uid_next, mark.gid_next]) + "\n"
+    """JSON: ids and hashes have nothing in them that it would write otherwise."""
+    return f'["{project_id}", {mark.number}, "{mark.hash}", {mark.uid_next}, {mark.gid_next}]\n'
 
 
 def _files(folder: Path) -> Iterable[Path]:

@@ -92,22 +92,17 @@ def begin(
 
 def find(connection: Connection, token: str, now: float) -> Caller | None:
     """Whose session a token is; None when there is none, or no more."""
-    return find_all(connection, [token], now).get(token)
+    return find_all(connection, [known := token_hash(token)], now).get(known)
 
 
-def find_all(connection: Connection, tokens: Sequence[str], now: float) -> dict[str, Caller]:
-    """Whose sessions tokens are: those that there are, and no more."""
+def find_all(connection: Connection, hashes: Sequence[str], now: float) -> dict[str, Caller]:
+    """Whose sessions those of these hashes are: those that there are, and no more."""
     found = {}
-    hashes = {token: token_hash(token) for token in tokens}
-    rows = _FIND.rows(connection, list(hashes.values()), now=now)
-    for token, known in hashes.items():
-        row = rows.get(known)
-        if row is None:
-            continue
+    for known, row in _FIND.rows(connection, hashes, now=now).items():
         person_id, login, groups, active, read, device, key, state, *rest = row
         if active and (not device or state == ACTIVE):
             person = Person(person_id, login, groups_of(groups), active=True, read=read)
-            found[token] = Caller(person, known, device, key or "", *rest)
+            found[known] = Caller(person, known, device, key or "", *rest)
     return found
 
 

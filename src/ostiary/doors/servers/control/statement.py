@@ -51,19 +51,18 @@ class Statement:
     def run(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """The driver's cursor after it ran."""
         compiled = self._for(connection)
-        bound = compiled.bound(values)
-        return driven(
-            connection, compiled.text, lambda driver: driver.execute(compiled.text, bound)
-        )
+        try:
+            return _driver(connection).execute(compiled.text, compiled.bound(values))
+        except _errors(connection) as error:
+            raise _as_sqlalchemy(connection, compiled.text, error) from error
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         compiled = self._for(connection)
         bound = [compiled.bound(one) for one in rows]
-        driven(
-            connection,
-            compiled.text,
-            lambda driver: driver.cursor().executemany(compiled.text, bound),
-        )
+        try:
+            _driver(connection).cursor().executemany(compiled.text, bound)
+        except _errors(connection) as error:
+            raise _as_sqlalchemy(connection, compiled.text, error) from error
 
     def _for(self, connection: Connection) -> _Compiled:
         name = connection.dialect.name
@@ -118,19 +117,32 @@ def _is_sqlite(connection: Connection) -> bool:
 @contextmanager
 def pipelined(connection: Connection) -> Iterator[None]:
     """What is run in the block goes out together where the driver knows how; how many rows it changed is known after it."""
-    known: Any = connection.dialect.loaded_dbapi
-    driver: Any = connection.connection.dbapi_connection
+    driver = _driver(connection)
     try:
         with driver.pipeline() if hasattr(driver, "pipeline") else nullcontext():
             yield
-    except known.Error as error:
-        raise DBAPIError.instance("", None, error, known.Error) from error
+    except _errors(connection) as error:
+        raise _as_sqlalchemy(connection, "", error) from error
 
 
 def driven(connection: Connection, text: str, work: Callable[[Any], Any]) -> Any:
     """What ``work`` does with the driver's own connection, past SQLAlchemy but with its errors; ``text`` is for these."""
-    known: Any = connection.dialect.loaded_dbapi
     try:
-        return work(connection.connection.dbapi_connection)
-    except known.Error as error:
-        raise DBAPIError.instance(text, None, error, known.Error) from error
+        return work(_driver(connection))
+    except _errors(connection) as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
+
+
+def _errors(connection: Connection) -> type[Exception]:
+    """What the driver raises."""
+    known: Any = connection.dialect.loaded_dbapi
+    found: type[Exception] = known.Error
+    return found
+
+
+def _as_sqlalchemy(connection: Connection, text: str, error: Exception) -> BaseException:
+    return DBAPIError.instance(text, None, error, _errors(connection))

@@ -12,7 +12,6 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 AGAIN = 0.0001  # seconds
@@ -31,20 +30,27 @@ class Turn:
         self._threads = threading.Lock()
         self._file = -1
         self._is_stuck = False
+        self._is_locked = False  # the file, by who has the threads' turn
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Held:
+        return Held(self)
+
+    def take(self) -> bool:
+        """Whether it is to be left again: false where not even the threads of this process gave it."""
         until = time.monotonic() + self._longest
         if not self._threads.acquire(timeout=self._longest):
-            yield
-            return
+            return False
         try:
-            taken = self._take(until)
-            try:
-                yield
-            finally:
-                if taken:
-                    fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._is_locked = self._lock(until)
+        except BaseException:
+            self._threads.release()
+            raise
+        return True
+
+    def leave(self) -> None:
+        try:
+            if self._is_locked:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         finally:
             self._threads.release()
 
@@ -53,7 +59,7 @@ class Turn:
             os.close(self._file)
             self._file = -1
 
-    def _take(self, until: float) -> bool:
+    def _lock(self, until: float) -> bool:
         if self._file < 0:
             with contextlib.suppress(OSError):  # SQLite has better words for what hinders it there
                 self._file = os.open(self._path, _HOW, 0o600)
@@ -71,3 +77,20 @@ class Turn:
                 self._is_stuck = False
                 return True
         return False
+
+
+class Held:
+    """The block in which one has the turn, or does without. No generator: it is entered for every certificate."""
+
+    __slots__ = ("_is_taken", "_turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        self._is_taken = self._turn.take()
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_taken:
+            self._turn.leave()
