@@ -14,7 +14,6 @@ from ostiary.errors import UsageError
 from ostiary.model.server_access import ServerAccess
 from ostiary.pki import ssh_certificate, validators
 from ostiary.pki.judgement import Request, first_refusal
-from ostiary.pki.signer import Signer
 from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_key import PublicKey
 from ostiary.pki.ssh_option import (
@@ -49,10 +48,9 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A certificate that must not leave before it was written down; ``told`` is what the audit says of it."""
+class Noted:
+    """What is written down of a certificate; ``told`` is what the audit says of it."""
 
-    text: str
     serial: int
     valid_before: int
     told: Mapping[str, Any]
@@ -81,10 +79,8 @@ def draft(wanted: Wanted, authority: PublicKey, now: int) -> Certificate:
     return prepared
 
 
-def make(drafted: Certificate, wanted: Wanted, signer: Signer) -> Made:
-    """What was drafted for ``wanted``, signed and verified."""
-    text = ssh_certificate.signed_text(drafted, signer)
-    return Made(text, drafted.serial, drafted.valid_before, _told(drafted, wanted))
+def noted(drafted: Certificate, wanted: Wanted) -> Noted:
+    return Noted(drafted.serial, drafted.valid_before, _told(drafted, wanted))
 
 
 def _permits(wanted: Wanted) -> Options:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,12 +69,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """One transaction, durable when the block has ended without an exception."""
+    def writing(self, committing: Callable[[], None] | None = None) -> Iterator[Connection]:
+        """One transaction, durable when the block has ended without an exception.
+
+        ``committing`` is called when nothing but the database is waited for any more.
+        """
         turn = self._turn.held() if self._turn is not None else nullcontext()
         with turn, self.reading() as connection:
             driven(connection, self._begin, lambda driver: driver.execute(self._begin))
             yield connection
+            if committing is not None:
+                committing()
             _commit(connection)
 
     def lend(self) -> Connection:

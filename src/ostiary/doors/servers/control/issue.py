@@ -1,7 +1,7 @@
 """Issuing: one certificate, for one person, one server, one connection; released only when its audit row is durable.
 
-Validate, sign and verify outside any lock; then one row through the process's writer; only then the certificate leaves.
-When the commit failed, or nobody knows, the certificate is thrown away.
+What decides is read outside any lock; then one row goes through the process's writer. A certificate leaves when it is signed,
+the signature was verified and the row is durable. When one of the three failed, or nobody knows, it is thrown away.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ostiary.doors.servers.control import (
     x509_issue,
 )
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
-from ostiary.doors.servers.control.certificate_made import Made, Wanted
+from ostiary.doors.servers.control.certificate_made import Noted, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
@@ -45,7 +45,7 @@ from ostiary.doors.servers.wire.person import (
 )
 from ostiary.errors import Denied, OstiaryError
 from ostiary.model.server_access import ServerAccess
-from ostiary.pki import ssh_key
+from ostiary.pki import ssh_certificate, ssh_key
 from ostiary.pki.ssh_certificate import Certificate
 
 T = TypeVar("T")
@@ -54,22 +54,13 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to be signed for somebody; ``certificate`` is None for one of X.509, which is drafted where it is signed."""
+    """What is to be signed for somebody, and what is to be written down of it."""
 
     way: Way
     authority: Authority
     wanted: Wanted
-    certificate: Certificate | None
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A certificate that is signed and must not leave before its row is durable."""
-
-    way: Way
-    authority: Authority
-    made: Made
-    issued: Issued
+    certificate: Certificate
+    noted: Noted
 
 
 class Issuer:
@@ -118,11 +109,18 @@ class Issuer:
         now = self._clock()
         with translated("cannot issue a certificate"), self._database.reading() as connection:
             way = self._way(Places(connection, self._views), caller, asked, now)
-        local = self._local(way.view, caller.person)
-        ready = self._ready(self._draft(way, local, caller, asked, now), now)
-        project_ids, work = _row(ready, caller, asked, source, machine)
-        self._writer.write(project_ids, work)
-        return ready.issued
+        wanted = _wanted(way, self._local(way.view, caller.person), caller, asked)
+        if asked.purpose == X509:
+            authority = signing(way.view.authorities, authorities.X509)
+            key = partial(self._authorities.private_key, authority)
+            text, noted = x509_issue.make(wanted, authority.public_key, key, int(now))
+            issued = _issued(way, wanted, text, noted)
+        else:
+            draft = self._draft(way, wanted, now)
+            authority, noted, issued = draft.authority, draft.noted, self._sign(draft)
+        row = _row(way, authority, noted, caller, asked, source=source, machine=machine)
+        self._writer.write(*row)
+        return issued
 
     def issue_together(
         self, asking: Sequence[tuple[Caller, CertificateRequest, str]]
@@ -141,18 +139,34 @@ class Issuer:
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
-        for number, one in enumerate(
-            found
-        ):  # what signs and verifies runs faster without else in between
-            if isinstance(one, Draft):
-                found[number] = _or_error(self._ready, one, now)
-        rows = [
-            _row(ready, *one)
-            for ready, one in zip(found, asking, strict=True)
-            if isinstance(ready, Ready)
+        drafts = [
+            (one, its) for one, its in zip(found, asking, strict=True) if isinstance(one, Draft)
         ]
-        written = iter(self._writer.together(rows))
-        return [(next(written) or one.issued) if isinstance(one, Ready) else one for one in found]
+        ended = iter(self._ended(drafts))
+        return [next(ended) if isinstance(one, Draft) else one for one in found]
+
+    def _ended(
+        self, drafts: Sequence[tuple[Draft, tuple[Caller, CertificateRequest, str]]]
+    ) -> Sequence[Issued | Exception]:
+        """Signed and written down: one alone both at once; several one after the other, so that nobody waits for the lock
+        while we sign.
+        """
+        signed: list[Issued | Exception] = []
+
+        def sign() -> None:
+            signed.extend(_or_error(self._sign, draft) for draft, _ in drafts)
+
+        rows = [
+            _row(draft.way, draft.authority, draft.noted, caller, asked, source=source)
+            for draft, (caller, asked, source) in drafts
+        ]
+        if len(drafts) == 1:
+            (failed,) = self._writer.together(rows, sign)
+            return [failed or signed[0]]
+        sign()
+        good = [row for row, made in zip(rows, signed, strict=True) if isinstance(made, Issued)]
+        written = iter(self._writer.together(good))
+        return [(next(written) or one) if isinstance(one, Issued) else one for one in signed]
 
     def _way(self, places: Places, caller: Caller, asked: CertificateRequest, now: float) -> Way:
         self._is_fresh(caller.person, now)
@@ -166,49 +180,21 @@ class Issuer:
             raise Apart
         if signing(way.view.authorities, USER).kms_key:
             raise Apart
-        return self._draft(way, local, caller, asked, now)
+        return self._draft(way, _wanted(way, local, caller, asked), now)
 
-    def _draft(
-        self, way: Way, local: Local, caller: Caller, asked: CertificateRequest, now: float
-    ) -> Draft:
-        of_x509 = asked.purpose == X509
-        authority = signing(way.view.authorities, authorities.X509 if of_x509 else USER)
-        wanted = Wanted(
-            key=ssh_key.parse(asked.public_key),
-            person=caller.person.login,
-            device=caller.device,
-            project=way.view.project.name,
-            login=local.login,
-            server=way.server,
-            target=way.target,
-            access=way.access,
-            purpose=asked.purpose,
-        )
-        if of_x509:
-            return Draft(way, authority, wanted, None)
+    def _draft(self, way: Way, wanted: Wanted, now: float) -> Draft:
+        """Of an SSH certificate; one of X.509 is drafted where it is signed."""
+        authority = signing(way.view.authorities, USER)
         signer = self._authorities.signer(authority)
         certificate = certificate_made.draft(wanted, signer.public_key, int(now))
-        return Draft(way, authority, wanted, certificate)
+        noted = certificate_made.noted(certificate, wanted)
+        return Draft(way, authority, wanted, certificate, noted)
 
-    def _ready(self, draft: Draft, now: float) -> Ready:
-        """Sign and verify: what must not leave before it is written down."""
-        way, authority, wanted = draft.way, draft.authority, draft.wanted
-        if draft.certificate is None:
-            key = partial(self._authorities.private_key, authority)
-            made = x509_issue.make(wanted, authority.public_key, key, int(now))
-        else:
-            signer = self._authorities.signer(authority)
-            made = certificate_made.make(draft.certificate, wanted, signer)
-        issued = Issued(
-            certificate=made.text,
-            login=wanted.login,
-            server=entry(way.view, way.server, way.access)
-            if wanted.purpose != HOP
-            else entry(way.view, way.server, ServerAccess(), may_hop=True),
-            host_authorities=way.view.trusted_hosts,
-            serial=str(made.serial),
-        )
-        return Ready(way, authority, made, issued)
+    def _sign(self, draft: Draft) -> Issued:
+        """Signed and verified: it must not leave before it is written down."""
+        signer = self._authorities.signer(draft.authority)
+        text = ssh_certificate.signed_text(draft.certificate, signer)
+        return _issued(draft.way, draft.wanted, text, draft.noted)
 
     def _is_fresh(self, person: Person, now: float) -> None:
         age = now - known_until(self._freshness, person)
@@ -232,34 +218,61 @@ class Issuer:
         )
 
 
+def _wanted(way: Way, local: Local, caller: Caller, asked: CertificateRequest) -> Wanted:
+    return Wanted(
+        key=ssh_key.parse(asked.public_key),
+        person=caller.person.login,
+        device=caller.device,
+        project=way.view.project.name,
+        login=local.login,
+        server=way.server,
+        target=way.target,
+        access=way.access,
+        purpose=asked.purpose,
+    )
+
+
+def _issued(way: Way, wanted: Wanted, text: str, noted: Noted) -> Issued:
+    hops = wanted.purpose == HOP
+    return Issued(
+        certificate=text,
+        login=wanted.login,
+        server=entry(way.view, way.server, ServerAccess() if hops else way.access, may_hop=hops),
+        host_authorities=way.view.trusted_hosts,
+        serial=str(noted.serial),
+    )
+
+
 def _row(
-    ready: Ready,
+    way: Way,
+    authority: Authority,
+    noted: Noted,
     caller: Caller,
     asked: CertificateRequest,
+    *,
     source: str,
     machine: Machine | None = None,
 ) -> tuple[Sequence[str], Work[None]]:
     """What makes the certificate durable: the project whose chain it needs, and what is to be written there."""
-    way, made = ready.way, ready.made
     project_id = way.view.project.id
     body = {
-        **made.told,
+        **noted.told,
         "person": caller.person.id,
         "person_login": caller.person.login,
         "device": caller.device,
         "signed_in": caller.signed_in,
         "server": way.server.id,
         "server_name": way.server.name,
-        "authority": ready.authority.id,
+        "authority": authority.id,
         "source": source,
         "because": list(way.access.because),
     }
     row: Mapping[str, Any] = {
-        "serial": made.serial,
+        "serial": noted.serial,
         "project_id": project_id,
         "server_id": way.server.id,
         "person_id": caller.person.id,
-        "expires": float(made.valid_before),
+        "expires": float(noted.valid_before),
         "met": "",
     }
 

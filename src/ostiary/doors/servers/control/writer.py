@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -139,6 +139,7 @@ class Writer:
         self._turn = threading.Lock()
         self._called = threading.Event()
         self._ended = False
+        self._threads = ThreadPoolExecutor(1, "meanwhile")
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -157,18 +158,28 @@ class Writer:
         """``submit`` and wait. Unreachable when nobody knows whether it was done."""
         return waited(self.submit(project_ids, work, by))
 
-    def together(self, wanted: Sequence[tuple[Sequence[str], Work[Any]]]) -> list[Any]:
-        """As ``write`` for each, written by the thread that asks: what each gives, or the error that it ends with."""
+    def together(
+        self,
+        wanted: Sequence[tuple[Sequence[str], Work[Any]]],
+        meanwhile: Callable[[], None] | None = None,
+    ) -> list[Any]:
+        """As ``write`` for each, written by the thread that asks: what each gives, or the error that it ends with.
+
+        ``meanwhile`` is done too, beside it while the database makes the first of it durable.
+        """
         queued = [_Queued(*one, "", None) for one in wanted]
+        beside = _Beside(self._threads, meanwhile or _nothing)
         for one in queued:
             self._add(one)
         if not self._turn.acquire(timeout=LONGEST_WAIT):
+            beside.end()
             return [overdue() for _ in queued]
         try:
             while not all(one.ended for one in queued):
-                self._write(self._batch())
+                self._write(self._batch(), beside.begin if meanwhile else None)
         finally:
             self._turn.release()
+            beside.end()
         return [one.found for one in queued]
 
     def close(self) -> None:
@@ -176,6 +187,7 @@ class Writer:
         self._ended = True
         self._called.set()
         self._thread.join(LONGEST_WAIT)
+        self._threads.shutdown(wait=False)
 
     def _add(self, queued: _Queued[Any]) -> None:
         if len(self._queue) >= MOST_WAITING:
@@ -194,12 +206,14 @@ class Writer:
     def _batch(self) -> list[_Queued[Any]]:
         return [self._queue.popleft() for _ in range(min(len(self._queue), LARGEST_BATCH))]
 
-    def _write(self, batch: list[_Queued[Any]]) -> None:
+    def _write(
+        self, batch: list[_Queued[Any]], committing: Callable[[], None] | None = None
+    ) -> None:
         try:
-            results = self._transaction(batch)
+            results = self._transaction(batch, committing)
         except _Alone:
             for one in batch:
-                self._write_alone(one)
+                self._write_alone(one, committing)
         except BaseException as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
             for one in batch:
                 one.end(error)
@@ -207,17 +221,24 @@ class Writer:
             for one, result in zip(batch, results, strict=True):
                 one.end(result)
 
-    def _write_alone(self, one: _Queued[Any]) -> None:
+    def _write_alone(self, one: _Queued[Any], committing: Callable[[], None] | None) -> None:
         try:
             with translated("cannot write to the database"):
-                (result,) = self._transaction([one], alone=True)
+                (result,) = self._transaction([one], committing, alone=True)
         except BaseException as error:  # noqa: BLE001 - as above
             one.end(error)
         else:
             one.end(result)
 
-    def _transaction(self, batch: list[_Queued[Any]], *, alone: bool = False) -> list[Any]:
-        with translated("cannot write to the database"), self._database.writing() as connection:
+    def _transaction(
+        self,
+        batch: list[_Queued[Any]],
+        committing: Callable[[], None] | None,
+        *,
+        alone: bool = False,
+    ) -> list[Any]:
+        what = "cannot write to the database"
+        with translated(what), self._database.writing(committing) as connection:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
@@ -252,6 +273,31 @@ def _hash_of(connection: Connection, project_id: str, number: int) -> str:
 def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
     ledger.by = one.by
     return one.work(connection, ledger)
+
+
+class _Beside:
+    """``work``, once: by a thread of ``threads`` from when it begins, or else by who ends it."""
+
+    __slots__ = ("_begun", "_threads", "_work")
+
+    def __init__(self, threads: ThreadPoolExecutor, work: Callable[[], None]) -> None:
+        self._threads = threads
+        self._work = work
+        self._begun: Future[None] | None = None
+
+    def begin(self) -> None:
+        if self._begun is None:
+            self._begun = self._threads.submit(self._work)
+
+    def end(self) -> None:
+        if self._begun is None:
+            self._work()
+        else:
+            self._begun.result()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Alone(Exception):

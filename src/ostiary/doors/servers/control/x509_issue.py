@@ -12,7 +12,7 @@ from collections.abc import Callable
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ostiary.doors.servers.control.certificate_made import BEFORE, LIFE, Made, Wanted
+from ostiary.doors.servers.control.certificate_made import BEFORE, LIFE, Noted, Wanted
 from ostiary.doors.servers.control.far_signer import UNAVAILABLE
 from ostiary.doors.servers.control.secret import new_serial
 from ostiary.errors import Conflict, Denied, Throttled, Unreachable, UsageError
@@ -23,8 +23,10 @@ from ostiary.pki.x509_certificate import Asked
 from ostiary.pki.x509_rules import Client, certifiable
 
 
-def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: int) -> Made:
-    """The certificate and its authority's, PEM. OstiaryError when our rules forbid it, Unreachable while KMS does not sign."""
+def make(
+    wanted: Wanted, authority: str, open_key: Callable[[], Private], now: int
+) -> tuple[str, Noted]:
+    """The certificate and its authority's, PEM, and what is to be noted of it. OstiaryError when our rules forbid it, Unreachable while KMS does not sign."""
     access = wanted.access
     if access.source_address or access.force_command or access.sftp_only:
         why = (
@@ -58,4 +60,5 @@ def make(wanted: Wanted, authority: str, open_key: Callable[[], Private], now: i
         "options": [],
         "behind": "",
     }
-    return Made(made.public_bytes(Encoding.PEM).decode() + authority, serial, before, told)
+    text = made.public_bytes(Encoding.PEM).decode() + authority
+    return text, Noted(serial, before, told)
