@@ -60,8 +60,11 @@ def server_named(control: Control, server: str, project: str | None) -> tuple[st
 
 
 def moment(seconds: float) -> str:
-    """UTC, to the minute; nothing for a moment that never was."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}" if seconds else ""
+    """UTC, to the minute; nothing for a moment that never was, "?" for one that no calendar has."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%MZ}" if seconds else ""
+    except (OverflowError, ValueError, OSError):
+        return "?"
 
 
 def ago(seconds: float) -> str:

@@ -10,7 +10,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.servers_list import HEADINGS, rows, servers_of
-from ostiary.errors import Conflict, NotFound, OstiaryError
+from ostiary.errors import Conflict, NotFound, OstiaryError, UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.person import ServerEntry
@@ -19,19 +19,26 @@ MOST_SHOWN = 20
 NAMED = 5  # in an error
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("host", metavar="HOST")
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("host", required=False, default="", metavar="[USER@]HOST")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENT]...")
 def ssh(*, host: str, arguments: tuple[str, ...]) -> None:
-    """Enter the server that HOST means: its name, its id, or letters of them.
+    """Enter the server that HOST means: its name, its id, or letters of them; without HOST, any of yours.
 
-    Where several are meant, it asks on a terminal and says which elsewhere. ARGUMENTs go to ssh.
+    Where several are meant, it asks on a terminal and says which elsewhere. ARGUMENTs behind HOST go to ssh.
     """
     from ostiary.doors.servers.client import pick, place, ssh_config  # noqa: PLC0415
 
-    found = pick.matching(servers_of(), host)
-    server = found[0] if len(found) == 1 else _picked(found, host)
-    settings = ssh_config.settings(place.read_profile().login)
+    if host.startswith("-"):
+        raise UsageError(
+            f"cannot take {host} for a server",
+            why="what is for ssh stands behind the server",
+            fix="run: ostiary ssh HOST ARGUMENT",
+        )
+    user, _, name = host.rpartition("@")
+    found = pick.matching(servers_of(), name)
+    server = found[0] if len(found) == 1 else _picked(found, name)
+    settings = ssh_config.settings(user or place.read_profile().login)
     options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
     command = ["ssh", *options, server.server_id, *arguments]
     sys.stdout.flush()
@@ -54,9 +61,11 @@ def _picked(found: list[ServerEntry], host: str) -> ServerEntry:
         )
     if not term.can_ask():
         raise Conflict(
-            f"cannot tell which server {host} is",
-            why=f"it is like {len(found)} of them: {_names(found)}",
-            fix=f"run: ostiary servers list {host}",
+            f"cannot tell which server {host} is" if host else "cannot tell which server",
+            why=f"it is like {len(found)} of them: {_names(found)}"
+            if host
+            else f"you may enter {_names(found)}",
+            fix=f"run: ostiary servers list {host}".strip(),
             code="ambiguous",
         )
     while len(found) > 1:

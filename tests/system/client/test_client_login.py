@@ -9,6 +9,11 @@ import pwd
 import pytest
 from client_world import LOGIN, TOKEN
 
+WHO = (
+    "from ostiary.doors.servers.client import place, talk;"
+    "print(talk.ask(place.run_folder(), 'who')['login'])"
+)
+
 
 @pytest.fixture
 def signing_in(peer, org, person):
@@ -75,6 +80,26 @@ def test_another_sign_in_takes_the_place_of_the_first(peer, person, signing_in):
     assert again.returncode == 0, "the control plane is remembered"
     assert f"on servers: {LOGIN}" in again.stdout
     assert person.ostiary("servers", "list").returncode == 0
+
+
+def test_of_two_sign_ins_at_once_one_stays(person, peer):
+    """The second would wait for ever for the first to go, which nobody told to."""
+    person.sign_in(peer)
+    first = person.resident
+    person.sign_in(peer)
+    assert first.wait(10) == 0
+    first.stdout.close()
+    first.stderr.close()
+    assert person.python(WHO).stdout == f"{LOGIN}\n"
+
+
+@pytest.mark.parametrize("seconds", [1e300, float(40 * 86_400)])
+def test_a_session_that_does_not_end_is_refused(person, peer, signing_in, seconds):
+    peer.seconds = seconds
+    done = signing_in()
+    assert done.returncode == 4
+    assert "says that it ends in more than a month" in done.stderr
+    assert "nobody is signed in here" in person.ostiary("logout").stderr
 
 
 def test_a_sign_out_that_the_control_plane_does_not_hear_is_told(peer, person, signing_in):

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,17 @@ def test_a_bastion_that_is_gone_is_said_so(peer, person, web1):
     person.sign_in(peer)
     done = person.ssh("web2", "true")
     assert "why: the way there is through bastion, which is not there" in done.stderr
+
+
+@pytest.mark.parametrize("bastion", ["web1", "there"])
+def test_a_way_in_a_circle_is_not_gone(peer, person, web1, bastion):
+    """Each hop would be one more ssh, for ever."""
+    there = replace(web1.entry("there", bastion="web1"), server_id="srv_t")
+    peer.servers = [web1.entry("web1", bastion=bastion), there]
+    done = person.ssh("web1", "true")
+    assert done.returncode == 255
+    assert "why: the way there leads in a circle: web1 through" in done.stderr
+    assert peer.asked == []
 
 
 def test_two_bastions_in_a_row(peer, person, host):

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from client_world import LOGIN
 
 SECONDS = 30.0
 
@@ -125,3 +126,26 @@ def test_a_hostile_control_plane_gives_ssh_no_option(peer, person, servers, fiel
     assert "left out: 1 server whose name" in refused.stderr
     assert "web9" not in person.ostiary("servers", "list", "--json").stdout
     assert not any("Accepted" in one.log for one in servers.values())
+
+
+def test_what_stands_behind_the_server_goes_to_ssh_as_it_is(person, servers):
+    done = person.ostiary("ssh", "web2", "echo", "--help", "--json", "-h")
+    assert (done.returncode, done.stdout) == (0, "--help --json -h\n"), done.stderr
+    before = person.ostiary("ssh", "-L", "8080:127.0.0.1:80", "web1")
+    assert before.returncode == 2
+    assert "what is for ssh stands behind the server" in before.stderr
+
+
+def test_a_login_may_be_named_as_ssh_does(person, servers):
+    assert person.ostiary("ssh", f"{LOGIN}@web2", "echo in").stdout == "in\n"
+    assert "cannot enter web2 as bob" in person.ostiary("ssh", "bob@web2", "echo in").stderr
+
+
+def test_without_a_server_any_is_meant(person, servers):
+    nobody_asked = person.ostiary("ssh")
+    assert nobody_asked.returncode == 6
+    assert "cannot tell which server\n  why: you may enter other0, " in nobody_asked.stderr
+    terminal = Terminal(person)
+    terminal.answer("web\n")
+    terminal.until_asked()
+    assert terminal.interrupted() == 130

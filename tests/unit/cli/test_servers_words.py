@@ -47,3 +47,4 @@ def test_how_long_ago(past, said):
 def test_what_never_was():
     assert (ago(0.0), moment(0.0)) == ("never", "")
     assert moment(1801440000.0) == "2027-02-01 00:00Z"
+    assert moment(1e300) == "?", "a control plane may say anything"

@@ -32,7 +32,7 @@ from ostiary.doors.servers.wire.person import (
     ServerEntry,
     Session,
 )
-from ostiary.errors import Denied, NotFound, OstiaryError, Unreachable, UsageError
+from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
 from ostiary.pki import ssh_key
 
 Answer = Mapping[str, Any]
@@ -128,18 +128,26 @@ class Answers:
         say({"serial": issued.serial})
 
     def _bastion(self, server: ServerEntry) -> str:
-        """The id of the server to go through, "" for none."""
-        if not server.bastion:
-            return ""
-        try:
-            return self._listed.one(server.bastion, server.project).server_id
-        except NotFound as gone:
-            raise NotFound(
-                f"cannot reach {server.name}",
-                why=f"the way there is through {server.bastion}, which is not there",
-                fix=f"ask an owner of project {server.project}",
-                code="no-bastion",
-            ) from gone
+        """The id of the server to go through, "" for none. Conflict where the way would never end."""
+        way = [server]
+        while bastion := way[-1].bastion:
+            try:
+                way.append(self._listed.one(bastion, server.project))
+            except NotFound as gone:
+                raise NotFound(
+                    f"cannot reach {server.name}",
+                    why=f"the way there is through {bastion}, which is not there",
+                    fix=f"ask an owner of project {server.project}",
+                    code="no-bastion",
+                ) from gone
+            if way[-1] in way[:-1]:
+                raise Conflict(
+                    f"cannot reach {server.name}",
+                    why=f"the way there leads in a circle: {' through '.join(one.name for one in way)}",
+                    fix=f"ask an owner of project {server.project} where --bastion of its hosts should lead",
+                    code="bastion-circle",
+                )
+        return way[1].server_id if len(way) > 1 else ""
 
     def _made(self, server: ServerEntry, hop: str, process: Process) -> Issued:
         """A key, its certificate, the pass of ``process``."""

@@ -18,9 +18,10 @@ from ostiary.doors.servers.client.issuer import Tokens
 from ostiary.doors.servers.client.place import Profile
 from ostiary.doors.servers.wire.message import encode
 from ostiary.doors.servers.wire.person import MachineSignIn, Session, SignIn
-from ostiary.errors import OstiaryError
+from ostiary.errors import Denied, OstiaryError
 
 SECONDS = 20.0  # for the resident agent to be there, or to be gone
+LONGEST = 31 * 86_400.0  # that a session lasts; the control plane's own are of hours
 KEPT = ("HOME", "PATH", "LANG", "LC_ALL", "TZ", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")
 KEPT_TLS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -45,7 +46,17 @@ def machine(control: Control, name: str, kind: str, proof: str) -> Session:
 
 
 def hold(profile: Profile, session: Session) -> None:
-    """Start a resident agent that holds ``session``, instead of the one before; it stays when this process ends."""
+    """Start a resident agent that holds ``session``, instead of the one before; it stays when this process ends.
+
+    Denied for a session whose end is no moment that a person could wait for.
+    """
+    if not session.expires - time.time() < LONGEST:
+        raise Denied(
+            "refuse the session",
+            why=f"{profile.control} says that it ends in more than a month",
+            fix="ask who runs the control plane",
+            code="endless-session",
+        )
     folder = place.private_folder(place.run_folder())
     leave(folder)
     place.write_profile(profile)

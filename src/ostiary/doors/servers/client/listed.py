@@ -16,6 +16,7 @@ from ostiary.errors import Conflict, NotFound, OstiaryError
 FIRST = 4.0  # seconds that it waits for the first list of all
 FRESH = 60.0  # seconds that a list is taken as it is
 AGAIN = 10.0  # seconds between readings because of a name that is not in it
+MOST_NAMED = 5  # in an error
 PATIENCE = 1.0  # seconds that a name waits for that: whoever types another host must not feel us
 
 
@@ -53,7 +54,8 @@ class Listed:
             self._refresh(FRESH)
         found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
         if len(found) > 1:
-            ids = " or ".join(f"{one.server_id} ({one.project})" for one in found)
+            named = [f"{one.server_id} ({one.project})" for one in found]
+            ids = " or ".join(named[:MOST_NAMED] + ["…"] * (len(named) > MOST_NAMED))
             raise Conflict(
                 f"cannot tell which server {host} is",
                 why=f"it is the name of {ids}",

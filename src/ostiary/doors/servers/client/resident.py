@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from ostiary.doors.servers.client import entry_words, place
+from ostiary.doors.servers.client import entry_words, place, talk
 from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Conversation
 from ostiary.doors.servers.client.answers import Answer, Answers
 from ostiary.doors.servers.client.control_api import Control
@@ -33,9 +33,10 @@ from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, peer
 from ostiary.doors.servers.wire.message import decode
 from ostiary.doors.servers.wire.person import Servers, Session
-from ostiary.errors import OstiaryError, UsageError
+from ostiary.errors import Conflict, OstiaryError, UsageError
 
 IDLE_SECONDS = 4 * 3600.0
+LEAVE_SECONDS = 15.0  # for the one before
 MOST_AT_ONCE = 256
 MOST_FORWARDED = 64  # of them: hosts open such connections as they like, and leave them open
 MOST_LINE = 64 * 1024
@@ -174,9 +175,26 @@ def close_to_others() -> None:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """At most one resident agent in a folder: waits for the one before, which was told to go."""
+    """At most one resident agent in a folder: whoever is there is told to go, also one that came at the same moment.
+
+    Conflict where it does not.
+    """
+    ends = time.monotonic() + LEAVE_SECONDS
     with (folder / "lock").open("w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise Conflict(
+                        "cannot hold a sign-in",
+                        why=f"the resident agent of another sign-in has {folder / 'lock'} and does not go",
+                        fix=f"end it, see: fuser {folder / 'lock'}",
+                    ) from None
+            with contextlib.suppress(OstiaryError):
+                talk.ask(folder, "end")
+            time.sleep(0.05)
         yield
 
 
