@@ -20,7 +20,7 @@ from ostiary.errors import EstateError, OstiaryError
 _CODES = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "dim": "2", "bold": "1"}
 
 _OBEYED = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-_STYLE = r"\x1b\[(?:0|[12]|3[1-4])(?:;(?:[12]|3[1-4]))*m"  # those of paint()
+_STYLE = r"\x1b\[(?:[012]|3[1-6])(?:;(?:[12]|3[1-6]))*m"  # those of paint(), and of a plan
 _SHOWN = re.compile(f"({_STYLE})|{_OBEYED}")
 
 
@@ -55,6 +55,12 @@ def result(text: str) -> None:
         what = "cannot write the result to stdout"
         fix = "free space there; what this command did stays done"
         raise OstiaryError(what, why=str(full.strerror).lower(), fix=fix) from full
+
+
+def clear() -> None:
+    """Clear the screen of stdout, and what was scrolled off it."""
+    sys.stdout.write("\x1b[2J\x1b[3J\x1b[H")
+    sys.stdout.flush()
 
 
 def result_json(value: object) -> None:

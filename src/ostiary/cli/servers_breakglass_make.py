@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.breakglass.shares import Share
     from ostiary.pki.ssh_key import PublicKey
 
-_CLEAR = "\x1b[2J\x1b[3J\x1b[H"  # the screen and what was scrolled off it
-
 
 @click.command()
 @click.option("--project", required=True, metavar="NAME", help="For whose servers.")
@@ -149,9 +147,10 @@ def _show(shares: tuple[Share, ...]) -> list[Path]:
     """One at a time; the screen is cleared after each, and where somebody breaks off."""
     try:
         for one in shares:
-            term.result(f"{_CLEAR}{one.text()}")
+            term.clear()
+            term.result(one.text())
             term.say(f"share {one.number} of {one.of}: press a key when it is written down")
             click.getchar()
     finally:
-        term.result(_CLEAR)
+        term.clear()
     return []

@@ -10,6 +10,7 @@ import pytest
 from ostiary import term
 from ostiary.cli import COMMANDS, run
 from ostiary.errors import Denied, EstateError
+from ostiary.plan import render
 
 
 class Terminal(io.StringIO):
@@ -74,7 +75,7 @@ HOSTILE = {
     "\x9b1A": "?1A",
     "over\rwritten": "over?written",
     "\u202edne": "?dne",
-    "\x1b[31mred": "\x1b[31mred",
+    "\x1b[1;31mred\x1b[36mcyan\x1b[0m": "\x1b[1;31mred\x1b[36mcyan\x1b[0m",
     "naïve Ω 名 \ttab": "naïve Ω 名 \ttab",
 }
 
@@ -98,6 +99,11 @@ def test_a_program_reads_them_as_they_were(text, capsys):
     assert json.loads(said.out) == {"name": text}
     assert json.loads(said.err)["error"] == text
     assert not set(said.out + said.err) & set("\x1b\x9b\x07\r\u202e")
+
+
+@pytest.mark.parametrize("code", render._COLOURS.values())
+def test_the_colours_of_a_plan_stay(code):
+    assert term.shown(f"\x1b[{code}m+\x1b[0m") == f"\x1b[{code}m+\x1b[0m"
 
 
 def test_a_cell_stays_in_its_line():
