@@ -126,7 +126,11 @@ def release(*, server: str, project: str | None, yes: bool) -> None:
     control = open_control()
     name, found = server_named(control, server, project)
     if found.state != "quarantined":
-        raise UsageError(f"cannot release {found.name}", why=f"it is {found.state}")
+        raise UsageError(
+            f"cannot release {found.name}",
+            why=f"it is not quarantined: it is {found.state}",
+            fix="see them with: ostiary servers inventory",
+        )
     confirm(f"let {found.name} ({found.id}) of project {name} be entered again", yes=yes)
     control.call("POST", f"/v1/servers/{found.id}/release", what=f"release {found.name}")
     term.say(f"{found.name} is released")

@@ -115,7 +115,7 @@ def entity_id_of(metadata: str, label: str) -> str:
     if not found:
         raise Unreachable(
             f"cannot read SAML metadata of app {label}",
-            why="the answer is no SAML metadata",
+            why="no entityID is in the answer",
             fix="check for a proxy between here and Okta, then run the same command again",
         )
     return str(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ostiary.doors.servers.client import bounded_http
+from ostiary.doors.servers.client import bounded_http, refusals
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Projects
 from ostiary.doors.servers.wire.message import encode
@@ -159,6 +159,20 @@ def test_a_refusal_without_fix_gets_one(refusal: Refusal, status: int, fix: str)
     with peer(always(status, encode(refusal))) as url, pytest.raises(Denied) as caught:
         call(url, "GET", "/v1/servers")
     assert caught.value.fix == fix
+
+
+@pytest.mark.parametrize(
+    ("why", "said"),
+    [
+        ("cannot sign in machine 'ci': there is none", "there is none"),
+        ("cannot issue a certificate: nobody: knows", "nobody: knows"),
+        ("cannot set the rules of ci: two are one", "cannot set the rules of ci: two are one"),
+        ("ada may enter no server named web1: there is none", None),
+        ("cannot sign in", None),
+    ],
+)
+def test_why_is_not_what_failed_again(why: str, said: str | None) -> None:
+    assert refusals.without_repeating("cannot sign in as machine ci", why) == (said or why)
 
 
 def test_words_of_somebody_else_are_said_to_be_so() -> None:

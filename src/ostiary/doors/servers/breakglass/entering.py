@@ -67,7 +67,11 @@ def enter(
 def _ssh(program: str, login: str, way: Sequence[Place], agent: str, known: Path) -> list[str]:
     place = way[-1]
     if not place.address or place.address.startswith("-") or not 0 < place.port < 65536:  # noqa: PLR2004 - TCP's ports
-        raise UsageError(f"cannot reach {place.address!r} port {place.port}")
+        raise UsageError(
+            f"cannot reach {place.address!r} port {place.port}",
+            why="that is no address and port of a host",
+            fix="write it as srv_…=ADDRESS or srv_…=ADDRESS:PORT",
+        )
     options = {
         "BatchMode": "yes",
         "ConnectTimeout": "10",

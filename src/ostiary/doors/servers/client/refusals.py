@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 
 from ostiary.doors.servers.wire.person import Refusal
@@ -17,6 +18,7 @@ from ostiary.errors import (
 )
 
 STEP_UP = "step-up"
+EMPTY = frozenset({"a", "answer", "certificate", "do", "issue", "now", "such", "the", "this"})
 KINDS: dict[int, type[OstiaryError]] = {
     HTTPStatus.BAD_REQUEST: UsageError,
     HTTPStatus.UNAUTHORIZED: Denied,
@@ -33,7 +35,20 @@ def refused(what: str, status: int, refusal: Refusal) -> OstiaryError:
     kind = KINDS.get(status, OstiaryError)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = Throttled if refusal.code == "busy" else Unreachable
-    return kind(what, why=refusal.why, fix=fix_for(status, refusal), code=refusal.code)
+    why = without_repeating(what, refusal.why)
+    return kind(what, why=why, fix=fix_for(status, refusal), code=refusal.code)
+
+
+def without_repeating(what: str, why: str) -> str:
+    """The control plane says what failed before it says why; that is left out where it is only ``what`` again."""
+    failed, colon, reason = why.partition(": ")
+    if colon and failed.startswith("cannot ") and _words(failed) <= _words(what) | EMPTY:
+        return reason
+    return why
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def fix_for(status: int, refusal: Refusal) -> str:
