@@ -124,8 +124,8 @@ def run(arguments: Sequence[str]) -> int:
         return Interrupted.exit_code
     except OstiaryError as failure:
         _trace(arguments)
-        estate = given_in(arguments)
-        failure.why, failure.fix = as_typed(failure.why, estate), as_typed(failure.fix, estate)
+        given = given_in(arguments)
+        failure.why, failure.fix = as_typed(failure.why, given), as_typed(failure.fix, given)
         term.error(failure, as_json=as_json)
         return failure.exit_code
     except BrokenPipeError:

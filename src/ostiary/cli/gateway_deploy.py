@@ -15,6 +15,7 @@ from ostiary.cli.gateway_plan import ALLOW, show
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, details_option, estate_option, json_option
 from ostiary.cli.progress import progress, stopping
+from ostiary.cli.typed import as_typed
 from ostiary.errors import Partial
 
 if TYPE_CHECKING:
@@ -183,4 +184,6 @@ def _tell(deployed: Deployed, probes: tuple[Probe, ...], *, as_json: bool) -> No
     term.result(f"\n{what} {deployed.address}")
     for one in probes:
         term.result(f"{one.target}: {one.state}, {one.told}")
-    term.say(f"next: ostiary gateway checklist {deployed.name} --region {deployed.region}")
+    term.say(
+        as_typed(f"next: ostiary gateway checklist {deployed.name} --region {deployed.region}")
+    )

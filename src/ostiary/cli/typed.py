@@ -1,54 +1,67 @@
-"""Commands in what is said, as they have to be typed here: who named the estate by ``--estate`` must name it again."""
+"""Commands in what is said, as they have to be typed here: who named an estate, a region or a profile names it again."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
-OPTION = "--estate"
+# Options that say where something is, with the parameter of each; whoever gave one to a command gives it to the next.
+OPTIONS = {
+    "--estate": "estate_file",
+    "--region": "region",
+    "--profile": "profile",
+    "--runs": "runs",
+}
+_STANDS_FOR = {"--estate": "FILE", "--region": "REGION", "--profile": "NAME", "--runs": "URL"}
 _COMMAND = re.compile(r"\bostiary((?: [a-z][a-z-]*)+)(?P<rest>[^,;\n]*)")
 
 
-def given_in(arguments: Sequence[str]) -> str:
-    """The estate that a command line names by its option, "" for none."""
+def given_in(arguments: Sequence[str]) -> Mapping[str, str]:
+    """What a command line gives to those options; the last one counts."""
+    found = {}
     for at, one in enumerate(arguments):
-        if one == OPTION:
-            return arguments[at + 1] if at + 1 < len(arguments) else ""
-        if one.startswith(f"{OPTION}="):
-            return one.partition("=")[2]
-    return ""
+        option, equals, value = one.partition("=")
+        if option in OPTIONS:
+            found[option] = value if equals else "".join(arguments[at + 1 : at + 2])
+    return {option: value for option, value in found.items() if value}
 
 
-def as_typed(text: str, estate: str | None = None) -> str:
-    """``text`` with ``--estate`` in every command that takes one; ``estate`` by default as the command under way was given."""
-    if estate is None:
-        context = click.get_current_context(silent=True)
-        estate = str((context.params.get("estate_file") if context else "") or "")
-    if not estate or "ostiary" not in text:
+def as_typed(text: str, given: Mapping[str, str] | None = None) -> str:
+    """``text`` with these options in every command that takes them; by default as the command under way was given them."""
+    if given is None:
+        given = _given_now()
+    if not given or "ostiary" not in text:
         return text
-    option = f" {OPTION} {shlex.quote(estate)}"
 
     def typed(found: re.Match[str]) -> str:
         words = found[1].split()
-        if OPTION in found["rest"]:
-            return found[0].replace(f" {OPTION} FILE", option)
-        length = _of_an_estate(words)
-        if not length:
-            return found[0]
-        return " ".join(("ostiary", *words[:length])) + option + _after(found, words[:length])
+        length, takes = _options_of(words)
+        command, rest = " ".join(("ostiary", *words[:length])), _after(found, words[:length])
+        for option, value in given.items():
+            added = f" {option} {shlex.quote(value)}"
+            if option not in rest and option in takes:
+                command += added
+            rest = rest.replace(f" {option} {_STANDS_FOR[option]}", added)
+        return command + rest
 
     return _COMMAND.sub(typed, text)
+
+
+def _given_now() -> Mapping[str, str]:
+    context = click.get_current_context(silent=True)
+    params = context.params if context else {}
+    return {option: str(params[name]) for option, name in OPTIONS.items() if params.get(name)}
 
 
 def _after(found: re.Match[str], words: Sequence[str]) -> str:
     return found[0][len(" ".join(("ostiary", *words))) :]
 
 
-def _of_an_estate(words: Sequence[str]) -> int:
-    """How many of these words are a command that takes the option; 0 for one that does not."""
+def _options_of(words: Sequence[str]) -> tuple[int, frozenset[str]]:
+    """How many of these words are a command, and its options."""
     from ostiary.cli import root  # noqa: PLC0415 - it imports this
 
     command: click.Command = root
@@ -62,4 +75,4 @@ def _of_an_estate(words: Sequence[str]) -> int:
         if below is None:
             break
         command, length = below, length + 1
-    return length if any(OPTION in one.opts for one in command.params) else 0
+    return length, frozenset(opt for one in command.params for opt in one.opts)

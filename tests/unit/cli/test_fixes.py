@@ -121,12 +121,32 @@ def test_a_command_in_a_fix_can_be_run(command, file):
     ],
 )
 def test_who_named_an_estate_is_told_to_name_it_again(text, typed):
-    assert as_typed(text, "my estate.yaml") == typed
-    assert as_typed(text, "") == text
+    assert as_typed(text, {"--estate": "my estate.yaml"}) == typed
+    assert as_typed(text, {}) == text
     assert as_typed(text) == text
 
 
-def test_the_estate_that_was_named_is_found():
-    assert given_in(["drift", "--estate", "a.yaml", "--json"]) == "a.yaml"
-    assert given_in(["drift", "--estate=b.yaml"]) == "b.yaml"
-    assert given_in(["drift"]) == given_in(["drift", "--estate"]) == ""
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        (
+            "run: ostiary gateway cancel FILE",
+            "run: ostiary gateway cancel --region us-west-2 --profile p FILE",
+        ),
+        (
+            "next: ostiary gateway checklist acme --region eu-west-1",
+            "next: ostiary gateway checklist --profile p acme --region eu-west-1",
+        ),
+        ("run: ostiary gateway inspect FILE", "run: ostiary gateway inspect FILE"),
+        ("run: ostiary plan", "run: ostiary plan"),
+    ],
+)
+def test_so_is_who_named_a_region_or_a_profile(text, typed):
+    assert as_typed(text, {"--region": "us-west-2", "--profile": "p"}) == typed
+
+
+def test_what_was_named_is_found():
+    assert given_in(["drift", "--estate", "a.yaml", "--json"]) == {"--estate": "a.yaml"}
+    assert given_in(["drift", "--estate=b.yaml"]) == {"--estate": "b.yaml"}
+    assert given_in(["x", "--region", "r", "--profile=p"]) == {"--region": "r", "--profile": "p"}
+    assert given_in(["drift"]) == given_in(["drift", "--estate"]) == {}
