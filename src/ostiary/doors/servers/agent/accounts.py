@@ -50,9 +50,14 @@ def apply(
         except OSError as error:
             raise HostError(f"cannot read {owned}, so no account is touched: {error}") from error
         work = Work(tuple(users), tuple(groups), ours, lookup, local_names(), tuple(managed))
+        ours.know_again(work.users, lookup)
         work.problems.update(conflicts(work.users, work.groups, ours, lookup))
         before = complaints()
-        _intend(work, owned)
+        try:
+            _intend(work, owned)
+        except HostError:  # the disk may be full, and by one of them: nothing is made or closed then, but whoever is gone is out
+            _end(work)
+            raise
         _close(work, owned)
         accounts_confined.confine(work, owned)
         _open(work)
@@ -85,19 +90,38 @@ def _intend(work: Work, path: Path) -> None:
 
 def _close(work: Work, path: Path) -> None:
     """Let those in no more who are gone, then end what they run: before anything that takes its time."""
-    closed = [one for login in sorted(work.owned.gone) if (one := _closed(work, login))]
+    closed = {login: one for login in sorted(work.owned.gone) if (one := _closed(work, login))}
     if closed:
-        work.bring(closed, ())
-    done = set(work.owned.cut)
-    before = [one.uid for one in closed if one.name in done]
+        work.bring(closed.values(), ())
+    done, numbers = set(work.owned.cut), _numbers(work)
+    before = {login: uid for login, uid in numbers.items() if login in done}
     work.attempt("processes", lambda: cutting.end_all(before))
-    for one in closed:
-        if one.name not in done:
+    for login, uid in numbers.items():
+        if login not in done:
+            home = Path(closed[login].home) if login in closed else HOMES / login
             removed = path.with_name("removed")
-            cut = functools.partial(cutting.cut, one.name, one.uid, Path(one.home), removed)
-            if work.attempt(one.name, cut):
-                work.owned.cut.append(one.name)
+            cut = functools.partial(cutting.cut, login, uid, home, removed)
+            if login not in closed and work.lookup.user(
+                login
+            ):  # jobs of that name are another's by now
+                cut = functools.partial(cutting.end_all, {str(uid): uid})
+            if work.attempt(login, cut):
+                work.owned.cut.append(login)
     work.owned.keep(path)
+
+
+def _end(work: Work) -> None:
+    work.attempt("processes", lambda: cutting.end_all(_numbers(work)))
+
+
+def _numbers(work: Work) -> dict[str, int]:
+    """Those who are gone and their UIDs, also where somebody took the account's line away; never another's number."""
+    holders = {login: work.lookup.uid(uid) for login, uid in work.owned.gone.items()}
+    return {
+        login: work.owned.gone[login]
+        for login, holder in sorted(holders.items())
+        if holder is None or holder.name == login
+    }
 
 
 def _closed(work: Work, login: str) -> Account | None:

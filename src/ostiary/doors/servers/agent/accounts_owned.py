@@ -7,13 +7,14 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.files import FORMER, MANAGED, HostError, write
 from ostiary.doors.servers.agent.names import LOWEST, is_name, name_fault, number_fault
+from ostiary.doors.servers.wire.host import HostUser
 
 NOLOGIN = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 
@@ -39,12 +40,15 @@ class Owned:
         """As kept. A list that is cut, flipped or another user's is put aside and rebuilt; OSError if it cannot be read."""
         try:
             kept = _parsed(path)
-        except FileNotFoundError:
-            return cls()
+        except (
+            FileNotFoundError
+        ):  # lost, or this is the first time: then the group is not there, or empty
+            rebuilt = _rebuilt(lookup, (MANAGED,))
+            return rebuilt if rebuilt.users or rebuilt.gone else cls()
         except ValueError:
             path.replace(path.with_name(f"{path.name}.bad-{int(time.time())}"))
             kept = None
-        return kept if kept is not None else _rebuilt(lookup)
+        return kept if kept is not None else _rebuilt(lookup, (MANAGED, FORMER))
 
     @classmethod
     def look(cls, path: Path) -> frozenset[str]:
@@ -64,6 +68,20 @@ class Owned:
             "confined": [one for one in self.confined if one in self.users],
         }
         write(path, json.dumps(kept, sort_keys=True), 0o600)
+
+    def know_again(self, users: Iterable[HostUser], lookup: Lookup) -> None:
+        """Add those who are in our group and have the very numbers that are asked for: the list may be of an older backup."""
+        group = lookup.group(MANAGED)
+        members = set(group.members) if group else set()
+        for user in users:
+            there = lookup.user(user.login) if user.login in members else None
+            if not there or (there.uid, there.gid) != (user.uid, user.gid):
+                continue
+            if self.number(user.login) == -1:
+                self.users[user.login] = user.uid
+                own = lookup.group(user.login)
+                if own and own.gid == user.gid:
+                    self.groups[user.login] = own.gid
 
     def number(self, name: str) -> int:
         """The UID that we made for ``name``, -1 if it is not ours."""
@@ -92,9 +110,9 @@ def _parsed(path: Path) -> Owned:
     return Owned(users, groups, gone, cut, confined)
 
 
-def _rebuilt(lookup: Lookup) -> Owned:
-    """Ours are the members of the group that we made, and nobody else."""
-    group = lookup.group(MANAGED) or lookup.group(FORMER)
+def _rebuilt(lookup: Lookup, names: Iterable[str]) -> Owned:
+    """Ours are the members of the group that we made, the first of ``names`` that is there, and nobody else."""
+    group = next(filter(None, map(lookup.group, names)), None)
     owned = Owned(rebuilt=True)
     for name in group.members if group else ():
         user = lookup.user(name)

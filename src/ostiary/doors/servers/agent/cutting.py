@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from ostiary.doors.servers.agent import cutting_jobs, subordinate
 from ostiary.doors.servers.agent.accounts_home import FOLDER
 from ostiary.doors.servers.agent.cutting_processes import (
     NO_SESSION,
@@ -24,8 +26,6 @@ from ostiary.doors.servers.agent.files import HostError, folder
 from ostiary.doors.servers.agent.names import LOWEST
 from ostiary.doors.servers.agent.run import attempt
 
-CRONTABS = (Path("/var/spool/cron/crontabs"), Path("/var/spool/cron"))  # Debian; RHEL, Amazon Linux
-AT_JOBS = (Path("/var/spool/cron/atjobs"), Path("/var/spool/at"))
 LOGIND = Path("/run/systemd/seats")  # there where logind runs: sd_booted(3), and what it keeps
 LINGER = Path("/var/lib/systemd/linger")
 KEYS, REMOVED = ("authorized_keys", "authorized_keys2"), ".removed"
@@ -36,36 +36,39 @@ def cut(login: str, uid: int, home: Path, aside: Path) -> None:
     """End everything of ``login``; jobs and keys go to the folder ``aside``. HostError if something still runs."""
     place = aside / f"{uid}-{login}"
     try:
-        end_all([uid])
+        end_all({login: uid})
     finally:
         folder(aside, 0o700)
         folder(place, 0o700)
         with contextlib.suppress(FileNotFoundError):
             (LINGER / login).unlink()
-        for spool in CRONTABS:
-            if spool.is_dir() and not (spool / login).is_dir():
-                _move(spool / login, place / f"crontab-{spool.name}")
-        for spool in AT_JOBS:
-            for job in _owned_files(spool, uid):
-                _move(job, place / f"at-{job.name}")
+        cutting_jobs.aside(login, uid, place)
         keys_aside(home, uid)
         if LOGIND.is_dir():
             attempt("loginctl", "disable-linger", login)
             attempt("loginctl", "terminate-user", login)
-    end_all([uid])
+    end_all({login: uid})
 
 
-def end_all(uids: Iterable[int], seconds: float = SECONDS) -> None:
-    """Kill every process of these UIDs and what root runs for them below it (sudo). HostError if one is left."""
-    wanted = set(uids)
+def end_all(users: Mapping[str, int], seconds: float = SECONDS) -> None:
+    """Kill every process of these users (name -> UID), what root runs for them below it (sudo), and what they run as a number
+    that is lent to them (rootless containers). HostError if one is left.
+    """
+    wanted = set(users.values())
+    lent = subordinate.of({*users, *map(str, wanted)})
     if system := [uid for uid in wanted if uid < LOWEST]:
         raise HostError(f"UID {system[0]} is the system's, its processes are not ended")
     end = time.monotonic() + seconds
-    while found := _of(wanted):
+    while True:
+        everybody = {pid: one for pid, one in processes().items() if not is_dead(pid)}
+        own = wanted | _lent(everybody.values(), lent)
+        found = _of(everybody, own)
+        if not found:
+            return
         if time.monotonic() > end:
             names = ", ".join(f"{one.name} ({one.pid})" for one in found[:5])
             raise HostError(f"still running after {seconds:.0f} s: {names}")
-        for uid in wanted & {uid for one in found for uid in one.uids}:
+        for uid in own & {uid for one in found for uid in one.uids}:
             _kill_as(uid)
         _kill(found)
         time.sleep(0.02)
@@ -87,8 +90,23 @@ def end_long_sessions(
     return ended
 
 
-def _of(uids: set[int]) -> list[Process]:
-    everybody = {pid: one for pid, one in processes().items() if not is_dead(pid)}
+def _lent(running: Iterable[Process], lent: Sequence[range]) -> set[int]:
+    """The numbers in these ranges by which something runs, but for those of accounts: a range may have been written wrongly."""
+    if not lent:
+        return set()
+    found = {uid for one in running for uid in one.uids if any(uid in part for part in lent)}
+    return {uid for uid in found if uid >= LOWEST and not _is_account(uid)}
+
+
+def _is_account(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _of(everybody: Mapping[int, Process], uids: set[int]) -> list[Process]:
     own = [one for one in everybody.values() if uids & set(one.uids)]
     return [*own, *below(everybody, {one.pid for one in own})] if own else []
 
@@ -144,27 +162,3 @@ def _rename_keys(home: Path, uid: int, was: str, becomes: str) -> None:
         for name in KEYS:
             if name + was in there and (becomes or name not in there):
                 os.rename(name + was, name + becomes, src_dir_fd=inner, dst_dir_fd=inner)
-
-
-def _owned_files(spool: Path, uid: int) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return [one for one in spool.iterdir() if one.is_file() and one.lstat().st_uid == uid]
-    return []
-
-
-def _move(source: Path, target: Path) -> None:
-    """Into root's folder, across file systems too; a link is removed, never read."""
-    try:
-        file = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    except OSError:
-        source.unlink()
-        return
-    with open(file, "rb") as kept, open(target, "wb", opener=_private) as copy:  # noqa: PTH123 - descriptors
-        copy.write(kept.read())
-    source.unlink()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ostiary.doors.servers.agent import names, other_ways
+from ostiary.doors.servers.agent import names, other_ways, subordinate
 from ostiary.doors.servers.agent import other_ways_keys as keys
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, User, local_names
 from ostiary.doors.servers.agent.accounts_owned import Owned
@@ -78,7 +78,7 @@ def discover(paths: Paths, planned: Planned) -> Discovery:
         tuple(_accounts(lookup, set(ours))),
         {group.name: group.gid for group in lookup.groups.values()},
         found_conflicts,
-        tuple(warnings(planned, _login_defs(), _subordinate())),
+        tuple(warnings(planned, _login_defs(), subordinate.ranges())),
         tuple(way.line for way in other_ways.find(paths, lookup)),
     )
 
@@ -115,7 +115,7 @@ def _names_taken(planned: Planned, lookup: Lookup, ours: set[str]) -> Iterable[s
 
 
 def warnings(
-    planned: Planned, defs: dict[str, int], subordinate: Iterable[tuple[str, int, int]]
+    planned: Planned, defs: dict[str, int], lent: Iterable[tuple[str, int, int]]
 ) -> Iterable[str]:
     """What may come to stand in the way: ranges that other programs give numbers from."""
     for kind, start in (("UID", planned.uid_start), ("GID", planned.gid_start)):
@@ -125,7 +125,7 @@ def warnings(
         low, high = defs.get(f"{kind}_MIN", FIRST_OF_PEOPLE), defs.get(f"{kind}_MAX", 60000)
         if low <= start <= high:
             yield f"{kind}s from {start} on are those that useradd gives here ({low}-{high})"
-        for owner, first, count in subordinate:
+        for owner, first, count in lent:
             if start < first + count and first < start + SPAN:
                 yield f"{kind}s from {start} on meet the subordinate range {first}-{first + count - 1} of {owner}"
 
@@ -176,18 +176,3 @@ def _login_defs(path: Path = Path("/etc/login.defs")) -> dict[str, int]:
         one[1]: int(one[2])
         for one in re.finditer(r"^([UG]ID_M(?:IN|AX))\s+(\d+)", text, re.MULTILINE)
     }
-
-
-def _subordinate(etc: Path = Path("/etc")) -> list[tuple[str, int, int]]:
-    """(owner, first, count) of subuid(5) and subgid(5)."""
-    found = set()
-    for name in ("subuid", "subgid"):
-        try:
-            lines = (etc / name).read_text("utf-8", "replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            parts = line.split(":")
-            if len(parts) == 3 and parts[1].isdigit() and parts[2].isdigit():  # noqa: PLR2004 - owner, first, count
-                found.add((parts[0], int(parts[1]), int(parts[2])))
-    return sorted(found, key=lambda one: one[1:])

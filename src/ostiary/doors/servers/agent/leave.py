@@ -92,7 +92,7 @@ def _delete(login: str, uid: int) -> None:
     there = Lookup.now().users.get(login)
     if there is None or there.uid != uid:
         return
-    cutting.end_all([uid])
+    cutting.end_all({login: uid})
     if _local(login):
         run(
             "userdel", "--remove", "--", login, fine=(0, 12)

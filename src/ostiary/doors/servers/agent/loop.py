@@ -58,6 +58,7 @@ class Agent:
         self._applied = 0
         self._applied_at = self._reported_at = float("-inf")
         self._unsaid = True  # something to report
+        self._kept = True  # the state is on the disk as well
         self._news = False  # by the last answer
         self.waiting = False  # for an answer that may take long
 
@@ -161,14 +162,15 @@ class Agent:
             self._problems, self._unsaid = (*self._problems[:50], str(error)), True
             self._report(())
             raise
-        states.keep(self._paths.state, state)
-        self._state, self._applied_at = state, float("-inf")
+        self._state, self._kept, self._applied_at = state, False, float("-inf")
 
     def _apply_stored(self) -> None:
         now = time.monotonic()
         if self._state is None or now - self._applied_at < AGAIN:
             return
-        found = list(reconcile.apply(self._state, self._identity, self._paths))
+        found: list[str] = []
+        self._keep(self._state, found)
+        found += reconcile.apply(self._state, self._identity, self._paths)
         mode = self._state.other_ways
         ways = lambda: other_ways_close.apply(self._paths, mode)  # noqa: E731
         if told := reconcile.step(found, "other ways", ways):
@@ -179,6 +181,16 @@ class Agent:
             self._say(problem)
         self._unsaid |= problems != self._problems or self._applied != self._state.generation
         self._problems, self._applied, self._applied_at = problems, self._state.generation, now
+
+    def _keep(self, state: HostState, problems: list[str]) -> None:
+        """A state that finds no place on the disk is applied all the same: who fills the disk must not stay by that."""
+
+        def kept() -> bool:
+            states.keep(self._paths.state, state)
+            return True
+
+        if not self._kept:
+            self._kept = reconcile.step(problems, "state", kept) or False
 
     def _report(self, logins: tuple[Login, ...]) -> None:
         report = HostReport(

@@ -51,6 +51,7 @@ def _trusted(path: Path) -> HostState:
 
 
 def keep(path: Path, state: HostState) -> None:
+    """HostError if it cannot be written; the one before is there then."""
     body = encode(state).decode()
     write(path, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}", 0o600)
     path.with_name("pending.json").unlink(missing_ok=True)

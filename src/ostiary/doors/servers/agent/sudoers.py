@@ -45,7 +45,7 @@ def apply(users: Iterable[HostUser], place: Path = PLACE) -> tuple[str, ...]:
             f"sudo rules: {place.parent / 'sudoers'} does not include {place}, so none of them counts"
         )
     for one in sorted(place.glob(f"{PREFIX}*")):
-        if one.name not in wanted:
+        if one.name not in wanted and one.name[len(PREFIX) :].isdigit():  # any other is somebody's
             problems += _without(one)
     return tuple(problems)
 
