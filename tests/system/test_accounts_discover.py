@@ -192,6 +192,43 @@ def test_ways_are_closed_by_a_real_sshd_and_opened_again(host):
     assert any(line.startswith("password  dave") for line in lines)
 
 
+def test_keys_and_passwords_of_accounts_without_a_shell_forward_ports(host):
+    """sshd lets them in: nologin only ends the session that nobody asks for."""
+    host.run(["useradd", "-m", "-s", "/usr/sbin/nologin", "svc"])
+    host.run(["install", "-d", "-m", "700", "-o", "svc", "/home/svc/.ssh"])
+    host.write("/home/svc/.ssh/authorized_keys", host.public, 0o600)
+    host.run(["chown", "svc", "/home/svc/.ssh/authorized_keys"])
+    host.start_sshd()
+    argv = ["-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-W", "127.0.0.1:22"]
+    passed = ["sh", "-c", f"timeout 5 ssh -i /root/key {' '.join(argv)} svc@127.0.0.1 </dev/null"]
+    assert "SSH-2.0" in host.run(passed, check=False).stdout
+    where = "key  svc  /home/svc/.ssh/authorized_keys"
+    note = "dave@laptop (no shell: forwarding, sftp)"
+    assert f"{where}  {fingerprint(host)} {note}" in discovered(host)["other_ways"]
+    host.run(["mkdir", "-p", "/var/lib/ostiary/ledger"])
+    host.write("/var/lib/ostiary/ledger/7", "1\n")
+    lines, problems = ways(host, "close")
+    assert (problems, [line for line in lines if " svc " in line]) == ([], [])
+    assert "SSH-2.0" not in host.run(passed, check=False).stdout
+
+
+def test_a_password_in_passwd_and_one_of_extrausers_are_found(host):
+    passwd = host.read("/etc/passwd").replace("erin:x:", "erin::")
+    host.write("/etc/passwd", passwd)
+    host.write("/var/lib/extrausers/shadow", "frank:$6$x$y:::::::\n", 0o640)
+    script = (
+        "from ostiary.doors.servers.agent import other_ways_beside as o; print(o.with_password())"
+    )
+    assert python(host, script).stdout == "('dave', 'erin', 'frank')\n"
+
+
+def test_an_sshd_that_was_told_otherwise_on_its_command_line_is_listed(host):
+    host.start_sshd("-o", "PasswordAuthentication yes", "-p", "2222")
+    told = "sshd -o PasswordAuthentication yes -p 2222"
+    line = f"unknown  anybody  {told}  an sshd with options of its own is not looked into"
+    assert line in discovered(host)["other_ways"]
+
+
 def test_what_a_match_block_opens_for_somebody_is_found_and_closed(host):
     block = "Match User dave\n    PasswordAuthentication yes\n    AuthorizedKeysFile /etc/keys/%u\n"
     host.write("/etc/ssh/sshd_config.d/50-dave.conf", f"PasswordAuthentication no\n{block}")

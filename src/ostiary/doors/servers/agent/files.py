@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,7 +121,9 @@ def write(path: Path, text: str, mode: int = 0o644) -> bool:
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == data and path.stat().st_mode & 0o7777 == mode:
+        there = path.lstat()
+        ours = stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid()
+        if ours and there.st_mode & 0o7777 == mode and path.read_bytes() == data:
             return False
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
@@ -150,6 +153,16 @@ def folder(path: Path, mode: int = 0o755) -> None:
             path.chmod(mode)
     except OSError as error:
         raise HostError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def own_folder(path: Path, mode: int = 0o755) -> None:
+    """The same for one that is ours alone, whoever was given it meanwhile: sshd reads nothing that others may write."""
+    folder(path, mode)
+    try:
+        if path.stat().st_uid != os.geteuid():
+            os.chown(path, os.geteuid(), -1)
+    except OSError as error:
+        raise HostError(f"cannot take the folder {path} back: {error.strerror}") from error
 
 
 def sync(folder_path: Path) -> None:

@@ -23,6 +23,8 @@ def bring_in_line(state: HostState, paths: Paths) -> None:
         _check(text, identity.host_key(paths), state.server_id)
     there = paths.host_certificate.read_text() if paths.host_certificate.exists() else ""
     if there.strip() == text:
+        if text:
+            write(paths.host_certificate, text + "\n")  # taken back, if it was given to somebody
         return
     folder(paths.var, 0o700)
     write(_unserved(paths), "")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from ostiary.doors.servers.agent.files import Paths, folder, sync, write
+from ostiary.doors.servers.agent.files import Paths, folder, own_folder, sync, write
 
 KEPT = 86_400  # seconds that a serial stays after its certificate expired
 LONGEST = 180  # seconds that a certificate is valid: none that was used before now ends later
@@ -37,7 +37,7 @@ def begin(paths: Paths, counted: Iterable[str]) -> None:
     elif _floor(there) is None:
         known = any(one.name.isdigit() for one in paths.ledger.iterdir())
         write(there, _text(0) if known and not there.exists() else since, 0o600)
-    folder(paths.ledger, 0o700)
+    own_folder(paths.ledger, 0o700)
 
 
 def prune(ledger: Path, now: float) -> int:

@@ -92,11 +92,20 @@ class Agent:
         finally:
             self._apply_stored()
         now = time.monotonic()
-        logins, offset = self._spool.take()
+        logins, offset = self._events()
         if logins or self._unsaid or now - self._reported_at >= REPORT:
             self._report(logins)
-            self._spool.shipped(offset)
+            if offset is not None:
+                self._spool.shipped(offset)
             ledger.prune(self._paths.ledger, time.time())
+
+    def _events(self) -> tuple[tuple[Login, ...], int | None]:
+        """The next login events, and what they reach to; None where a disk that fails keeps them for later."""
+        try:
+            return self._spool.take()
+        except OSError as error:
+            self._say(f"login events: {error.filename}: {error.strerror}")
+            return (), None
 
     def _poll(self) -> float:
         """Seconds until the next question, where the control plane does not hold one; at once after news."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ostiary.doors.servers.agent import managed_group, sshd
@@ -17,6 +17,7 @@ from ostiary.doors.servers.agent import other_ways_keys as keys
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, User
 from ostiary.doors.servers.agent.files import HostError, Paths
 from ostiary.doors.servers.agent.other_ways_beside import Way, beside, with_password
+from ostiary.doors.servers.agent.sshd_listeners import listeners
 
 NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 _HOSTS_EQUIV = ("etc/hosts.equiv", "etc/ssh/shosts.equiv")
@@ -32,12 +33,14 @@ Settings = Mapping[str, Sequence[str]]
 def find(paths: Paths, lookup: Lookup, root: Path = Path("/")) -> tuple[Way, ...]:
     """All of them. ``root`` is where the files of others are looked for; accounts and sshd are this host's."""
     ours = managed_group.members(lookup, paths)
-    people = [user for user in lookup.users.values() if user.name not in ours and can_login(user)]
+    having = set(with_password(root))
     try:
-        settings = _asked(paths.sshd_config, people)
+        general = sshd.effective(paths.sshd_config, "nobody-of-this-name")
+        others = [user for user in lookup.users.values() if user.name not in ours]
+        people = [one for one in others if can_login(one) or _may_forward(one, general, having)]
+        settings = {_ALL: general, **_asked(paths.sshd_config, people)}
     except HostError as error:
         return (Way("unknown", "", str(paths.sshd_config), str(error)), *beside(root))
-    having = set(with_password(root))
     found: list[Way] = []
     for user in people:
         here = settings.get(user.name, settings[_ALL])
@@ -49,17 +52,21 @@ def find(paths: Paths, lookup: Lookup, root: Path = Path("/")) -> tuple[Way, ...
     found += _host_based(
         any(_says(here, "hostbasedauthentication") for here in settings.values()), root
     )
-    return (*dict.fromkeys(found), *_by_address(paths), *beside(root))
+    return (*dict.fromkeys([*found, *_by_address(paths), *_other_sshd(paths)]), *beside(root))
 
 
 def can_login(user: User) -> bool:
     return user.shell.rpartition("/")[2] not in NO_LOGIN
 
 
+def _may_forward(user: User, settings: Settings, having: Collection[str]) -> bool:
+    """Whether sshd lets in somebody who has no shell: to forward ports, and to sshd's own sftp."""
+    return user.name in having or any(map(keys.read, _files(user, settings)))
+
+
 def _asked(config: Path, people: Sequence[User]) -> dict[str, Settings]:
-    """What holds for each of the first people, and for a name that nobody has (``_ALL``)."""
-    asked = {user.name: sshd.effective(config, user.name) for user in people[:MOST_ASKED]}
-    return {**asked, _ALL: sshd.effective(config, "nobody-of-this-name")}
+    """What holds for each of the first people."""
+    return {user.name: sshd.effective(config, user.name) for user in people[:MOST_ASKED]}
 
 
 def _keys(user: User, settings: Settings) -> Iterator[Way]:
@@ -67,11 +74,19 @@ def _keys(user: User, settings: Settings) -> Iterator[Way]:
         return
     if user.uid == 0 and settings.get("permitrootlogin", ["no"])[0] == "no":
         return
-    patterns = " ".join(settings.get("authorizedkeysfile", ())).split()
-    for path in dict.fromkeys(keys.places(patterns, user)):
+    for path in _files(user, settings):
         for key in keys.read(path):
             kind = "authority" if key.is_authority else "key"
-            yield Way(kind, user.name, str(path), key.text, "keys")
+            yield Way(kind, user.name, str(path), key.text + _to(user), "keys")
+
+
+def _files(user: User, settings: Settings) -> Collection[Path]:
+    patterns = " ".join(settings.get("authorizedkeysfile", ())).split()
+    return dict.fromkeys(keys.places(patterns, user))
+
+
+def _to(user: User) -> str:
+    return "" if can_login(user) else " (no shell: forwarding, sftp)"
 
 
 def _password(user: User, settings: Settings) -> Iterator[Way]:
@@ -85,7 +100,7 @@ def _password(user: User, settings: Settings) -> Iterator[Way]:
     if user.uid == 0 and settings.get("permitrootlogin", ["no"])[0] != "yes":
         return
     if closing := "; ".join(line for line, asked in asking if asked):
-        detail = "has a password, and sshd asks for it"
+        detail = f"has a password, and sshd asks for it{_to(user)}"
         yield Way("password", user.name, "sshd", detail, f"sshd_config: {closing}")
 
 
@@ -122,6 +137,14 @@ def _by_address(paths: Paths) -> Iterator[Way]:
         with contextlib.suppress(OSError):
             if _BY_ADDRESS.search(file.read_text("utf-8", "replace")):
                 yield Way("unknown", "", str(file), "a Match by address is not looked into")
+
+
+def _other_sshd(paths: Paths) -> Iterator[Way]:
+    """What one is told on its command line counts before the files."""
+    for one in listeners(paths.ssh):
+        if one.name != paths.pam.name or set(one.told) & {"-f", "-o"}:
+            started = " ".join((one.name, *one.told))
+            yield Way("unknown", "", started, "an sshd with options of its own is not looked into")
 
 
 def _says(settings: Settings, name: str) -> bool:

@@ -18,6 +18,8 @@ _SESSION_MANAGER = (
     "snap/amazon-ssm-agent",
     "etc/systemd/system/multi-user.target.wants/amazon-ssm-agent.service",
 )
+_PASSWORDS = ("etc/shadow", "etc/passwd", "var/lib/extrausers/shadow")
+_NONE = ("!", "*", "x")
 _CLOUD_USER = re.compile(
     r"default_user:\s*\n(?:[ \t]+.*\n)*?[ \t]+name:[ \t]*['\"]?([A-Za-z0-9_-]+)"
 )
@@ -41,15 +43,15 @@ class Way:
 
 
 def with_password(root: Path = Path("/")) -> tuple[str, ...]:
-    """Accounts whose field in shadow(5) may be the hash of a password, or is empty: then none is needed."""
-    try:
-        lines = (root / "etc/shadow").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ()
-    entries = (line.split(":") for line in lines)
-    return tuple(
-        one[0] for one in entries if len(one) > 1 and (one[1] == "" or one[1][0] not in "!*x")
-    )
+    """Accounts whose second field may be the hash of a password, or is empty: then none is needed. Source: shadow(5), passwd(5)."""
+    found: dict[str, None] = {}
+    for name in _PASSWORDS:
+        with contextlib.suppress(OSError):
+            lines = (root / name).read_text("utf-8", "replace").splitlines()
+            entries = (line.split(":") for line in lines)
+            having = [one for one in entries if len(one) > 1 and one[1][:1] not in _NONE]
+            found.update(dict.fromkeys(one[0] for one in having))
+    return tuple(found)
 
 
 def beside(root: Path) -> Iterator[Way]:

@@ -159,15 +159,19 @@ def _tell_sshd(paths: Paths, settings: Iterable[str]) -> list[str]:
     place = _drop_in(paths)
     text = _HEAD + "".join(f"    {line}\n" for line in settings)
     before = sshd.effective(paths.sshd_config, "root")
-    if not write(place, text):
+    if place.exists() and place.read_text() == text:
         return []
+    write(paths.unread, "")  # a kill from here on: the next run has sshd read it
+    write(place, text)
     if fault := sshd.fault(paths.sshd_config):
         place.unlink()
+        paths.unread.unlink()
         return [f"sshd refuses to close other ways: {fault}"]
     if not sshd.reload(before):
         place.unlink()
         sshd.start_again(before)
         return ["sshd did not answer after other ways were closed, so they are open again"]
+    paths.unread.unlink()
     return []
 
 

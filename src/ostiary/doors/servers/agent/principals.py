@@ -7,11 +7,12 @@ two commands that differ refuse the login.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ostiary.doors.servers.agent.files import HostError, Paths, folder, swept, write
+from ostiary.doors.servers.agent.files import HostError, Paths, own_folder, swept, write
 from ostiary.doors.servers.wire.host import Entry, HostUser
 
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -50,29 +51,39 @@ def held(paths: Paths) -> set[str]:
 
 
 def close(paths: Paths, named: Collection[str]) -> None:
-    """Nobody else than ``named`` enters from now on."""
-    if paths.principals.is_dir():
-        for one in paths.principals.iterdir():
-            if one.name not in named:
-                _remove(one)
+    """Nobody else than ``named`` enters from now on. HostError of the first file that stays, when all others are gone."""
+    with _each() as attempt:
+        for one in paths.principals.iterdir() if paths.principals.is_dir() else ():
+            if (
+                one.name not in named and not one.is_dir()
+            ):  # a folder lets nobody in: sshd reads files
+                attempt(_remove, one)
 
 
 def narrow(paths: Paths, users: Sequence[HostUser]) -> None:
     """Nobody enters from now on by a way that is not his any more, or is another now; what is new is opened later."""
-    for user in users:
-        path = paths.principals / user.login
-        if not LOGIN.fullmatch(user.login) or not path.is_file():
-            continue
+    with _each() as attempt:
+        for user in users:
+            path = paths.principals / user.login
+            if LOGIN.fullmatch(user.login) and path.is_file():
+                attempt(_narrow, path, user)
+
+
+def _narrow(path: Path, user: HostUser) -> None:
+    try:
+        ways = {_way(one) for one in _lines(user)}
+    except HostError:  # told by bring_in_line
+        ways = set()
+    there = path.read_text("utf-8", "replace").splitlines(keepends=True)
+    kept = [one for one in there if _way(one) in ways]
+    if not kept:
+        _remove(path)
+    elif kept != there:
         try:
-            ways = {_way(one) for one in _lines(user)}
-        except HostError:  # told by bring_in_line
-            ways = set()
-        there = path.read_text("utf-8", "replace").splitlines(keepends=True)
-        kept = [one for one in there if _way(one) in ways]
-        if not kept:
-            _remove(path)
-        elif kept != there:
             write(path, "".join(kept))
+        except HostError:  # the disk is full: no way is less than one too many
+            _remove(path)
+            raise
 
 
 def _way(text: str) -> tuple[str, str]:
@@ -94,7 +105,7 @@ def bring_in_line(
     ``others`` are accounts with the one principal that enters there (break-glass). Where one is a LocalUser's too, the
     line of his own permits no more than before.
     """
-    folder(paths.principals)
+    own_folder(paths.principals)
     swept(paths.principals)
     problems, wanted = [], {}
     for user in users:
@@ -108,8 +119,35 @@ def bring_in_line(
             wanted[login] = f"{own}{principal}\n"
     close(paths, wanted)
     for login, text in wanted.items():
-        write(paths.principals / login, text)
-    return tuple(problems)
+        try:
+            write(paths.principals / login, text)
+        except HostError as error:
+            problems.append(f"ways in of {login}: {error}")
+    return (*problems, *_unsafe(paths))
+
+
+def _unsafe(paths: Paths) -> Iterator[str]:
+    """What above the files keeps sshd from reading them. Source: StrictModes of sshd_config(5), safe_path in misc.c."""
+    for one in paths.etc.parents:
+        there = one.stat()
+        if there.st_uid != 0 or there.st_mode & 0o022:
+            yield f"{one} is not root's alone to write, so sshd lets nobody in by a certificate: run: chmod go-w {one}"
+
+
+@contextlib.contextmanager
+def _each() -> Iterator[Callable[..., None]]:
+    """Attempts of which each is made, whatever becomes of the others. HostError of the first that failed, at the end."""
+    failed: list[HostError] = []
+
+    def attempt(work: Callable[..., None], *given: object) -> None:
+        try:
+            work(*given)
+        except HostError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise failed[0]
 
 
 def _login(user: HostUser) -> str:

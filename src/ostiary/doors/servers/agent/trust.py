@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ostiary.doors.servers.agent import guard, ledger
-from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
+from ostiary.doors.servers.agent.files import HostError, Paths, own_folder, write
 from ostiary.doors.servers.wire.host import HostState
 
 HEAD = "# made by ostiary; changes here are undone\n"
@@ -44,8 +44,8 @@ def bring_in_line(state: HostState, paths: Paths, interpreter: str, hook: str) -
     glass = [key(one) for one in state.break_glass]
     if set(users) & set(glass):
         raise HostError("one key is user authority and break-glass authority")
-    folder(paths.etc)
-    folder(paths.var, 0o700)
+    own_folder(paths.etc)
+    own_folder(paths.var, 0o700)
     ledger.begin(paths, read(paths.one_time))
     write(paths.hook, hook)
     trusted = {*read(paths.authorities)} - {*read(paths.break_glass), *glass}
