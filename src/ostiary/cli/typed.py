@@ -42,7 +42,7 @@ def as_typed(text: str, given: Mapping[str, str] | None = None) -> str:
         command, rest = " ".join(("ostiary", *words[:length])), _after(found, words[:length])
         for option, value in given.items():
             added = f" {option} {shlex.quote(value)}"
-            if option not in rest and option in takes:
+            if option in takes and option not in rest and "--help" not in rest:
                 command += added
             rest = rest.replace(f" {option} {_STANDS_FOR[option]}", added)
         return command + rest

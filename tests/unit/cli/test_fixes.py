@@ -137,6 +137,7 @@ def test_who_named_an_estate_is_told_to_name_it_again(text, typed):
             "next: ostiary gateway checklist acme --region eu-west-1",
             "next: ostiary gateway checklist --profile p acme --region eu-west-1",
         ),
+        ("see: ostiary gateway deploy --help", "see: ostiary gateway deploy --help"),
         ("run: ostiary gateway inspect FILE", "run: ostiary gateway inspect FILE"),
         ("run: ostiary plan", "run: ostiary plan"),
     ],
