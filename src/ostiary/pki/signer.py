@@ -25,6 +25,7 @@ from ostiary.pki.ssh_wire import encoded, string
 
 Private: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 Signing: TypeAlias = Private | CompositePrivateKey
+_SIGNING_AS_IT_IS = (ed25519.Ed25519PrivateKey, CompositePrivateKey)
 Passphrase: TypeAlias = bytes | Callable[[], bytes] | None
 
 
@@ -66,7 +67,7 @@ class LocalSigner:
 
     def _raw(self, data: bytes) -> bytes:
         key = self._key
-        if isinstance(key, ed25519.Ed25519PrivateKey | CompositePrivateKey):
+        if isinstance(key, _SIGNING_AS_IT_IS):
             return key.sign(data)
         if isinstance(key, rsa.RSAPrivateKey):
             return key.sign(data, PADDING, RSA_HASHES[self.algorithm])

@@ -31,6 +31,7 @@ CURVE_HASHES: dict[str, hashes.HashAlgorithm] = {
     "secp521r1": hashes.SHA512(),
 }
 PADDING = padding.PKCS1v15()
+_SIGNING_AS_IT_IS = (ed25519.Ed25519PublicKey, CompositePublicKey)
 
 
 def algorithms_of(key: PublicKey) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ def incorrect(key: PublicKey) -> OstiaryError:
 
 def _check(key: PublicKey, name: str, value: bytes, data: bytes) -> None:
     public = loaded(key)
-    if isinstance(public, ed25519.Ed25519PublicKey | CompositePublicKey):
+    if isinstance(public, _SIGNING_AS_IT_IS):
         public.verify(value, data)
     elif isinstance(public, rsa.RSAPublicKey):
         if len(value) > (public.key_size + 7) // 8:

@@ -82,7 +82,7 @@ def test_one_session_is_looked_up_once_for_many_servers(world):
     serials = {ada.certificate("web1").serial for _ in range(20)}
     assert len(serials) == 20
     read = people.groups_of.cache_info().hits - before
-    assert 20 <= read <= 25  # by each transaction, and not by look-ups before
+    assert 20 <= read < 40  # by each transaction, and not by a look-up before each
 
 
 class Liar:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ostiary.doors.servers.control import line
-from ostiary.doors.servers.control.line import Line
+from ostiary.doors.servers.control.line import Apart, Line
 from ostiary.errors import Denied, Throttled
 
 
@@ -122,6 +122,36 @@ def test_a_defect_is_told_to_everybody_and_the_line_goes_on(aside):
         return
     with ThreadPoolExecutor(1) as executor:
         asyncio.run(main(executor))
+
+
+@pytest.mark.parametrize("found", [ZeroDivisionError(), ["too few"]])
+def test_a_defect_with_several_leaves_each_to_be_answered_apart(found, caplog):
+    def broken(calls):
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def main():
+        lined = Line(broken, 30.0, TimeoutError)
+        asked = (lined.ask(number) for number in range(3))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in ended] == [Apart] * 3
+
+    asyncio.run(main())
+    assert "3 calls together" in caplog.text
+
+
+def test_a_refusal_of_all_is_told_to_all():
+    def refused(calls):
+        raise Denied("no")
+
+    async def main():
+        lined = Line(refused, 30.0, TimeoutError)
+        asked = (lined.ask(number) for number in range(3))
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in ended] == [Denied] * 3
+
+    asyncio.run(main())
 
 
 def test_in_the_loop_itself_what_comes_at_once_is_one_batch_and_what_comes_meanwhile_the_next():

@@ -160,8 +160,9 @@ class Api:
         return await anyio.to_thread.run_sync(work, *arguments, limiter=self._limiter(endpoint))
 
     def _work(self, endpoint: Endpoint, call: Call) -> Any:
+        is_counted = call.caller is not None  # together with others, who are answered by now
         authenticate(self._services, endpoint, call)
-        if call.caller is not None:
+        if call.caller is not None and not is_counted:
             self._by_session.take(call.caller.session, _cost(call))
         if call.proof is not None and call.proof.server_id:
             self._by_host.take(call.proof.server_id, _cost(call))

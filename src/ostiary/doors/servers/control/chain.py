@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -43,11 +44,17 @@ START_HEAD = Head()
 
 def link(head: Head, project_id: str, event: str, body: Mapping[str, Any], now: float) -> Row:
     """The row that comes after ``head``."""
-    time = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    time = _text_of(now)
     text = _json.encode(body).decode()
     number = head.number + 1
     found = row_hash(head.hash, project_id, str(number), time, event, text)
     return Row(project_id, number, time, event, text, found)
+
+
+@lru_cache(maxsize=16)
+def _text_of(now: float) -> str:
+    """All rows of a batch are of one time."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
 
 
 def row_hash(before: str, *fields: str) -> str:

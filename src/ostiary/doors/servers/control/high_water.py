@@ -67,17 +67,16 @@ class HighWater:
 
     def keep(self, found: Mapping[str, Head], numbers: Mapping[str, tuple[int, int]]) -> None:
         """After a commit: remember how far it brought each project."""
-        lines = []
+        text = ""
         with self._lock:
             for project_id, head in found.items():
                 uid, gid = numbers.get(project_id, (0, 0))
                 now = Mark(head.number, head.hash, uid, gid)
                 made = _newer(now, self._marks.get(project_id, Mark()))
                 self._marks[project_id] = made
-                lines.append(_line(project_id, made))
+                text += _line(project_id, made)
             try:
-                os.write(self._file, "".join(lines).encode())
-                self._size += sum(map(len, lines))
+                self._size += os.write(self._file, text.encode())
                 if self._size > MOST_BYTES:
                     self._write_all()
             except OSError as error:
@@ -204,7 +203,7 @@ def _read(folder: Path) -> dict[str, Mark]:
 
 
 def _newer(one: Mark, other: Mark) -> Mark:
-    last = max(one, other, key=lambda mark: mark.number)
+    last = one if one.number >= other.number else other
     uid, gid = max(one.uid_next, other.uid_next), max(one.gid_next, other.gid_next)
     return Mark(last.number, last.hash, uid, gid)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -220,6 +221,8 @@ def of_row(row: Any) -> Server:
     )
 
 
-def _of_values(row: Sequence[Any]) -> Server:
+@lru_cache(maxsize=1024)
+def _of_values(row: tuple[Any, ...]) -> Server:
+    """Of what ``_FIND`` gave: one server is asked for again and again."""
     values = dict(zip(_COLUMNS, row, strict=False))
     return Server(**{**values, "labels": json.loads(values["labels"])})

@@ -6,6 +6,7 @@ There is no timer: alone, a call is answered at once; under load, a batch is as 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from ostiary.errors import Throttled
+from ostiary.errors import OstiaryError, Throttled
 
+LOG = logging.getLogger("ostiary.control")
 C = TypeVar("C")
 LARGEST_BATCH = 64
 MOST_WAITING = 2000
@@ -117,10 +119,18 @@ class Line(Generic[C]):
             self._next(loop)
 
     def _answers(self, calls: Sequence[C]) -> Sequence[Any]:
+        """A refusal of all is told to all; after a defect of ours each is answered apart, so that it is nobody else's."""
         try:
-            return self._work(calls)
-        except Exception as error:  # noqa: BLE001 - told to everybody who waits, whatever it is
+            found = self._work(calls)
+            assert len(found) == len(calls), f"{len(found)} answers to {len(calls)} calls"
+        except OstiaryError as error:
             return [error] * len(calls)
+        except Exception as error:
+            if len(calls) == 1:
+                return [error]
+            LOG.exception("a defect in what answers %d calls together", len(calls))
+            return [Apart() for _ in calls]
+        return found
 
     def _too_late(self, asked: _Asked[C]) -> None:
         _settle([asked], [self._overdue()])

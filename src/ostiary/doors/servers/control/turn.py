@@ -55,9 +55,13 @@ class Turn:
             self._threads.release()
 
     def close(self) -> None:
+        """When whoever has it has left it; one that hangs is not waited for for long."""
+        is_free = self._threads.acquire(timeout=self._longest)
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+        if is_free:
+            self._threads.release()
 
     def _lock(self, until: float) -> bool:
         if self._file < 0:

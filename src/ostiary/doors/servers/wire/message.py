@@ -65,19 +65,23 @@ def _plain(value: Any) -> Any:
 def _object(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidMessage(f"{where} is no object")
-    members, types = _members(kind)
-    if strange := value.keys() - members.keys():
+    types, needed = _members(kind)
+    if strange := value.keys() - types.keys():
         raise InvalidMessage(f"{where} has an unknown member {min(strange)!r}")
-    if missing := [name for name, one in members.items() if name not in value and _needed(one)]:
-        raise InvalidMessage(f"{where} lacks {missing[0]}")
+    if not needed <= value.keys():
+        missing = next(name for name in types if name in needed and name not in value)
+        raise InvalidMessage(f"{where} lacks {missing}")
     return kind(
         **{name: _value(types[name], one, f"{where}.{name}") for name, one in value.items()}
     )
 
 
 @cache
-def _members(kind: Any) -> tuple[dict[str, Field[Any]], dict[str, Any]]:
-    return {one.name: one for one in fields(kind)}, typing.get_type_hints(kind)
+def _members(kind: Any) -> tuple[dict[str, Any], frozenset[str]]:
+    """The type of each member in order, and which there must be."""
+    hints = typing.get_type_hints(kind)
+    types = {one.name: hints[one.name] for one in fields(kind)}
+    return types, frozenset(one.name for one in fields(kind) if _needed(one))
 
 
 def _needed(member: Field[Any]) -> bool:
