@@ -40,15 +40,15 @@ def paint(text: str, *styles: str, stream: TextIO | None = None) -> str:
     return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
 
 
-def say(text: str) -> None:
-    """Talk: one line on stderr."""
-    print(shown(text), file=sys.stderr, flush=True)  # noqa: T201 - this module is where the program prints
+def say(text: str, *, as_is: bool = False) -> None:
+    """Talk: one line on stderr. ``as_is`` where that was seen to which a terminal would obey."""
+    print(text if as_is else shown(text), file=sys.stderr, flush=True)  # noqa: T201 - this module is where the program prints
 
 
-def result(text: str) -> None:
-    """The result: stdout. Raises OstiaryError when it cannot be written, as on a full disk."""
+def result(text: str, *, as_is: bool = False) -> None:
+    """The result: stdout. ``as_is`` as in ``say``. Raises OstiaryError when it cannot be written, as on a full disk."""
     try:
-        print(shown(text), flush=True)  # noqa: T201
+        print(text if as_is else shown(text), flush=True)  # noqa: T201
     except BrokenPipeError:
         raise
     except OSError as full:

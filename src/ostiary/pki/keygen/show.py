@@ -45,7 +45,7 @@ def show(name: str, hash_name: str) -> bool:
             continue
         shown = True
         term.result(f"{path}:" if number == 1 and name != "-" else f"{path}:{number}:")
-        term.result("\n".join(described(found, hash_name)))
+        term.result("\n".join(described(found, hash_name)), as_is=True)
     return shown
 
 

@@ -15,4 +15,5 @@ _UNSAFE = re.compile(rb"[^ -~\t\n\a\b\r]")
 
 def say(text: str) -> None:
     data = encoded(text).replace(b"\\", b"\\\\")
-    term.say(_UNSAFE.sub(lambda found: b"\\%03o" % found[0][0], data).decode("ascii") + "\r")
+    text = _UNSAFE.sub(lambda found: b"\\%03o" % found[0][0], data).decode("ascii")
+    term.say(text + "\r", as_is=True)
