@@ -66,8 +66,9 @@ def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: 
     if out is None:
         term.result(made.token)
     good = f"good for {term.counted(uses, 'host')} and {hours:g} h"
+    term.say(f"token {made.id}, {good}{f', in {out}' if out else ''}")
     term.say(
-        f"token {made.id}, {good}{f', in {out}' if out else ''}; on the host: ostiary agent enroll"
+        f"on the host, as root: ostiary-agent.pyz enroll --url {control.url} --token-file {out.name if out else '-'}"
     )
 
 
