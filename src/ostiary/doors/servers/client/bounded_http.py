@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from ostiary.doors.servers.wire.message import MOST_BYTES
 from ostiary.errors import UsageError
 
+# X509_V_ERR_…: x509_vfy.h of OpenSSL
+NOT_NOW, OTHER_NAME = frozenset({9, 10}), frozenset({62, 64})
 SECONDS = 20.0  # for one call, all of it
 CONNECT_SECONDS = 10.0
 
@@ -146,9 +148,23 @@ class _Timed(io.RawIOBase):
 def reason(error: Exception) -> str:
     """Why there was no answer, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
+        message = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted: {message[:1].lower()}{message[1:]}"
+    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+        return "it speaks no TLS there"
     if isinstance(error, TimeoutError):
         return "no whole answer in time"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__
+
+
+def advice(error: Exception, variable: str) -> str:
+    """What to do about a certificate that is not trusted, "" for another error. ``variable`` names authorities."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return ""
+    if error.verify_code in NOT_NOW:
+        return "see this machine's clock by: date -u; if it is right, the service needs a new certificate"
+    if error.verify_code in OTHER_NAME:
+        return "use the name that is in its certificate"
+    return f"name the authority of its certificate: export {variable}=FILE"

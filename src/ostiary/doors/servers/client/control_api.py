@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import http.client
 import select
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TypeVar, overload
 
 from ostiary.doors.servers.client import bounded_http
-from ostiary.doors.servers.client.bounded_http import Place, answered, reason
+from ostiary.doors.servers.client.bounded_http import Place, advice, answered, reason
 from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
@@ -165,13 +164,11 @@ class Control:
         connection.close()
 
     def _unreachable(self, error: Exception, *, maybe_done: bool) -> Unreachable:
-        fix = "see that it runs; another one: ostiary login --control URL"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            fix = "name the authority of its certificate: export OSTIARY_CONTROL_CA=FILE"
+        otherwise = "see that it runs; another one: ostiary login --control URL"
         return Unreachable(
             f"cannot reach the control plane at {self.url}",
             why=reason(error),
-            fix=fix,
+            fix=advice(error, "OSTIARY_CONTROL_CA") or otherwise,
             code="control-unreachable",
             maybe_done=maybe_done,
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ostiary.doors.servers.client import bounded_http
-from ostiary.doors.servers.client.bounded_http import Place, answered, reason
+from ostiary.doors.servers.client.bounded_http import Place, advice, answered, reason
 from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Denied, Unreachable
 
@@ -122,9 +121,7 @@ def fetch(url: str, form: Mapping[str, str] | None = None) -> tuple[int, Mapping
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        fix = "see that this network leads there"
-        if isinstance(error, ssl.SSLCertVerificationError):
-            fix = "name the authority of its certificate: export SSL_CERT_FILE=FILE"
+        fix = advice(error, "SSL_CERT_FILE") or "see that this network leads there"
         what = f"cannot reach {place.host} port {place.port} to sign in"
         raise Unreachable(what, why=reason(error), fix=fix) from error
     try:
