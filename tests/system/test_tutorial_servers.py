@@ -77,12 +77,10 @@ class Terminal:
 def test_the_tutorial_works_as_it_is_written(own_sandbox, tmp_path):
     own_sandbox.up()
     terminal = Terminal(own_sandbox, tmp_path)
-    app = json.loads(terminal.run(block("`OKTA_CLIENT_TOKEN` are set by the sandbox")))
-    found, assign = block("assign the app to it").splitlines()
-    (group,) = json.loads(terminal.run(found))
-    terminal.known |= {"ID": app["id"], "GROUP": group["id"]}
-    terminal.run(assign)
-    make, serve = block("Then start the control plane").splitlines()
+    assigned, _, app = terminal.run(f'{block("by the org")}echo; echo "$APP"').rpartition("}\n")
+    assert json.loads(assigned + "}")["id"]
+    terminal.env["APP"] = app.strip()
+    make, serve = block("Start the control plane;").splitlines()
     terminal.run(make)
     listen = terminal.known["127.0.0.1:8443"]
     with terminal.running(f"{serve} --listen {listen} --url http://{listen}") as serving:
@@ -109,7 +107,7 @@ def test_the_tutorial_works_as_it_is_written(own_sandbox, tmp_path):
 def login(terminal, sandbox):
     """What the page says: open the address, sign in, allow."""
     ada = sandbox.people["ada"]
-    (line,) = block("In another terminal").splitlines()
+    *_, line = block("In another terminal").splitlines()
     ends = time.monotonic() + 30
     while True:  # the control plane says that it serves a moment before it does
         with terminal.running(line) as signing_in:
