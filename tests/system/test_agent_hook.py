@@ -168,6 +168,26 @@ def test_a_ledger_that_was_lost_and_made_anew_lets_in_no_used_certificate(world)
         world.host.write("/var/lib/ostiary/ledger/floor", "0\n", 0o600)
 
 
+def test_a_group_that_pam_cannot_read_lets_nobody_in_uncounted(world):
+    """sshd takes them for managed users, and PAM for others: it would jump over the hook."""
+    group = world.host.read("/etc/group")
+    more = ",".join(f"somebody{number:05d}" for number in range(12_000))
+    lines = [
+        f"{line},{more}" if line.startswith("ostiary-managed:") else line
+        for line in group.splitlines()
+    ]
+    world.host.write("/etc/group", "\n".join(lines) + "\n")
+    try:
+        said = world.host.agent("once", check=False).stderr
+        assert "group ostiary-managed: it is longer than PAM can read, so nobody enters" in said
+        assert world.codes() == (255, 255, 0, 0)
+    finally:
+        world.host.write("/etc/group", group)
+        world.peer.state(world.id, admin(server_id=world.id))
+        assert world.host.agent("once").stderr == ""
+    assert world.code(world.peer.user) == 0
+
+
 def test_the_hook_is_quick(world, record_property):
     """Nothing else of a login is ours; the figure is printed with -rP."""
     host = world.host

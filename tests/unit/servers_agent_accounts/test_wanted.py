@@ -7,7 +7,13 @@ import pytest
 from ostiary.doors.servers.agent.accounts_local import account_commands
 from ostiary.doors.servers.agent.accounts_lookup import Group, Lookup, User
 from ostiary.doors.servers.agent.accounts_owned import Owned
-from ostiary.doors.servers.agent.accounts_wanted import account, conflicts
+from ostiary.doors.servers.agent.accounts_wanted import (
+    LONGEST_GROUP,
+    account,
+    conflicts,
+    is_too_long,
+    without_room,
+)
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
 ALICE = HostUser("alice", 60001, 63001, "Alice", groups=("dev", "docker"))
@@ -90,3 +96,16 @@ def test_commands_only_where_something_differs():
     (made,) = account_commands(wanted, None, ())
     assert made[:3] == ("useradd", "-M", "-N")
     assert made[-2:] == ("--", "alice")
+
+
+def test_who_would_make_the_group_longer_than_pam_reads_stays_out():
+    """Whoever is in it already stays in; of the others the latest."""
+    there_already = {f"member{number:05d}" for number in range(LONGEST_GROUP // 20 - 3)}
+    new = [HostUser(f"newcom{number:05d}", 60001 + number, 1, "") for number in range(9, -1, -1)]
+    old = HostUser("member00000", 99_999, 1, "")
+    assert not is_too_long(there_already)
+    refused = without_room([*new, old], there_already)
+    assert sorted(refused) == [f"newcom{number:05d}" for number in range(3, 10)]
+    entering = {user.login for user in new if user.login not in refused}
+    assert not is_too_long(there_already | entering)
+    assert is_too_long(there_already | entering | {"newcom00003"})

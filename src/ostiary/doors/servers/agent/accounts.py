@@ -15,7 +15,13 @@ from pathlib import Path
 from ostiary.doors.servers.agent import accounts_confined, accounts_home, cutting, names
 from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import NOLOGIN, Owned, alone
-from ostiary.doors.servers.agent.accounts_wanted import Account, account, conflicts
+from ostiary.doors.servers.agent.accounts_wanted import (
+    Account,
+    account,
+    conflicts,
+    is_too_long,
+    without_room,
+)
 from ostiary.doors.servers.agent.accounts_work import Work, complaints
 from ostiary.doors.servers.agent.files import MANAGED, HostError
 from ostiary.doors.servers.agent.run import attempt
@@ -51,6 +57,7 @@ def apply(
             raise HostError(f"cannot read {owned}, so no account is touched: {error}") from error
         work = Work(tuple(users), tuple(groups), ours, lookup, local_names(), tuple(managed))
         ours.know_again(work.users, lookup)
+        work.problems.update(without_room(work.users, lookup.members(MANAGED)))
         work.problems.update(conflicts(work.users, work.groups, ours, lookup))
         before = complaints()
         try:
@@ -172,8 +179,10 @@ def _open(work: Work) -> None:
 
 def _entering(work: Work) -> tuple[HostUser, ...]:
     """Those whose accounts were seen to be right after all was done."""
-    managed = work.lookup.group(MANAGED)
-    members = set(managed.members) if managed else set()
+    members = work.lookup.members(MANAGED)
+    if is_too_long(members):
+        work.problems[f"group {MANAGED}"] = "it is longer than PAM can read, so nobody enters"
+        return ()
     if strangers := sorted(members - {*work.owned.users, *work.owned.gone}):
         told = f"has members that are not ours, whom sshd treats as such: {', '.join(strangers)}"
         work.problems[f"group {MANAGED}"] = told

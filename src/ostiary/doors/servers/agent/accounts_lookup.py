@@ -77,6 +77,11 @@ class Lookup:
                 return _group(grp.getgrgid(number))
         return self._gids.get(number)
 
+    def members(self, name: str) -> set[str]:
+        """Of a group; nobody where there is none."""
+        group = self.group(name)
+        return set(group.members) if group else set()
+
     def groups_of(self) -> dict[str, tuple[str, ...]]:
         """User -> the groups that name it as a member, sorted."""
         found: dict[str, list[str]] = {}

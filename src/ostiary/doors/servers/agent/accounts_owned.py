@@ -71,8 +71,7 @@ class Owned:
 
     def know_again(self, users: Iterable[HostUser], lookup: Lookup) -> None:
         """Add those who are in our group and have the very numbers that are asked for: the list may be of an older backup."""
-        group = lookup.group(MANAGED)
-        members = set(group.members) if group else set()
+        members = lookup.members(MANAGED)
         for user in users:
             there = lookup.user(user.login) if user.login in members else None
             if not there or (there.uid, there.gid) != (user.uid, user.gid):

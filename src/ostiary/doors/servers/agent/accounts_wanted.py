@@ -12,6 +12,11 @@ from ostiary.doors.servers.agent.accounts_owned import Owned
 from ostiary.doors.servers.agent.files import MANAGED
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
+# A group that is longer than this is none to PAM, which would jump over the session hook: its line of login and pointers to
+# members must fit 2**18 bytes. Source: pam_modutil_getgrnam.c of Linux-PAM; tried, 11,000 of twelve letters fit, 13,000 not.
+LONGEST_GROUP = 240_000
+_POINTER = 8
+
 
 @dataclass(frozen=True)
 class Account:
@@ -84,6 +89,26 @@ def _number_conflict(name: str, gid: int, owned: Owned, lookup: Lookup) -> str:
 def _group_conflict(group: HostGroup, owned: Owned, lookup: Lookup) -> str:
     wrong = names.name_fault(group.name) or names.number_fault(group.gid)
     return wrong or _number_conflict(group.name, group.gid, owned, lookup)
+
+
+def is_too_long(members: Iterable[str]) -> bool:
+    return _length(members) > LONGEST_GROUP
+
+
+def without_room(users: Iterable[HostUser], members: Iterable[str]) -> dict[str, str]:
+    """Who would make the group of ours too long: nobody would count their certificates. Those of the highest UIDs."""
+    members, found = set(members), {}
+    length = _length(members)
+    for user in sorted(users, key=lambda one: one.uid):
+        if user.login not in members:
+            length += _length([user.login])
+            if length > LONGEST_GROUP:
+                found[user.login] = f"the group {MANAGED} is as long as PAM can read"
+    return found
+
+
+def _length(members: Iterable[str]) -> int:
+    return sum(len(one) + 1 + _POINTER for one in members)
 
 
 def account(

@@ -121,5 +121,4 @@ def _text(path: Path) -> str:
 
 
 def _members(name: str) -> set[str]:
-    group = Lookup.now().group(name)
-    return set(group.members) if group else set()
+    return Lookup.now().members(name)
