@@ -363,7 +363,7 @@ def test_rules_that_sudo_does_not_read_are_told(host):
 def test_processes_of_the_system_are_never_ended(host):
     script = (
         "from ostiary.doors.servers.agent import cutting\n"
-        "for uid in (0, 999):\n    try:\n        cutting.end_all({\"alice\": 60001, \"x\": uid})\n"
+        'for uid in (0, 999):\n    try:\n        cutting.end_all({"alice": 60001, "x": uid})\n'
         "    except cutting.HostError as error:\n        print(error)"
     )
     sleeping = host.popen(["sleep", "66"])

@@ -210,6 +210,33 @@ def test_the_former_group_of_managed_users_goes_when_nothing_goes_by_it(host):
     assert unsound(host) == []
 
 
+PREPARE = """
+from ostiary.doors.servers.agent import leave
+from ostiary.doors.servers.agent.files import Paths
+print(leave.prepare_image(Paths(), print))
+"""
+
+
+def test_an_image_carries_no_line_and_no_home_of_ours(host):
+    """And every line of others, with those of its members who are not ours; shadow is still read by its group."""
+    theirs = {
+        "passwd": "snap:x:1700:1700::/home/snap:/bin/sh\n",
+        "shadow": "snap:*:19000:0:99999:7:::\n",
+        "group": "snap:x:1700:\nothers:x:1701:snap,alice\n",
+    }
+    for name, lines in theirs.items():
+        host.write(f"{PLACE}/{name}", lines, 0o640 if name == "shadow" else 0o644)
+    host.run(["chgrp", "shadow", f"{PLACE}/shadow"])
+    apply(host, [ALICE, BOB], [DEV])
+    assert apply(host, [ALICE], [DEV])[0] == ["alice"]
+    assert python(host, PREPARE).stdout == "()\n"
+    theirs["group"] = "snap:x:1700:\nothers:x:1701:snap\n"
+    assert {name: host.read(f"{PLACE}/{name}") for name in theirs} == theirs
+    shadow = in_host(host, f"{PLACE}/shadow").stat()
+    assert (shadow.st_gid, shadow.st_mode & 0o777) == (42, 0o640)
+    assert host.run(["ls", "-A", "/home"]).stdout == ""
+
+
 def test_a_thousand_accounts_take_a_second(host):
     """The bar of the bench, with room for a loaded machine; the bench prints the figure."""
     many = [HostUser(f"u{n:04}", 65600 + n, 65600 + n, "someone") for n in range(1000)]

@@ -165,7 +165,7 @@ def test_whoever_was_taken_over_is_led_back_when_the_agent_leaves(host):
     apply(host, [DAVE, ERIN], [DEV])
     leaving = (
         "from ostiary.doors.servers.agent import leave\nfrom ostiary.doors.servers.agent.files import Paths\n"
-        "print(leave.remove(Paths(), retire=False))"
+        "print(leave.remove(Paths(), retire=False, say=print))"
     )
     assert python(host, leaving).stdout == "()\n"
     assert everything(host) == before

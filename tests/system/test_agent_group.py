@@ -136,6 +136,23 @@ def test_a_host_is_moved_over_while_people_log_in(world):
     assert world.in_force()
 
 
+@pytest.mark.parametrize("whose", ["the agent's", "an operator's"])
+def test_a_host_without_anybody_is_moved_over_too(world, whose):
+    """Nothing but what the older agent wrote shows whose a group without members is."""
+    world.peer.state(world.id)
+    done = world.host.agent("once", env={"PYTHONPATH": OLD}, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Match Group ostiary\n" in world.held(DROP_IN)
+    assert world.once().returncode == 0
+    assert "Match Group ostiary-managed\n" in world.held(DROP_IN)
+    if whose == "an operator's":
+        world.host.run(["groupmod", "-g", "777", "ostiary"])
+    world.while_passes()
+    assert world.once().returncode == 0
+    there = world.host.run(["getent", "group", "ostiary"], check=False).returncode == 0
+    assert there == (whose == "an operator's")
+
+
 @pytest.mark.parametrize("killed", ["before sshd", "before PAM"])
 def test_a_kill_on_the_way_leaves_everybody_in_and_counted(world, killed):
     world.old()

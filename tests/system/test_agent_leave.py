@@ -64,6 +64,22 @@ def test_an_image_carries_nothing_of_the_host_it_was_made_on(host, peer):
     assert again != server_id
 
 
+@pytest.mark.parametrize("command", [["remove"], ["prepare-image", "--yes"]])
+def test_a_host_that_was_retired_there_already_leaves_all_the_same(host, peer, command):
+    server_id = peer.enroll(host)
+    peer.state(server_id, admin(server_id=server_id))
+    assert host.agent("once").stderr == ""
+    del peer.enrolled[server_id]
+    refused = host.agent("once", check=False)
+    assert refused.returncode == 1
+    assert f"cannot ask who may enter web1 at control:{peer.port}" in refused.stderr
+    assert "fix: if it was retired there" in refused.stderr
+    said = host.agent(*command).stderr
+    assert "the server is retired; if it is still listed, run there: ostiary servers retire" in said
+    assert not (host.root / "var/lib/ostiary/identity.json").exists()
+    assert peer.enroll(host) != server_id
+
+
 def test_a_session_ends_at_its_bound(fleet, host, peer, tmp_path):
     server_id = peer.enroll(host)
     peer.state(server_id, user(server_id=server_id, max_session=2))

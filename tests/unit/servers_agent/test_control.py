@@ -93,6 +93,50 @@ def test_a_refusal_carries_code_why_and_fix(paths):
 
 
 @pytest.mark.parametrize(
+    ("path", "refusal", "told"),
+    [
+        (
+            "/v1/hosts/enroll",
+            Refusal("bad-token", "it is used up", "run: ostiary servers token create shop"),
+            "cannot enroll web1 at {}: it is used up; run: ostiary servers token create shop",
+        ),
+        (
+            "/v1/hosts/state?generation=3&wait=25",
+            Refusal("bad-proof", "the server is retired", "ask for a new challenge and sign again"),
+            (
+                "cannot ask who may enter web1 at {}: the server is retired; if it was retired there, or its"
+                " host key is another now: run: ostiary agent remove --offline"
+            ),
+        ),
+        (
+            "/v1/hosts/report",
+            Refusal("too-large", "longer than 4 MB"),
+            "cannot report how web1 is at {}: longer than 4 MB; ask who administers the project, with this line",
+        ),
+        (
+            "/v1/hosts/retire",
+            Refusal("no-server", "no server has this id"),
+            "cannot retire web1 at {}: no server has this id; run: ostiary agent remove --offline",
+        ),
+    ],
+)
+def test_a_refusal_says_what_of_which_host_and_what_to_do(paths, path, refusal, told):
+    with served((403, encode(refusal))) as (url, _), pytest.raises(Refused) as caught:
+        Control(url, paths, name="web1").call("POST", path)
+    assert caught.value.told == told.format(url.partition("//")[2])
+
+
+def test_what_no_control_plane_says_is_told_in_words_too(paths):
+    with served((502, b"<html>bad gateway")) as (url, _), pytest.raises(NoAnswer) as caught:
+        Control(url, paths, name="web1").call("GET", "/v1/hosts/state?generation=0&wait=0")
+    where = url.partition("//")[2]
+    assert caught.value.told == (
+        f"cannot ask who may enter web1 at {where}: it answered 502 and did not say why;"
+        " see that ostiary serve answers at this URL"
+    )
+
+
+@pytest.mark.parametrize(
     ("status", "body"),
     [
         (500, encode(Refusal("x", "y"))),

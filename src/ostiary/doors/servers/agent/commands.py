@@ -183,7 +183,9 @@ def _status(given: argparse.Namespace, paths: Paths) -> int:
 
 def _remove(given: argparse.Namespace, paths: Paths) -> int:
     with _instead_of_service(paths):
-        problems = leave.remove(paths, retire=not given.offline and paths.identity.exists())
+        problems = leave.remove(
+            paths, retire=not given.offline and paths.identity.exists(), say=_say
+        )
     if not problems:
         _say("left; accounts that it made are closed, their homes stay")
     return _told(problems)
@@ -197,7 +199,7 @@ def _prepare_image(given: argparse.Namespace, paths: Paths) -> int:
             fix="run: ostiary agent prepare-image --yes",
         )
     with _instead_of_service(paths):
-        return _told(leave.prepare_image(paths))
+        return _told(leave.prepare_image(paths, _say))
 
 
 def _told(problems: tuple[str, ...]) -> int:

@@ -28,6 +28,22 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HTTPS_PORT, HTTP_PORT = 443, 80
 
 
+# By the end of the path that is asked for.
+_WHAT = {
+    "challenge": "begin to speak for {name}",
+    "enroll": "enroll {name}",
+    "state": "ask who may enter {name}",
+    "report": "report how {name} is",
+    "retire": "retire {name}",
+}
+# What helps here, by the code of a refusal whose own words are for programs.
+_FIX = {
+    "bad-proof": "if it was retired there, or its host key is another now: run: ostiary agent remove --offline",
+    "no-server": "run: ostiary agent remove --offline",
+}
+_BUSY = (429, 503)
+
+
 class NoAnswer(HostError):
     """Nobody answered, or not as the control plane does: nothing is known, so nothing changes."""
 
@@ -47,10 +63,10 @@ class Answer:
 
 
 class Control:
-    """The control plane at ``url``, trusted by ``ca_file`` ("" for the system's authorities)."""
+    """The control plane at ``url``, trusted by ``ca_file`` ("" for the system's authorities). ``name`` is this host's there."""
 
-    def __init__(self, url: str, paths: Paths, ca_file: str = "") -> None:
-        self._url = _parsed(url)
+    def __init__(self, url: str, paths: Paths, ca_file: str = "", name: str = "this host") -> None:
+        self._url, self._name = _parsed(url), name
         self._paths = paths
         self._trust = _trust(self._url, ca_file)
 
@@ -109,7 +125,9 @@ class Control:
             raise self._no_answer(error) from error
         if response.status in (200, 201, 204, 304):
             return Answer(response.status, content)
-        raise _refusal(self._url.netloc, response.status, content)
+        asked = urllib.parse.urlsplit(target).path.rpartition("/")[2]
+        what = _WHAT.get(asked, "ask for {name}").format(name=self._name)
+        raise _refusal(f"cannot {what} at {self._url.netloc}", response.status, content)
 
     @contextlib.contextmanager
     def _connected(self, seconds: float) -> Iterator[http.client.HTTPConnection]:
@@ -194,14 +212,15 @@ def _proxy_url(named: str) -> urllib.parse.SplitResult:
     return found
 
 
-def _refusal(where: str, status: int, content: bytes) -> HostError:
+def _refusal(what: str, status: int, content: bytes) -> HostError:
     """Refused with what it says, in the words of wire's Refusal; NoAnswer for 5xx, 429, and what is none of ours."""
     try:
         said = json.loads(content[:65536])
         code, why, fix = (str(said.get(name, "")) for name in ("code", "why", "fix"))
     except (ValueError, AttributeError):
         code = why = fix = ""
-    what = f"{where} answered {status}"
     if status >= 500 or status == 429 or not code:  # noqa: PLR2004 - HTTP's own numbers
-        return NoAnswer(what, why=why, fix=fix)
-    return Refused(what, why=why, fix=fix, code=code)
+        fix = fix or ("" if status in _BUSY else "see that ostiary serve answers at this URL")
+        return NoAnswer(what, why=why or f"it answered {status} and did not say why", fix=fix)
+    asking = "ask who administers the project, with this line"
+    return Refused(what, why=why, fix=_FIX.get(code) or fix or asking, code=code)

@@ -46,8 +46,8 @@ def enroll(wanted: Wanted, paths: Paths, say: Callable[[str], None]) -> Identity
         )
     if not paths.host_key.exists():
         run("ssh-keygen", "-A")
-    control = Control(wanted.url, paths, wanted.ca_file)
     asked = _asked(wanted, paths)
+    control = Control(wanted.url, paths, wanted.ca_file, asked.name)
     check_clock(control)
     kept = _keep_authority(wanted.ca_file, paths)  # before a token is used up: the disk may be full
     try:

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_local import (
@@ -88,20 +88,31 @@ def bring(
         _forget()
 
 
-def without_group(name: str, place: Path = FOLDER) -> None:
-    """Take a group's line away; nothing where there is none."""
-    path = place / "group"
+def without(logins: Collection[str], groups: Collection[str], place: Path = FOLDER) -> None:
+    """Take lines of these users and groups away, and the users out of all other groups; nothing where there are none."""
+    lines_of = {"passwd": {*logins}, "shadow": {*logins}, "group": {*logins, *groups}}
     with locked(LOCK, PATIENCE) if os.access(LOCK.parent, os.W_OK) else contextlib.nullcontext():
-        try:
-            lines = path.read_text("utf-8").splitlines(keepends=True)
-        except FileNotFoundError:
-            return
-        except (OSError, UnicodeDecodeError) as error:
-            raise HostError(f"cannot read {path}: {error}") from error
-        kept = [line for line in lines if not line.startswith(f"{name}:")]
-        if kept != lines:
-            write(path, "".join(kept), _MODES["group"])
+        for name, gone in lines_of.items():
+            text, owner = _there(place / name)
+            kept = [line for line in text.splitlines() if line.partition(":")[0] not in gone]
+            if name == "group":
+                kept = [_without_members(line, logins) for line in kept]
+            renewed = "".join(f"{line}\n" for line in kept)
+            if renewed != text:
+                _beside(place / name, renewed, owner).replace(place / name)
+        if place.is_dir():
+            sync(place)
     _forget()
+
+
+def _without_members(line: str, logins: Collection[str]) -> str:
+    head, colon, members = line.rpartition(":")
+    names = members.split(",")
+    return (
+        line
+        if set(logins).isdisjoint(names)
+        else (head + colon + ",".join(one for one in names if one not in logins))
+    )
 
 
 def complaints(place: Path = FOLDER) -> tuple[str, ...]:
@@ -161,13 +172,7 @@ def _fresh(path: Path, lines: Callable[[Mapping[str, str]], Iterable[str]]) -> P
 
     Lines are replaced or added by their first field; all others keep their bytes and their order, before ours.
     """
-    text, group = "", -1
-    try:
-        text, group = path.read_text("utf-8"), path.stat().st_gid
-    except FileNotFoundError:
-        pass
-    except (OSError, UnicodeDecodeError) as error:
-        raise HostError(f"cannot read {path}: {error}") from error
+    text, group = _there(path)
     kept = text.splitlines()
     ours = {
         line.partition(":")[0]: line
@@ -177,9 +182,23 @@ def _fresh(path: Path, lines: Callable[[Mapping[str, str]], Iterable[str]]) -> P
     renewed = "".join(f"{line}\n" for line in [*kept, *ours.values()])
     if renewed == text and group != -1:
         return None
+    return _beside(path, renewed, group)
+
+
+def _there(path: Path) -> tuple[str, int]:
+    """What a file holds, and its group; "" and -1 where there is none."""
+    try:
+        return path.read_text("utf-8"), path.stat().st_gid
+    except FileNotFoundError:
+        return "", -1
+    except (OSError, UnicodeDecodeError) as error:
+        raise HostError(f"cannot read {path}: {error}") from error
+
+
+def _beside(path: Path, text: str, group: int) -> Path:
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")  # as files.swept knows them
     try:
-        write(beside, renewed, _MODES[path.name])
+        write(beside, text, _MODES[path.name])
         os.chown(beside, -1, group)
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error

@@ -28,6 +28,11 @@ class HostError(Exception):
     def __str__(self) -> str:
         return f"{self.what}: {self.why}" if self.why else self.what
 
+    @property
+    def told(self) -> str:
+        """In one line, with what to do."""
+        return f"{self}; {self.fix}" if self.fix else str(self)
+
 
 @dataclass(frozen=True)
 class Paths:

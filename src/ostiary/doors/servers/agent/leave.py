@@ -5,10 +5,9 @@ What is undone first is what lets people in; homes stay, unless an image is made
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 from ostiary.doors.servers.agent import (
@@ -23,25 +22,26 @@ from ostiary.doors.servers.agent import (
     sshd_install,
     sudoers,
 )
-from ostiary.doors.servers.agent.accounts_lookup import Lookup
+from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import Owned
-from ostiary.doors.servers.agent.control import Control
+from ostiary.doors.servers.agent.control import Control, Refused
 from ostiary.doors.servers.agent.files import Paths, write
 from ostiary.doors.servers.agent.reconcile import step
 from ostiary.doors.servers.agent.run import attempt, run
 
+UNKNOWN = ("bad-proof", "no-server")  # it was retired there, or takes another key for this host's
 MACHINE_ID = Path("/etc/machine-id")
 
 
-def remove(paths: Paths, *, retire: bool) -> tuple[str, ...]:
+def remove(paths: Paths, *, retire: bool, say: Callable[[str], None]) -> tuple[str, ...]:
     """Close everybody's account, take the agent's configuration away, and tell the control plane; the problems.
 
-    LocalUsers stay closed with their homes and UIDs, so that no file of theirs becomes somebody else's; accounts that were
+    Where it knows this host no more, ``say`` hears so, and that is all. LocalUsers stay closed with their homes and UIDs, so that no file of theirs becomes somebody else's; accounts that were
     taken over become what they were.
     """
     problems: list[str] = []
     if retire:
-        step(problems, "retire", lambda: _retire(paths))
+        step(problems, "retire", lambda: _retire(paths, say))
     managed = managed_group.names(paths)
     step(problems, "principals", lambda: principals.close(paths, ()))
     problems += step(problems, "taken over", lambda: accounts_takeover.all_back(paths.owned)) or ()
@@ -57,14 +57,14 @@ def remove(paths: Paths, *, retire: bool) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def prepare_image(paths: Paths) -> tuple[str, ...]:
+def prepare_image(paths: Paths, say: Callable[[str], None]) -> tuple[str, ...]:
     """Strip what makes this host this host: identity, state, ledger, accounts with their homes, host keys, machine id.
 
     The agent itself stays installed; a host made of the image enrols anew.
     """
     owned = Owned.read(paths.owned, Lookup.now()) if paths.owned.exists() else Owned()
     managed = managed_group.names(paths)
-    problems = list(remove(paths, retire=paths.identity.exists()))
+    problems = list(remove(paths, retire=paths.identity.exists(), say=say))
     if problems:
         return tuple(problems)
     names = {**owned.users, **owned.gone}
@@ -72,6 +72,7 @@ def prepare_image(paths: Paths) -> tuple[str, ...]:
         step(problems, login, functools.partial(_delete, login, uid))
     for group in sorted({*owned.groups, *managed}):
         attempt("groupdel", "--", group)
+    step(problems, "groups", lambda: extrausers.without((), {*owned.groups, *managed}))
     if problems:
         return tuple(problems)
     shutil.rmtree(paths.var, ignore_errors=True)
@@ -82,9 +83,15 @@ def prepare_image(paths: Paths) -> tuple[str, ...]:
     return ()
 
 
-def _retire(paths: Paths) -> None:
+def _retire(paths: Paths, say: Callable[[str], None]) -> None:
     who = identity.read(paths)
-    Control(who.url, paths, who.ca_file).call("POST", "/v1/hosts/retire", server_id=who.server_id)
+    control = Control(who.url, paths, who.ca_file, who.name)
+    try:
+        control.call("POST", "/v1/hosts/retire", server_id=who.server_id)
+    except Refused as refused:
+        if refused.code not in UNKNOWN:
+            raise
+        say(f"{refused}; if it is still listed, run there: ostiary servers retire {who.name}")
 
 
 def _delete(login: str, uid: int) -> None:
@@ -93,28 +100,18 @@ def _delete(login: str, uid: int) -> None:
     if there is None or there.uid != uid:
         return
     cutting.end_all({login: uid})
-    if _local(login):
-        run(
-            "userdel", "--remove", "--", login, fine=(0, 12)
-        )  # 12: the home could not be removed, as it is not his
-        return
-    _without(extrausers.FOLDER, login)
+    if login in local_names():
+        # 12: the home could not be removed, as it is not his
+        run("userdel", "--remove", "--", login, fine=(0, 12))
+    else:
+        extrausers.without((login,), ())
     home = Path(there.home)
-    if home.parent == accounts.HOMES and not home.is_symlink():
-        shutil.rmtree(home, ignore_errors=True)
+    if home.parent == accounts.HOMES and not home.is_symlink() and _is_of(home, uid):
+        shutil.rmtree(home)
 
 
-def _local(login: str) -> bool:
-    return any(line.startswith(f"{login}:") for line in _lines(Path("/etc/passwd")))
-
-
-def _without(folder: Path, login: str) -> None:
-    for name, mode in (("shadow", 0o640), ("group", 0o644), ("passwd", 0o644)):
-        lines = [line for line in _lines(folder / name) if not line.startswith(f"{login}:")]
-        write(folder / name, "".join(lines), mode)
-
-
-def _lines(path: Path) -> Iterable[str]:
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_text("utf-8", "surrogateescape").splitlines(keepends=True)
-    return ()
+def _is_of(home: Path, uid: int) -> bool:
+    try:
+        return home.stat().st_uid == uid
+    except FileNotFoundError:
+        return False

@@ -27,7 +27,7 @@ from ostiary.doors.servers.agent import (
 )
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
-from ostiary.doors.servers.agent.control import SECONDS, Control, Refused
+from ostiary.doors.servers.agent.control import SECONDS, Control
 from ostiary.doors.servers.agent.files import HostError, Paths
 from ostiary.doors.servers.agent.identity import Identity
 from ostiary.doors.servers.wire.host import HostReport, HostState, Login
@@ -50,7 +50,7 @@ class Agent:
 
     def __init__(self, identity: Identity, paths: Paths, say: Callable[[str], None]) -> None:
         self._identity, self._paths, self._say = identity, paths, say
-        self._control = Control(identity.url, paths, identity.ca_file)
+        self._control = Control(identity.url, paths, identity.ca_file, identity.name)
         self._spool = spool.Spool(paths)
         self._state: HostState | None = states.read(paths.state)
         self._problems: tuple[str, ...] = ()
@@ -78,10 +78,8 @@ class Agent:
                 continue
             except Stopped:
                 return
-            except Refused as error:
-                self._say(f"refused: {error}")
             except HostError as error:
-                self._say(str(error))
+                self._say(error.told)
             stop.wait(random.uniform(pause / 2, pause))  # noqa: S311 - so that a fleet does not come back at once
             pause = min(pause * 2, LONGEST_PAUSE)
 

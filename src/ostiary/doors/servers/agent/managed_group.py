@@ -3,7 +3,7 @@
 sshd's Match block and PAM's line go by a group. Where an older agent set a host up they go by FORMER, which a service account
 may be called too. Such a host is moved over while people log in: everybody is put into the new group beside the former,
 sshd and PAM are told of the new one, and when nothing has gone by the former for a while it is taken away. At each moment
-each of the two goes by a group that everybody of ours is in; nothing of this is remembered, it is read off the host.
+each of the two goes by a group that everybody of ours is in; all of this is read off the host, but for the former's GID.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 
 from ostiary.doors.servers.agent import extrausers, sshd_text
-from ostiary.doors.servers.agent.accounts_lookup import Group, Lookup, local_names
+from ostiary.doors.servers.agent.accounts_lookup import Lookup, local_names
 from ostiary.doors.servers.agent.accounts_owned import Owned
-from ostiary.doors.servers.agent.files import FORMER, MANAGED, Paths
+from ostiary.doors.servers.agent.files import FORMER, MANAGED, Paths, folder, write
 from ostiary.doors.servers.agent.run import run
 
 GRACE = 600.0  # seconds: who began to log in before sshd was told still goes by the former; LoginGraceTime is 120
@@ -56,17 +56,29 @@ def end(paths: Paths) -> None:
     """Take the former group away when nothing goes by it any more, if it was ours alone. From another's ours are taken out
     with their accounts.
     """
-    if not _is_there() or _is_needed(paths):
+    if not _is_there():
         return
     lookup = Lookup.now()
-    group = lookup.group(FORMER) or Group(FORMER, -1)
+    group = lookup.group(FORMER)
+    if group and FORMER in _gone_by(paths):
+        folder(paths.var, 0o700)
+        write(_mark(paths), f"{group.gid}\n", 0o600)
+    if group is None or _is_needed(paths):
+        return
     others = any(one.gid == group.gid for one in lookup.users.values())
     held = set(group.members)
-    if others or not held or not held <= Owned.look(paths.owned):
+    was_ours = held or _text(_mark(paths)).strip() == str(group.gid)
+    if others or not was_ours or not held <= Owned.look(paths.owned):
         return
     if FORMER in local_names(Path("/etc/group")):
         run("groupdel", "--", FORMER)
-    extrausers.without_group(FORMER)
+    extrausers.without((), (FORMER,))
+    _mark(paths).unlink(missing_ok=True)
+
+
+def _mark(paths: Paths) -> Path:
+    """Its GID, while sshd or PAM went by it: one that has no member would show by nothing else whose it was."""
+    return paths.var / "former-group"
 
 
 def _is_needed(paths: Paths) -> bool:

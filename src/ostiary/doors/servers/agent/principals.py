@@ -123,10 +123,10 @@ def bring_in_line(
             write(paths.principals / login, text)
         except HostError as error:
             problems.append(f"ways in of {login}: {error}")
-    return (*problems, *_unsafe(paths))
+    return tuple(problems)
 
 
-def _unsafe(paths: Paths) -> Iterator[str]:
+def unsafe(paths: Paths) -> Iterator[str]:
     """What above the files keeps sshd from reading them. Source: StrictModes of sshd_config(5), safe_path in misc.c."""
     for one in paths.etc.parents:
         there = one.stat()

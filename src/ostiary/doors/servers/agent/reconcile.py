@@ -74,6 +74,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         entitled = entering if ready else ()
         wanted = lambda: principals.bring_in_line(entitled, paths, entered)  # noqa: E731
         problems += step(problems, "principals", wanted) or ()
+        problems += step(problems, "principals", lambda: tuple(principals.unsafe(paths))) or ()
         for account in entered:
             problems += break_glass.told(account, paths)
 
@@ -106,7 +107,7 @@ def step(problems: Problems, name: str, work: Callable[[], T]) -> T | None:
     try:
         return work()
     except HostError as error:
-        problems.append(f"{name}: {error}")
+        problems.append(f"{name}: {error.told}")
     except OSError as error:
         problems.append(f"{name}: {error.filename or ''}: {error.strerror or error}")
     except Exception as defect:  # noqa: BLE001 - a defect in one step keeps no other from closing doors
