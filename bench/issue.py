@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,7 @@ import openbao
 from measure import TOP, Bar
 
 CLIENTS = 16
-SHARE = 0.9  # docs/adr/0014: equal, but for noise
+ROUNDS = 5  # of a second or so
 WORKERS = os.cpu_count() or 1  # OpenBao takes every core too
 EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
 HOSTS = 500
@@ -38,7 +38,7 @@ class Load:
     cpu: float
 
     def __str__(self) -> str:
-        times = f"p50 {self.p50 * 1e3:.1f} ms, p99 {self.p99 * 1e3:.1f} ms"
+        times = f"p50 {self.p50 * 1e3:.2f} ms, p99 {self.p99 * 1e3:.1f} ms"
         return f"{self.rate:,.0f} a second, {times}, {self.cpu * 1e6:.0f} us CPU each"
 
 
@@ -46,15 +46,12 @@ def bars(seconds: float) -> Iterator[Bar]:
     """``seconds`` of each load."""
     with tempfile.TemporaryDirectory(prefix="ostiary-bench-issue-") as name:
         folder = Path(name)
-        synced = _fdatasync(folder)
-        with openbao.openbao(folder) as peer:
-            theirs = {number: _theirs(peer, number, seconds) for number in (1, CLIENTS)}
         (folder / "sqlite").mkdir()
         address = f"sqlite:///{folder}/sqlite/control.db"
         with control.plane(folder / "sqlite", address, workers=WORKERS) as plane:
             asking = Asking(plane, "prod")
-            ours = {number: asking.load(number, seconds) for number in (1, CLIENTS)}
-            yield from _beside(ours, theirs, synced)
+            with openbao.openbao(folder) as peer:
+                ours = yield from _in_turn(asking, peer, folder, seconds / ROUNDS)
             yield _all_hosts(plane)
         with control.plane(folder / "sqlite", address) as plane:
             alone = Asking(plane, "alone").load(CLIENTS, seconds)
@@ -63,22 +60,43 @@ def bars(seconds: float) -> Iterator[Bar]:
             yield from _on_postgres(folder, address, seconds, {1: alone, WORKERS: ours[CLIENTS]})
 
 
-def _beside(ours: dict[int, Load], theirs: dict[int, Load], synced: float) -> Iterator[Bar]:
-    most = theirs[1].p50 + 3 * synced
+def _in_turn(
+    asking: Asking, peer: openbao.OpenBao, folder: Path, seconds: float
+) -> Generator[Bar, None, dict[int, Load]]:
+    """Each in turn, several times: a machine is not as fast, nor its disk, from one minute to the next. The rounds in the
+    middle are told; our loads by the number of clients.
+    """
+    synced = []
+    ours: dict[int, list[Load]] = {1: [], CLIENTS: []}
+    theirs: dict[int, list[Load]] = {1: [], CLIENTS: []}
+    for _ in range(ROUNDS):
+        for number in (1, CLIENTS):
+            theirs[number].append(_theirs(peer, number, seconds))
+            synced += _fdatasyncs(folder)
+            ours[number].append(asking.load(number, seconds))
+            synced += _fdatasyncs(folder)
+    alone, beside = (
+        sorted(one[1], key=lambda load: load.p50)[ROUNDS // 2] for one in (ours, theirs)
+    )
+    most = beside.p50 + 3 * median(synced)
     yield Bar(
         "issue, SQLite, 1 client",
-        str(ours[1]),
-        f"OpenBao {theirs[1]}",
-        f"p50 <= OpenBao's + 3 fdatasync of {synced * 1e3:.2f} ms = {most * 1e3:.1f} ms",
-        ok=ours[1].p50 <= most,
+        str(alone),
+        f"OpenBao {beside}",
+        f"p50 <= OpenBao's + 3 fdatasync of {median(synced) * 1e3:.2f} ms = {most * 1e3:.2f} ms",
+        ok=alone.p50 <= most,
+    )
+    many, beside = (
+        sorted(one[CLIENTS], key=lambda load: load.rate)[ROUNDS // 2] for one in (ours, theirs)
     )
     yield Bar(
         f"issue, SQLite, {CLIENTS} clients",
-        str(ours[CLIENTS]),
-        f"OpenBao {theirs[CLIENTS]}",
-        f">= {SHARE} x OpenBao",
-        ok=ours[CLIENTS].rate >= SHARE * theirs[CLIENTS].rate,
+        str(many),
+        f"OpenBao {beside}: x {many.rate / beside.rate:.2f}",
+        ">= OpenBao",
+        ok=many.rate >= beside.rate,
     )
+    return {1: alone, CLIENTS: many}
 
 
 def _on_postgres(
@@ -185,14 +203,14 @@ def _all_hosts(plane: control.Plane) -> Bar:
     return Bar(f"issue, {HOSTS} hosts, a certificate each", f"{made / found.rate:.1f} s: {found}")
 
 
-def _fdatasync(folder: Path, times: int = 200) -> float:
-    """Median seconds of an append made durable."""
+def _fdatasyncs(folder: Path, times: int = 100) -> list[float]:
+    """Seconds of appends to a new file made durable, one after the other."""
     took = []
-    file = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT, 0o600)
+    file = os.open(folder / "synced", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with contextlib.closing(os.fdopen(file, "wb", buffering=0)) as stream:
         for _ in range(times):
             stream.write(b"x" * 4096)
             started = time.perf_counter()
             os.fdatasync(file)
             took.append(time.perf_counter() - started)
-    return median(took)
+    return took

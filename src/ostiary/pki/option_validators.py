@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ostiary.pki import ssh_option
 from ostiary.pki.judgement import LONGEST_TEXT, Refusal, Request
-from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_option import Option, Options
 
 USER_FLAGS = frozenset(ssh_option.PERMITS) - {"permit-user-rc"}  # that one runs a file of the home
@@ -22,18 +22,17 @@ class CriticalOptions:
     allowed: frozenset[str] = ssh_option.CRITICAL_FLAGS | ssh_option.CRITICAL_VALUES
 
     def check(self, request: Request) -> Refusal | None:
-        options = request.certificate.critical_options
-        why = _repeated(options) or next(
-            filter(None, (self._why(option, request.certificate) for option in options)), ""
-        )
+        certificate = request.certificate
+        why = _objection(self, certificate.critical_options, certificate.key.type)
         return Refusal("critical-options", why) if why else None
 
-    def _why(self, option: Option, certificate: Certificate) -> str:
+    def why(self, option: Option, key_type: str) -> str:
+        """What is wrong with one option, for a subject's key of this type."""
         name = option[0]
         if name not in self.allowed:
             return f"the critical option {name[:80]!r} is not allowed"
         if name in ssh_option.CRITICAL_FLAGS:
-            return _flag_why(option, certificate)
+            return _flag_why(option, key_type)
         value = ssh_option.readable(option)
         if not value or len(value) > LONGEST_TEXT or not value.isprintable():
             return f"the value of {name} is empty, too long or not printable"
@@ -48,16 +47,15 @@ class Extensions:
     domains: frozenset[str] = frozenset()
 
     def check(self, request: Request) -> Refusal | None:
-        options = request.certificate.extensions
-        why = _repeated(options) or next(
-            filter(None, (self._why(option, request.certificate) for option in options)), ""
-        )
+        certificate = request.certificate
+        why = _objection(self, certificate.extensions, certificate.key.type)
         return Refusal("extensions", why) if why else None
 
-    def _why(self, option: Option, certificate: Certificate) -> str:
+    def why(self, option: Option, key_type: str) -> str:
+        """As that of ``CriticalOptions``."""
         name = option[0]
         if name in self.flags:
-            return _flag_why(option, certificate)
+            return _flag_why(option, key_type)
         if not _CUSTOM.fullmatch(name) or name.partition("@")[2] not in self.domains:
             return f"the extension {name[:80]!r} is not allowed"
         value = ssh_option.readable(option)
@@ -66,18 +64,25 @@ class Extensions:
         return ""
 
 
+@lru_cache(maxsize=ssh_option.REMEMBERED)
+def _objection(judge: CriticalOptions | Extensions, options: Options, key_type: str) -> str:
+    """The first that ``judge`` has, "" for none."""
+    whys = (judge.why(option, key_type) for option in options)
+    return _repeated(options) or next(filter(None, whys), "")
+
+
 def _repeated(options: Options) -> str:
     names = [name for name, _ in options]
     return "an option is there twice" if len(set(names)) != len(names) else ""
 
 
-def _flag_why(option: Option, certificate: Certificate) -> str:
+def _flag_why(option: Option, key_type: str) -> str:
     name, data = option
     if data:
         return f"{name} has a value"
     of_fido = name in (ssh_option.VERIFY_REQUIRED, ssh_option.NO_TOUCH_REQUIRED)
-    if of_fido and not certificate.key.is_sk:
-        return f"{name} means nothing for a key of type {certificate.key.type}"
+    if of_fido and not key_type.startswith("sk-"):
+        return f"{name} means nothing for a key of type {key_type}"
     return ""
 
 

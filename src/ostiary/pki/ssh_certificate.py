@@ -75,13 +75,19 @@ def _signature(signed: bytes, signer: Signer) -> bytes:
 def prepare(unsigned: Certificate, authority: PublicKey) -> Certificate:
     """What ``authority`` may sign. Raises OstiaryError for what no certificate can say."""
     _possible(unsigned)
-    return replace(
-        unsigned,
+    return Certificate(
+        key=unsigned.key,
+        key_id=unsigned.key_id,
+        principals=unsigned.principals,
+        kind=unsigned.kind,
+        serial=unsigned.serial,
+        valid_after=unsigned.valid_after,
+        valid_before=unsigned.valid_before,
         critical_options=ssh_option.ordered(unsigned.critical_options),
         extensions=ssh_option.ordered(unsigned.extensions),
         nonce=unsigned.nonce or os.urandom(NONCE_BYTES),
+        reserved=unsigned.reserved,
         authority=authority,
-        signature=b"",
     )
 
 

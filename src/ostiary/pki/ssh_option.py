@@ -7,7 +7,7 @@ data, a value is a string within the data.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from ostiary.errors import OstiaryError
@@ -15,6 +15,8 @@ from ostiary.pki.ssh_wire import Reader, encoded, string, unreadable
 
 Option: TypeAlias = tuple[str, bytes]
 Options: TypeAlias = tuple[Option, ...]
+
+REMEMBERED = 256  # options that somebody had lately: a fleet is entered with the same ones, server after server
 
 FORCE_COMMAND = "force-command"
 SOURCE_ADDRESS = "source-address"
@@ -51,11 +53,13 @@ def value_of(option: Option) -> str:
     return value
 
 
-def ordered(options: Iterable[Option]) -> Options:
+@lru_cache(maxsize=REMEMBERED)
+def ordered(options: Options) -> Options:
     """By name, as C's strcmp orders; of one name flags first."""
     return tuple(sorted(options, key=lambda one: (encoded(one[0]), one[1] != b"", one[1][4:])))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def write(options: Options) -> bytes:
     return b"".join([string(encoded(name)) + string(data) for name, data in options])
 

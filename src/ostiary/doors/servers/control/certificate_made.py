@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ostiary.doors.servers.control.inventory import Server
@@ -18,6 +19,7 @@ from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_key import PublicKey
 from ostiary.pki.ssh_option import (
     FORCE_COMMAND,
+    REMEMBERED,
     SOURCE_ADDRESS,
     Option,
     Options,
@@ -68,7 +70,10 @@ def draft(wanted: Wanted, authority: PublicKey, now: int) -> Certificate:
         valid_after=now - BEFORE,
         valid_before=now - BEFORE + LIFE,
         critical_options=_critical(wanted),
-        extensions=(*_permits(wanted), *_said(wanted)),
+        extensions=(
+            *_permits(wanted),
+            *_said(wanted.person, wanted.device, wanted.project, wanted.purpose),
+        ),
     )
     prepared = ssh_certificate.prepare(unsigned, authority)
     refusal = first_refusal(_JUDGES, Request(prepared, scope, now))
@@ -93,7 +98,7 @@ def _permits(wanted: Wanted) -> Options:
         "permit-agent-forwarding": access.agent_forwarding,
         "permit-X11-forwarding": access.x11,
     }
-    return tuple(flag(name) for name, permitted in given.items() if permitted)
+    return tuple([flag(name) for name, permitted in given.items() if permitted])
 
 
 def _critical(wanted: Wanted) -> Options:
@@ -109,13 +114,14 @@ def _critical(wanted: Wanted) -> Options:
     return tuple(options)
 
 
-def _said(wanted: Wanted) -> Options:
+@lru_cache(maxsize=REMEMBERED)
+def _said(person: str, device: str, project: str, purpose: str) -> Options:
     """Who, from where, for what: sshd ignores extensions that it does not know, logs and auditors read them."""
     values = {
-        "person": _ascii(wanted.person),
-        "device": wanted.device,
-        "project": wanted.project,
-        "purpose": wanted.purpose,
+        "person": _ascii(person),
+        "device": device,
+        "project": project,
+        "purpose": purpose,
     }
     return tuple(valued(f"{name}@{DOMAIN}", value) for name, value in values.items() if value)
 

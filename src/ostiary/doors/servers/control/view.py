@@ -32,6 +32,7 @@ from ostiary.doors.servers.wire.host import HostGroup
 from ostiary.model.server_access import Rule, ServerAccess, decide
 
 MACHINE = "machine:"
+MOST_GRANTED = 10_000  # decisions that are remembered: labels of a server are for its life
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,27 @@ class View:
     locals: Mapping[str, Local]
     groups: Mapping[str, HostGroup]
     behind: Mapping[str, tuple[Server, ...]]
+    _granted: dict[tuple[str, tuple[str, ...], str], ServerAccess] = field(default_factory=dict)
     _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
         default_factory=dict
     )
 
     def access(self, person: Person, server: Server, now: float) -> ServerAccess:
-        return decide(self.rules, person.login, person.groups, server.labels, now)
+        if self._is_passing:
+            return decide(self.rules, person.login, person.groups, server.labels, now)
+        asked = (person.login, person.groups, server.id)
+        found = self._granted.get(asked)
+        if found is None:
+            if len(self._granted) >= MOST_GRANTED:
+                self._granted.clear()
+            found = decide(self.rules, person.login, person.groups, server.labels, now)
+            self._granted[asked] = found
+        return found
+
+    @cached_property
+    def _is_passing(self) -> bool:
+        """Whether some rule holds for a time only."""
+        return any(rule.until is not None for rule in self.rules)
 
     def entitled(self, server: Server, now: float) -> tuple[tuple[Person, ServerAccess], ...]:
         """Everybody who may enter a server, and what they may there. One decision for all servers of the same labels.
