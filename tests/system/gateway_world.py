@@ -1,4 +1,4 @@
-"""An account of the sandbox, reached in process as ``connect.reach_region`` reaches one, and appliances to import."""
+"""An account of the sandbox, reached in process as ``connect_region.reach_region`` reaches one, and appliances to import."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ostiary.aws.clients import Clients
 from ostiary.aws.region import partition_of
 from ostiary.aws.session import Aws
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.importing.settings import Imported, ImportSettings, Step
 from ostiary.doors.gateway.importing.watching import Patience
 from ostiary.doors.gateway.importing.work import import_appliance

@@ -10,7 +10,8 @@ from gateway_world import GatewayWorld
 
 from ostiary.aws.ebs_direct import EbsDirect
 from ostiary.aws.image_tasks import ImportTask
-from ostiary.connect import Transports, reach_region
+from ostiary.connect import Transports
+from ostiary.connect_region import reach_region
 from ostiary.doors.gateway.image.problems import REMEDIES, remedy_for
 from ostiary.doors.gateway.importing.cancel import cancel
 from ostiary.doors.gateway.importing.watching import Patience, watch

@@ -3,7 +3,8 @@
 import httpx2
 import pytest
 
-from ostiary.connect import connect, run_store
+from ostiary.connect import connect
+from ostiary.connect_runs import run_store
 from ostiary.errors import UsageError
 from ostiary.model.estate_text import parse
 from ostiary.plan.guard import Overrides

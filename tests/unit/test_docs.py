@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ostiary import connect, errors
+from ostiary import connect, connect_okta, errors
 from ostiary.aws import bootstrap_policies
 from ostiary.aws.iam_role import IamRoleKind
 from ostiary.aws.ownership import TAG
@@ -231,7 +231,7 @@ def test_permissions_are_those_of_the_code():
     assert re.findall(r'"([^"]+)"', listed) == list(bootstrap_policies.ORGANIZATION_READS)
     for page in ("how-to/first-real-account.md", "how-to/ci.md"):
         text = text_of(page)
-        for scopes in connect.SCOPES.values():
+        for scopes in connect_okta.SCOPES.values():
             assert all(f"`{scope}`" in text for scope in scopes), page
 
 

@@ -16,7 +16,7 @@ _PATHS = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 
 def gateway_act(folder: Path, tell: Tell) -> Mapping[str, object]:
     """What happened, for ``demo --json``. Says plainly what this machine lacks, and which command installs it."""
-    from ostiary.connect import reach_region  # noqa: PLC0415 - only the demo's way here is known
+    from ostiary.connect_region import reach_region  # noqa: PLC0415 - only the demo's way here is known
     from ostiary.sandbox.appliance.make import Appliance, make_ova  # noqa: PLC0415
 
     tell("\nthe Access Gateway: from an OVA file to a running appliance")

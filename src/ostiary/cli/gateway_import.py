@@ -13,7 +13,7 @@ from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, estate_option, json_option
 
 if TYPE_CHECKING:
-    from ostiary.connect import Reached
+    from ostiary.connect_region import Reached
     from ostiary.doors.gateway.importing.settings import Imported, ImportSettings
 
 

@@ -11,7 +11,7 @@ import click
 from ostiary import term
 
 if TYPE_CHECKING:
-    from ostiary.connect import Reached
+    from ostiary.connect_region import Reached
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,7 +34,7 @@ def reach(
     *, estate_file: str | None, region: str | None, profile: str | None, runs: str | None
 ) -> Reached:
     """The way into the account; says which region it is and why. Closed with the command."""
-    from ostiary.connect import reach_region  # noqa: PLC0415 - clients are built only by commands that call
+    from ostiary.connect_region import reach_region  # noqa: PLC0415 - clients are built only by commands that call
     from ostiary.doors.federation.work import read_estate  # noqa: PLC0415
     from ostiary.settings import load  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ from ostiary.cli.servers_control import moment, open_control
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
-    from ostiary.connect import Reached
+    from ostiary.connect_region import Reached
     from ostiary.doors.servers.wire.admin import Authority, Project
 
 USES = ("user", "host", "x509")

@@ -53,8 +53,8 @@ class TestPlace:
 
     def test_a_relative_folder_is_none(self):
         """It would be another one in each folder that somebody types ssh in."""
-        environ = {"HOME": "/home/a", "XDG_CONFIG_HOME": "conf", "XDG_RUNTIME_DIR": "run"}
-        assert place.config_folder(environ) == Path("/home/a/.config/ostiary")
+        environ = {"HOME": "/srv/a", "XDG_CONFIG_HOME": "conf", "XDG_RUNTIME_DIR": "run"}
+        assert place.config_folder(environ) == Path("/srv/a/.config/ostiary")
         assert place.run_folder(environ) == Path("/tmp", f"ostiary-{os.getuid()}")
 
     @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "x"}])

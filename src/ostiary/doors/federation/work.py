@@ -15,7 +15,9 @@ from pathlib import Path
 
 from ostiary.aws.bootstrap_policies import Bootstrap
 from ostiary.aws.organization import discover
-from ostiary.connect import AWS_KINDS, Connected, Purpose, Transports, connect, run_store
+from ostiary.connect import AWS_KINDS, Connected, Transports, connect
+from ostiary.connect_okta import Purpose
+from ostiary.connect_runs import run_store
 from ostiary.doors.federation.desired import desired
 from ostiary.doors.federation.entering import Entering
 from ostiary.doors.federation.held import read_held

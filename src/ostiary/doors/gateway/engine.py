@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.plan.apply import Outcome, apply
 from ostiary.plan.change import OnEvent, Plan
 from ostiary.plan.guard import Guard, Overrides

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ostiary.aws.project_key import ProjectKeyKind, wanted_key
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.errors import NotFound
 from ostiary.plan.apply import apply
 from ostiary.plan.guard import Guard

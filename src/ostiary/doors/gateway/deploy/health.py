@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ostiary.aws.ec2_instance import PATIENCE, InstanceKind
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.deploy.work import estate_of, listed
 
 _UNDECIDED = frozenset({"initializing", "insufficient-data"})

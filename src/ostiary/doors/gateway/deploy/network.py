@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.deploy.settings import DeploySettings
 from ostiary.errors import UsageError
 

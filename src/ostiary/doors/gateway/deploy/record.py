@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.deploy.settings import DeploySettings
 
 _LISTS = ("admin_ranges", "from_ranges", "subnets")

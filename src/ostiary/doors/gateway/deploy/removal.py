@@ -7,7 +7,7 @@ import threading
 from ostiary.aws import machine_image
 from ostiary.aws.ownership import TAG
 from ostiary.aws.tagged import tags_of
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.deploy.record import forget, image_of
 from ostiary.doors.gateway.deploy.work import estate_of, kinds_of, look
 from ostiary.doors.gateway.engine import carry_out, plan_for

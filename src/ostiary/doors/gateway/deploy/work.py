@@ -14,7 +14,7 @@ from ostiary.aws.ec2_security_group import SecurityGroupKind
 from ostiary.aws.elb_listener import ListenerKind
 from ostiary.aws.elb_load_balancer import LoadBalancerKind
 from ostiary.aws.elb_target_group import TargetGroupKind
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.deploy.desired import desired
 from ostiary.doors.gateway.deploy.fitting import check_type
 from ostiary.doors.gateway.deploy.network import find_network

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ostiary.aws import image_tasks, machine_image, multipart
 from ostiary.aws.import_bucket import Bucket
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.importing import block_index
 from ostiary.doors.gateway.importing import record as records
 from ostiary.doors.gateway.importing.leftovers import started

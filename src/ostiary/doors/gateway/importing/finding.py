@@ -6,7 +6,7 @@ import time
 
 from ostiary.aws import machine_image
 from ostiary.aws.machine_image import MachineImage
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.importing.finishing import until_available
 from ostiary.doors.gateway.importing.job import Job
 from ostiary.doors.gateway.importing.route import Route

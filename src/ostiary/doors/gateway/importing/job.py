@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing.reading import Span
 from ostiary.doors.gateway.importing.settings import ImportSettings, OnStep

@@ -13,7 +13,7 @@ from pathlib import Path
 from ostiary.aws.import_bucket import Bucket
 from ostiary.aws.key_arn import key_arn
 from ostiary.aws.machine_image import MachineImage
-from ostiary.connect import Reached
+from ostiary.connect_region import Reached
 from ostiary.doors.gateway.image.inspect import expected_digest, inspect, opened
 from ostiary.doors.gateway.image.inspection import Inspection
 from ostiary.doors.gateway.importing import record as records
