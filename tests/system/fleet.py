@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ostiary.connect import Transports, connect
-from ostiary.doors.federation.work import Work, read_estate
+from ostiary.doors.federation.estate_file import read_estate
+from ostiary.doors.federation.work import Work
 from ostiary.sandbox.adapters import OktaTransport, aws_hook
 from ostiary.sandbox.aws.operations import OPERATIONS
 from ostiary.sandbox.aws.state import AwsAccount, Cloud

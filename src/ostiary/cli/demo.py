@@ -19,8 +19,9 @@ from ostiary.errors import ProofFailed
 
 if TYPE_CHECKING:
     from ostiary.cli.refusals import Refusal
+    from ostiary.doors.federation.proof_told import Proof
     from ostiary.doors.federation.sign_ins import SignInReport
-    from ostiary.doors.federation.work import Proof, Work
+    from ostiary.doors.federation.work import Work
     from ostiary.plan.plan import Plan
     from ostiary.sandbox.seeds import Acme
     from ostiary.sandbox.serve import Listeners

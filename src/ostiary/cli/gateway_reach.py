@@ -35,7 +35,7 @@ def reach(
 ) -> Reached:
     """The way into the account; says which region it is and why. Closed with the command."""
     from ostiary.connect_region import reach_region  # noqa: PLC0415 - clients are built only by commands that call
-    from ostiary.doors.federation.work import read_estate  # noqa: PLC0415
+    from ostiary.doors.federation.estate_file import read_estate  # noqa: PLC0415
     from ostiary.settings import load  # noqa: PLC0415
 
     settings = load(estate_file=estate_file)
