@@ -1,4 +1,4 @@
-"""The embedded org: everything it holds, and the builder methods by which seeds and tests fill it.
+"""The embedded org: what it holds (``holdings.py``), and the builder methods by which seeds and tests fill it.
 
     world.okta = org = OktaOrg(world)
     org.add_user("ada@acme.example", "pass phrase", first="Ada", last="Byron", groups=("sre",))
@@ -9,35 +9,14 @@ Builders act at once and ask for nobody's permission; the API in this package is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from ostiary.sandbox.okta import app_settings
-from ostiary.sandbox.okta.ids import Mint, base62, stamp
+from ostiary.sandbox.okta.directory import Directory
+from ostiary.sandbox.okta.ids import Mint
 from ostiary.sandbox.okta.limits import Meter
-from ostiary.sandbox.okta.objects import (
-    ApiToken,
-    App,
-    AppGroup,
-    AppUser,
-    AuthorizationCode,
-    AuthorizationServer,
-    DeviceGrant,
-    Group,
-    Policy,
-    RefreshToken,
-    Rule,
-    Session,
-    Token,
-    Transaction,
-    User,
-)
-from ostiary.sandbox.okta.signing import SigningKey
-
-if TYPE_CHECKING:
-    from ostiary.sandbox.clock import Clock
-    from ostiary.sandbox.world import World
-
+from ostiary.sandbox.okta.objects import App, AppGroup, AppUser, AuthorizationServer, Group, Policy
 
 FIRST_NATIVE_ID = "0oaOstiarySandboxCli"  # announced before the app exists
 
@@ -45,51 +24,13 @@ DASHBOARD_CLIENT = "okta.2b1959c8-bcc0-56eb-a589-cfcfb7422f26"
 
 
 @dataclass(slots=True)
-class OktaOrg:
+class OktaOrg(Directory):
     """One org.
 
     ``aws_origin`` is where the sandbox's AWS sign-in listens (empty: forms go to the real address).
     ``pipeline`` is v1 (classic) or idx. ``profile`` and ``scale`` choose and multiply the rate limits.
     ``log_delay`` seconds pass before an event can be read in the System Log. ``reconcile_share`` of rule changes meet 423. ``codes_once`` refuses a TOTP code that was used before. ``dirty_users`` and ``dirty_rules`` wait for the rule engine.
     """
-
-    world: World = field(repr=False)
-    name: str = "acme"
-    url: str = "https://acme.okta.com"
-    aws_origin: str = ""
-    pipeline: str = "v1"
-    profile: str = "workforce"
-    scale: float = 20.0
-    log_delay: float = 0.0
-    reconcile_share: float = 0.0
-    require_mfa: bool = False
-    codes_once: bool = True
-    users: dict[str, User] = field(default_factory=dict)
-    groups: dict[str, Group] = field(default_factory=dict)
-    rules: dict[str, Rule] = field(default_factory=dict)
-    apps: dict[str, App] = field(default_factory=dict)
-    policies: dict[str, Policy] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict, repr=False)
-    transactions: dict[str, Transaction] = field(default_factory=dict, repr=False)
-    device_grants: dict[str, DeviceGrant] = field(default_factory=dict, repr=False)
-    codes: dict[str, AuthorizationCode] = field(default_factory=dict, repr=False)
-    tokens: dict[str, Token] = field(default_factory=dict, repr=False)
-    refresh_tokens: dict[str, RefreshToken] = field(default_factory=dict, repr=False)
-    servers: dict[str, AuthorizationServer] = field(default_factory=dict)
-    api_tokens: dict[str, ApiToken] = field(default_factory=dict, repr=False)
-    seen_jtis: dict[tuple[str, str], float] = field(default_factory=dict)
-    nonces: dict[str, float] = field(default_factory=dict, repr=False)
-    log: list[dict[str, Any]] = field(default_factory=list)
-    dirty_users: dict[str, float] = field(default_factory=dict)
-    dirty_rules: dict[str, float] = field(default_factory=dict)
-    meter: Meter = field(init=False)
-    mint: Mint = field(init=False)
-    id: str = field(init=False)
-    everyone: Group = field(init=False)
-    default_policy: Policy = field(init=False)
-    dashboard: App = field(init=False)
-    token_key: SigningKey = field(init=False)
-    api_token: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.mint = Mint(self.name)
@@ -119,61 +60,6 @@ class OktaOrg:
             "",
         )
 
-    @property
-    def clock(self) -> Clock:
-        return self.world.clock
-
-    # -- secrets and keys: repeatable on purpose, this org keeps nothing that is worth having
-
-    def secret(self, prefix: str, length: int = 42) -> str:
-        return prefix + base62(self.mint("", 80).encode(), length - len(prefix))
-
-    def new_key(self, years: int) -> SigningKey:
-        return SigningKey(self.mint("", 43), self.name, self.clock.now(), years)
-
-    def add_api_token(self, role: str = "SUPER_ADMIN") -> str:
-        """Return a new SSWS token; ``role`` is a standard admin role (see principals.ROLES)."""
-        value = self.secret("00")
-        now, login = self.clock.now(), f"{role.lower().replace('_', '-')}@{self.name}.example"
-        names = {"firstName": "Api", "lastName": "Administrator", "login": login, "email": login}
-        owner = User(self.mint("00u"), names, "ACTIVE", now, now, admin_role=role)
-        self.api_tokens[value] = ApiToken(self.mint("00T"), owner, value, role)
-        return value
-
-    # -- people and groups
-
-    def add_user(
-        self,
-        login: str,
-        password: str | None,
-        *,
-        first: str,
-        last: str,
-        totp_secret: str | None = None,
-        groups: Iterable[str] = (),
-        status: str = "ACTIVE",
-        **profile: Any,
-    ) -> User:
-        """``totp_secret`` is base32; ``groups`` are names, made when they do not exist yet."""
-        now = self.clock.now()
-        names = {"firstName": first, "lastName": last, "login": login, "email": login}
-        user = User(
-            self.mint("00u"),
-            {"mobilePhone": None, "secondEmail": None, **names, **profile},
-            status,
-            now,
-            now,
-            password=password,
-            totp_secret=totp_secret,
-            factor_id=self.mint("uft"),
-            password_changed=now if password else None,
-        )
-        self.users[user.id] = user
-        for name in groups:
-            self.join(login, name)
-        self.dirty_users[user.id] = now
-        return user
-
     def add_group(
         self,
         name: str,
@@ -183,66 +69,14 @@ class OktaOrg:
         description: str = "",
     ) -> Group:
         """``source_app`` is the key of the app that a group of kind APP_GROUP was imported from."""
-        now = self.clock.now()
-        source = None if source_app == "okta" else self.source(source_app).id
-        kind = kind if source is None else "APP_GROUP"
-        group = Group(
-            self.mint("00g"), name, description or None, kind, now, now, now, source_app=source
-        )
-        self.groups[group.id] = group
-        return group
+        if source_app == "okta":
+            return self.new_group(name, kind, description=description or None)
+        return self.new_group(name, "APP_GROUP", self.source(source_app).id, description or None)
 
     def source(self, key: str) -> App:
         """The directory app that imported groups come from, made on first use."""
         known = next((app for app in self.apps.values() if app.key == key), None)
         return known or self.add_app(key, key.replace("_", " ").title(), mode="AUTO_LOGIN")
-
-    def group(self, name: str) -> Group:
-        """By name, of any kind; made as an OKTA_GROUP when there is none."""
-        found = next((group for group in self.groups.values() if group.name == name), None)
-        return found or self.add_group(name)
-
-    def user(self, login_or_id: str) -> User | None:
-        """By id, login or short login (the part before @), as the API's paths accept them."""
-        wanted = login_or_id.lower()
-        return self.users.get(login_or_id) or next(
-            (
-                user
-                for user in self.users.values()
-                if wanted in (user.login.lower(), user.login.lower().partition("@")[0])
-            ),
-            None,
-        )
-
-    def join(self, login: str, group_name: str) -> None:
-        self._person(login, group_name, True)
-
-    def leave(self, login: str, group_name: str) -> None:
-        self._person(login, group_name, False)
-
-    def _person(self, login: str, group_name: str, inside: bool) -> None:
-        user, group = self.user(login), self.group(group_name)
-        if user is None:
-            raise KeyError(login)
-        (group.direct.add if inside else group.direct.discard)(user.id)
-        group.membership_updated = self.clock.now()
-        self.dirty_users[user.id] = self.clock.now()
-
-    def members(self, group: Group) -> set[str]:
-        """User ids. Everyone holds all who were not deactivated."""
-        if group.kind == "BUILT_IN":
-            return {user.id for user in self.users.values() if user.status != "DEPROVISIONED"}
-        return group.members
-
-    def holds(self, group: Group, user_id: str) -> bool:
-        """Whether the person is a member, without building the set of all."""
-        if group.kind == "BUILT_IN":
-            user = self.users.get(user_id)
-            return user is not None and user.status != "DEPROVISIONED"
-        return user_id in group.direct or any(user_id in given for given in group.by_rule.values())
-
-    def groups_of(self, user_id: str) -> list[Group]:
-        return [group for group in self.groups.values() if self.holds(group, user_id)]
 
     # -- policies and apps
 
@@ -379,34 +213,6 @@ class OktaOrg:
         """What Okta's role download would bring, which no Okta API switches on: a switch of the sandbox."""
         app.role_enum = list(roles)
         app.features = ["PUSH_NEW_USERS", "PUSH_PROFILE_UPDATES"]
-
-    # -- the system log
-
-    def record(
-        self,
-        event: str,
-        actor: tuple[str, str],
-        targets: Iterable[tuple[str, str, str]] = (),
-        result: str = "SUCCESS",
-        reason: str | None = None,
-    ) -> None:
-        """``actor`` is (id, display name), a target is (id, type, display name)."""
-        self.log.append(
-            {
-                "actor": {"id": actor[0], "type": "User", "displayName": actor[1]},
-                "displayMessage": event,
-                "eventType": event,
-                "outcome": {"result": result, "reason": reason},
-                "published": stamp(self.clock.now()),
-                "severity": "INFO" if result == "SUCCESS" else "WARN",
-                "legacyEventType": None,
-                "target": [
-                    {"id": id_, "type": type_, "displayName": name} for id_, type_, name in targets
-                ],
-                "uuid": self.mint("", 36),
-                "version": "0",
-            }
-        )
 
 
 def _public_client(client_id: str, method: str) -> dict[str, Any]:
