@@ -179,6 +179,68 @@ def test_two_bastions_in_a_row(peer, person, host):
     assert hops == {("srv_i", "srv_1"), ("srv_o", "srv_i")}
 
 
+def test_a_server_behind_a_bastion_that_does_not_listen_for_a_moment_is_entered(peer, person, host):
+    """As while its sshd reads its files again; the bastion says that it was refused, and another hop is made."""
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    web1.stop()
+
+    def again():
+        end = time.monotonic() + 20
+        while f"port {web1.port}: failed" not in bastion.log and time.monotonic() < end:
+            time.sleep(0.01)
+        web1.start()
+
+    starting = threading.Thread(target=again)
+    starting.start()
+    done = person.ssh("web1", "echo in")
+    starting.join()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "in\n", ""), bastion.log
+    purposes = [request.purpose for request, _ in peer.asked]
+    assert purposes.count("login") == 1
+    assert 2 <= purposes.count("hop") <= 4
+
+
+def test_a_server_behind_a_bastion_that_is_down_is_said_so(peer, person, host):
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    web1.stop()
+    try:
+        done = person.ssh("web1", "echo in")
+    finally:
+        web1.start()
+    assert done.returncode == 255
+    assert done.stderr.splitlines()[:3] == [
+        f"ostiary: error: cannot reach web1 at 127.0.0.1 port {web1.port}",
+        "  why: the server through which one comes there does not reach it",
+        "  fix: see that the server runs and that this network leads there",
+    ]
+    assert [request.purpose for request, _ in peer.asked].count("hop") == 4
+
+
+def test_nothing_is_left_running_when_ssh_is_killed_on_the_way(peer, person, host):
+    """While what is behind the bastion has not spoken yet."""
+    bastion = host("bastion", "srv_b")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        web1 = replace(bastion.entry("web1", bastion="bastion"), server_id="srv_1", port=port)
+        peer.servers = [bastion.entry("bastion"), web1]
+        person.sign_in(peer)
+        options = {"env": person.environ, "stdin": subprocess.DEVNULL}
+        running = subprocess.Popen(person.command("web1", "true"), **options)
+        connection, _ = silent.accept()
+        with connection:
+            running.kill()
+            running.wait(10)
+            for _ in range(100):
+                if not hops(person):
+                    return
+                time.sleep(0.05)
+    pytest.fail("the way through the bastion is still there")
+
+
 def test_nothing_is_left_running_when_ssh_is_killed(peer, person, host):
     bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
     peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]

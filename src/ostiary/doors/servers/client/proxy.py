@@ -17,12 +17,15 @@ import sys
 SECONDS = 25.0  # a little more than the resident agent waits for the control plane
 # sshd that reads its files again does not listen for a moment: further attempts, and seconds before each.
 ATTEMPTS, PAUSE = 20, 0.05
+PAUSES = (0.05, 0.1, 0.2)  # behind a bastion, where each attempt is a connection with a certificate
+NO_WAY_ON = "stdio forwarding failed"  # of ssh(1), where its server does not reach the next
 HERE = os.path.abspath(__file__)  # noqa: PTH100 - pathlib costs as much as all of this
+TERMINATE = 15  # the module signal would cost too much
 KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
 
 class Refused(Exception):
-    """``args``: what, why, fix."""
+    """``args``: what, why, fix; none where it was said already, or nobody listens."""
 
 
 def check_private(folder: str) -> None:
@@ -92,13 +95,15 @@ def main(arguments: list[str]) -> int:
         way = Way(*resident.answer("way"))
         if way.via:
             resident.answer("pass")
-            end = through(folder, way)
+            end = through(host, folder, way)
         else:
             end = reached(host, way, resident)
         descriptor = end.fileno().to_bytes(4, sys.byteorder)
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor)
         _socket.socket(fileno=1).sendmsg([b"\0"], [rights])
     except Refused as refused:
+        if not refused.args:  # it is said already
+            return 1
         what, why, fix = refused.args
         text = f"ostiary: error: {what}\n" + (f"  why: {why}\n" if why else "")
         sys.stderr.write(shown(text + (f"  fix: {fix}\n" if fix else "")))
@@ -179,20 +184,73 @@ class Passing:
                 return -1
 
 
-def through(folder: str, way: Way) -> _socket.socket:
-    """One end of a socket pair whose other end an ``ssh -W`` through the bastion has."""
+def through(host: str, folder: str, way: Way) -> _socket.socket:
+    """One end of a socket pair whose other end an ``ssh -W`` through the bastion has.
+
+    It is handed on when the server's first words are there. Where the bastion does not reach it, another way there is made,
+    with a certificate of its own. Refused, when there is none, after what the bastion's ``ssh`` complained of.
+    """
+    for pause in (*PAUSES, 0):
+        child, ours, said = _started(inner(folder, way))
+        words, open_ = _until_it_speaks(child, ours, said)
+        if open_ or NO_WAY_ON not in words:
+            sys.stderr.write(shown(words))
+        if open_:
+            return ours
+        if NO_WAY_ON not in words:
+            break
+        ours.close()
+        select.select([], [], [], pause)
+    else:
+        raise _unreachable(host, way, "the server through which one comes there does not reach it")
+    raise Refused
+
+
+def _started(command: list[str]) -> tuple[int, _socket.socket, int]:
+    """Its process, our end, and a pipe of what it complains of."""
     ours, theirs = _socket.socketpair()
-    command = inner(folder, way)
-    if os.fork() == 0:
+    said, says = os.pipe()
+    child = os.fork()
+    if child == 0:
         try:
             os.dup2(theirs.fileno(), 0)
             os.dup2(theirs.fileno(), 1)
+            os.dup2(says, 2)
             os.execvp(command[0], command)  # noqa: S606 - no shell, on purpose
         except OSError as error:
             sys.stderr.write(f"ostiary: error: cannot run ssh\n  why: {reason(error)}\n")
+            sys.stderr.flush()
             os._exit(127)
     theirs.close()
-    return ours
+    os.close(says)
+    return child, ours, said
+
+
+def _until_it_speaks(child: int, ours: _socket.socket, said: int) -> tuple[str, bool]:
+    """What was complained of until the server spoke, and whether it did; else until the end.
+
+    Refused where the ``ssh`` that asked ends meanwhile: nobody waits any more.
+    """
+    asking, words, pipe = 1, b"", [said]
+    while True:
+        ready, _, _ = select.select([ours.fileno(), asking, *pipe], [], [])
+        if said in ready:
+            words, part = _more(words, said)
+            pipe = pipe if part else []
+        if asking in ready:
+            os.kill(child, TERMINATE)
+            raise Refused
+        if ours.fileno() in ready:
+            spoke = bool(ours.recv(1, _socket.MSG_PEEK))
+            while pipe and not spoke:
+                words, part = _more(words, said)
+                pipe = pipe if part else []
+            return words.decode(errors="replace").replace("\r\n", "\n"), spoke
+
+
+def _more(words: bytes, said: int) -> tuple[bytes, bytes]:
+    part = os.read(said, 65_536)
+    return words + part, part
 
 
 def inner(folder: str, way: Way) -> list[str]:
