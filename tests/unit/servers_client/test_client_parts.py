@@ -206,6 +206,20 @@ class TestListed:
         assert not listed.known("web2")
         assert len(listed.every()) == 1
 
+    def test_without_a_first_list_it_is_said_why_for_names_of_the_last_sign_in(self, tmp_path):
+        """Else ssh would look for them in DNS, and say that there is no such host."""
+        (tmp_path / "servers").write_text("srv_web1\nweb1\n")
+        listed = self.make(tmp_path, Unreachable("away", why="no route", fix="wait", code="c"))
+        assert listed.known("web1")
+        assert not listed.known("example.org")
+        with pytest.raises(Unreachable, match="cannot enter web1: away: no route") as caught:
+            listed.one("web1")
+        assert (caught.value.fix, caught.value.code) == ("wait", "c")
+
+    def test_a_list_decides_against_the_names_of_the_last_sign_in(self, tmp_path):
+        (tmp_path / "servers").write_text("web1\n")
+        assert not self.make(tmp_path, [entry("web2")]).known("web1")
+
     def test_a_server_that_came_later_is_found(self, tmp_path, monkeypatch):
         listed = self.make(tmp_path, [entry("web1")], [entry("web1"), entry("web2")])
         assert listed.known("web1")

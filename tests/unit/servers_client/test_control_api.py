@@ -14,7 +14,7 @@ from ostiary.doors.servers.client import bounded_http, refusals
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Projects
 from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import Refusal
+from ostiary.doors.servers.wire.person import Refusal, ServerEntry, Servers
 from ostiary.errors import (
     Conflict,
     Denied,
@@ -220,6 +220,15 @@ def test_broken_answers(raw: bytes) -> None:
     with peer(script) as url, pytest.raises(Unreachable) as caught:
         call(url, "GET", "/v1/projects", kind=Projects)
     assert not caught.value.maybe_done
+
+
+def test_a_list_of_all_servers_may_be_longer_than_a_message() -> None:
+    """Twenty thousand of them are more than 4 MiB: without a list ssh would know none."""
+    one = ServerEntry(
+        "srv_1", "web", "prod", "192.0.2.1", 22, "", {"l": "x" * 1000}, 0.0, ("login",)
+    )
+    with peer(always(200, encode(Servers((one,) * 5000)))) as url:
+        assert len(call(url, "GET", "/v1/servers", kind=Servers).servers) == 5000
 
 
 @pytest.mark.parametrize(

@@ -92,11 +92,11 @@ def tls(ca_file: str) -> ssl.SSLContext:
 
 
 def answered(
-    connection: http.client.HTTPConnection, ends: float
+    connection: http.client.HTTPConnection, ends: float, most: int = MOST_BYTES
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """The answer and its body. TimeoutError when not all of it is there by ``ends``.
 
-    OSError when it is cut off, or longer than any message.
+    OSError when it is cut off, or longer than ``most`` bytes.
     """
     connection.response_class = partial(_Answer, ends=ends)  # type: ignore[assignment]  # only ever called
     answer = connection.getresponse()
@@ -104,8 +104,8 @@ def answered(
     while part := answer.read1(65_536):
         parts.append(part)
         size += len(part)
-        if size > MOST_BYTES:
-            raise OSError(f"the answer is longer than {MOST_BYTES} bytes")
+        if size > most:
+            raise OSError(f"the answer is longer than {most} bytes")
     if answer.length:
         raise OSError("the answer was cut off")
     answer.close()

@@ -17,11 +17,12 @@ from ostiary.doors.servers.client import bounded_http
 from ostiary.doors.servers.client.bounded_http import Place, advice, answered, reason
 from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
-from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Unreachable
 
 M = TypeVar("M")
+LONGER = {"/v1/servers": 64 * 1024 * 1024}  # bytes of an answer: of every server of an org
 MOST_IDLE = 4  # connections kept for the next call
 READ_ONLY = frozenset({"GET", "HEAD"})
 
@@ -97,7 +98,7 @@ class Control:
         if kind is None:
             return None
         try:
-            return decode(kind, body)
+            return decode(kind, body, LONGER.get(path, MOST_BYTES))
         except InvalidMessage as wrong:
             raise Unreachable(
                 f"cannot {what or purpose(method, path, message)}",
@@ -120,7 +121,7 @@ class Control:
         connection = self._take() or self._opened()
         try:
             connection.request(method, self._place.path + path, body or None, headers)
-            answer, read = answered(connection, ends)
+            answer, read = answered(connection, ends, LONGER.get(path, MOST_BYTES))
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise self._unreachable(error, maybe_done=method not in READ_ONLY) from error

@@ -31,6 +31,8 @@ class Listed:
         self._names = names
         self._servers: tuple[ServerEntry, ...] = ()
         self._by_name: dict[str, list[ServerEntry]] = {}
+        self._was_read = False
+        self._failed: OstiaryError | None = None
         self._tried = float("-inf")
         self._lock = threading.Lock()
 
@@ -40,16 +42,22 @@ class Listed:
         return self._servers
 
     def known(self, host: str) -> bool:
-        """Whether ``host`` is a server of ours. False, not an error, when nobody can tell."""
+        """Whether ``host`` is a server of ours. False, not an error, when nobody can tell.
+
+        Until there is a first list the names of the last sign-in decide, so that ``ssh`` is told why there is none.
+        """
         if host in self._by_name:
             return True
         reading = threading.Thread(target=self._refresh, args=(AGAIN,), daemon=True)
         reading.start()
         reading.join(PATIENCE if self._servers else FIRST)
-        return host in self._by_name
+        return host in self._by_name or (not self._was_read and self._remembers(host))
 
     def one(self, host: str, project: str = "") -> ServerEntry:
-        """The server of this name or id. NotFound, or Conflict ``ambiguous`` where two projects have the name."""
+        """The server of this name or id. NotFound, or Conflict ``ambiguous`` where two projects have the name.
+
+        Where there never was a list, the error for want of which there is none.
+        """
         if self.known(host):
             self._refresh(FRESH)
         found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
@@ -62,6 +70,9 @@ class Listed:
                 fix=f"run: ssh {found[0].server_id}",
                 code="ambiguous",
             )
+        if not found and (failed := self._failed) is not None:
+            what = f"cannot enter {host}: {failed.what}"
+            raise type(failed)(what, why=failed.why, fix=failed.fix, code=failed.code)
         if not found:
             raise NotFound(
                 f"no server {host}",
@@ -78,7 +89,8 @@ class Listed:
                 return
             try:
                 servers = tuple(filter(is_plain, self._read()))
-            except OstiaryError:
+            except OstiaryError as error:
+                self._failed = None if self._was_read else error
                 if must:
                     raise
                 return
@@ -92,6 +104,13 @@ class Listed:
                 with contextlib.suppress(OSError):
                     write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
             self._servers, self._by_name = servers, by_name
+            self._was_read, self._failed = True, None
+
+    def _remembers(self, host: str) -> bool:
+        try:
+            return host in self._names.read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return False
 
 
 def is_plain(one: ServerEntry) -> bool:

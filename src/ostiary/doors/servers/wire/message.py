@@ -31,10 +31,10 @@ def encode(message: Any) -> bytes:
     return json.dumps({"v": VERSION, **_plain(message)}, separators=(",", ":")).encode()
 
 
-def decode(kind: type[M], body: bytes) -> M:
-    """The message of ``kind`` that ``body`` holds. InvalidMessage for anything else."""
-    if len(body) > MOST_BYTES:
-        raise InvalidMessage(f"longer than {MOST_BYTES} bytes")
+def decode(kind: type[M], body: bytes, most: int = MOST_BYTES) -> M:
+    """The message of ``kind`` that ``body`` holds. InvalidMessage for anything else, and for more than ``most`` bytes."""
+    if len(body) > most:
+        raise InvalidMessage(f"longer than {most} bytes")
     try:
         value = _JSON.decode(body.decode())
     except (ValueError, RecursionError) as error:
