@@ -137,7 +137,7 @@ def _in_browser(
     with browser.Returning(port or browser.PORT) as returning:
         code = code_flow.begin_code(found, returning.address, acr_values, max_age)
         browser.show(code.url, term.say)
-        return code_flow.redeem(found, code, returning.wait())
+        return code_flow.redeem(found, code, returning.wait(state=code.state))
 
 
 def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:

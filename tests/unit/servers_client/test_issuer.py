@@ -194,6 +194,20 @@ def test_where_no_browser_is_it_is_said_so():
     assert "sign in at: https://a.example\nno browser was found here" in done.stdout
 
 
+@pytest.mark.parametrize(
+    "query", ["state=other&code=c", "code=c", "state=other&error=access_denied"]
+)
+def test_what_somebody_else_sends_ends_no_sign_in(query):
+    with Returning(0) as returning:
+        got = []
+        waiting = threading.Thread(target=lambda: got.append(returning.wait(10, state="s")))
+        waiting.start()
+        assert issuer.fetch(f"{returning.address}?{query}")[0] == 404
+        assert issuer.fetch(f"{returning.address}?state=s&code=c")[0] == 200
+        waiting.join(10)
+        assert got == [{"state": "s", "code": "c"}]
+
+
 def test_a_browser_that_does_not_come_back_is_not_waited_for():
     with Returning(0) as returning, pytest.raises(Denied, match="did not come back"):
         returning.wait(0.05)

@@ -5,6 +5,7 @@ The redirect address is fixed, because Okta compares it letter by letter with th
 
 from __future__ import annotations
 
+import hmac
 import html
 import socket
 import time
@@ -41,8 +42,13 @@ class Returning:
     def __exit__(self, *_: object) -> None:
         self._server.server_close()
 
-    def wait(self, seconds: float = SECONDS) -> Mapping[str, str]:
-        """What the browser brings back: its query. Denied when it does not come."""
+    def wait(self, seconds: float = SECONDS, *, state: str = "") -> Mapping[str, str]:
+        """What the browser brings back: its query. Denied when it does not come.
+
+        With ``state``, what bears another is not taken: any page in the browser, and anybody on this machine, can send
+        something here.
+        """
+        self._server.state = state
         ends = time.monotonic() + seconds
         while self._server.answer is None:
             left = ends - time.monotonic()
@@ -77,6 +83,7 @@ class _Server(HTTPServer):
 
     def __init__(self, port: int) -> None:
         self.answer: Mapping[str, str] | None = None
+        self.state = ""
         super().__init__(("127.0.0.1", port), _Handler)
 
     def get_request(self) -> tuple[socket.socket, object]:
@@ -97,6 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         answer = dict(parse_qsl(parts.query))
+        wanted, state = self.server.state.encode(), answer.get("state", "").encode()
+        if wanted and not hmac.compare_digest(wanted, state):
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
         words = answer.get("error_description") or "Go back to the terminal."
         body = f"<!doctype html><title>ostiary</title><p>{html.escape(words)}</p>".encode()
         self.send_response(HTTPStatus.OK)
