@@ -20,6 +20,7 @@ def import_progress() -> Iterator[OnStep]:
         yield _Lines().tell
         return
     from rich.console import Console  # noqa: PLC0415 - rich only where there is a terminal to draw on
+    from rich.markup import escape  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     console = Console(stderr=True, no_color=not term.wants_colour(sys.stderr), highlight=False)
@@ -35,9 +36,8 @@ def import_progress() -> Iterator[OnStep]:
 
         def on_step(step: Step) -> None:
             if not step.total:
-                bar.console.print(
-                    f"{step.what}: {step.text}" if step.text else step.what, markup=False
-                )
+                text = f"{step.what}: {step.text}" if step.text else step.what
+                bar.console.print(term.shown(text), markup=False)
                 return
             bar.update(
                 task,
@@ -45,7 +45,7 @@ def import_progress() -> Iterator[OnStep]:
                 completed=step.done,
                 total=step.total,
                 amount=_amount(step),
-                now=step.text,
+                now=escape(term.shown(step.text)),
                 refresh=bar.tasks[0].description != step.what,  # a state is seen, however short
             )
 

@@ -24,6 +24,7 @@ def progress(title: str) -> Iterator[OnEvent]:
         yield _line
         return
     from rich.console import Console  # noqa: PLC0415 - rich only where there is a terminal to draw on
+    from rich.markup import escape  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     console = Console(stderr=True, no_color=not term.wants_colour(sys.stderr), highlight=False)
@@ -38,9 +39,11 @@ def progress(title: str) -> Iterator[OnEvent]:
         task = bar.add_task(title, total=None, now="")
 
         def on_event(event: Event) -> None:
-            bar.update(task, completed=event.done, total=event.total, now=_where(event))
+            now = escape(term.shown(_where(event)))
+            bar.update(task, completed=event.done, total=event.total, now=now)
             if event.what in TROUBLE:
-                bar.console.print(f"{event.what} {_where(event)}: {event.text}", markup=False)
+                text = f"{event.what} {_where(event)}: {event.text}"
+                bar.console.print(term.shown(text), markup=False)
 
         yield on_event
 

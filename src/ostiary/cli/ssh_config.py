@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from pathlib import Path
 
 import click
@@ -27,7 +28,6 @@ def ssh_config(*, install: bool, remove: bool) -> None:
     elif install:
         config.check_ssh()
         changed = config.install(place.home(), place.read_profile().login)
-        _tell_if_unread(place.home())
     else:
         term.result(config.block(place.read_profile().login).rstrip())
         return
@@ -35,6 +35,8 @@ def ssh_config(*, install: bool, remove: bool) -> None:
         term.say(f"{'wrote' if file.exists() else 'removed'} {file}")
     if not changed:
         term.say("nothing to change")
+    if install:
+        _tell_if_unread(place.home())
 
 
 def _tell_if_unread(home: Path) -> None:
@@ -45,5 +47,6 @@ def _tell_if_unread(home: Path) -> None:
         return
     if read.resolve() != home.resolve():
         term.say(
-            f"ssh reads {read}/.ssh/config, whatever HOME says: call it as ssh -F {home}/.ssh/config"
+            f"ssh reads {read}/.ssh/config, whatever HOME says: call it as "
+            + shlex.join(("ssh", "-F", f"{home}/.ssh/config"))
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from client_world import LOGIN
+from client_world import LOGIN, Person
 
 WEB1 = "Host web1\n"
 EVERY = "Host *\n"
@@ -26,6 +26,18 @@ def web1(peer, host, person):
     peer.servers = [one.entry("web1")]
     person.sign_in(peer)
     return one
+
+
+def test_folders_with_odd_names_are_found_also_by_a_hop(peer, host, tmp_path):
+    person = Person(tmp_path / "a 100% home")
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    try:
+        done = person.ssh("web1", "id -un")
+    finally:
+        person.sign_out()
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{LOGIN}\n", ""), web1.log
 
 
 @pytest.mark.parametrize("lines", OLD_LINES, ids=lambda lines: lines.split()[2])
