@@ -7,6 +7,7 @@ data, a value is a string within the data.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -53,9 +54,13 @@ def value_of(option: Option) -> str:
     return value
 
 
-@lru_cache(maxsize=REMEMBERED)
-def ordered(options: Options) -> Options:
+def ordered(options: Iterable[Option]) -> Options:
     """By name, as C's strcmp orders; of one name flags first."""
+    return _ordered(tuple(options))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _ordered(options: Options) -> Options:
     return tuple(sorted(options, key=lambda one: (encoded(one[0]), one[1] != b"", one[1][4:])))
 
 

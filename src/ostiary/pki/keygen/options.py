@@ -47,7 +47,7 @@ def collect(words: Iterable[str], *, host: bool) -> tuple[Options, Options]:
     extensions = [flag(name) for name in flags - ssh_option.CRITICAL_FLAGS]
     for is_critical, option in others:
         (critical if is_critical else extensions).append(option)
-    return ssh_option.ordered(tuple(critical)), ssh_option.ordered(tuple(extensions))
+    return ssh_option.ordered(critical), ssh_option.ordered(extensions)
 
 
 def _take(

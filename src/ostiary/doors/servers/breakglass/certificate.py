@@ -77,7 +77,7 @@ def make(wanted: Wanted, key: PublicKey, signer: Signer, now: int) -> Certificat
         serial=serial,
         valid_after=now - SKEW,
         valid_before=now + wanted.seconds,
-        critical_options=ssh_option.ordered(tuple(critical)),
+        critical_options=ssh_option.ordered(critical),
         extensions=ssh_option.ordered(
             (flag(permit), valued(PURPOSE, BREAK_GLASS), valued(REASON, wanted.reason))
         ),
