@@ -9,8 +9,8 @@ from ostiary.doors.servers.control.api_projects import described
 from ostiary.doors.servers.control.authorities import BREAK_GLASS, RETIRED
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Project, Rotation
 
 

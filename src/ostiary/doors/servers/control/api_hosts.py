@@ -16,8 +16,8 @@ from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, NOBODY, Call, Endpoint, Wait
 from ostiary.doors.servers.control.host_states import Told
 from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Challenge, Enroll, Enrolled, HostReport, HostState
 from ostiary.errors import NotFound, Throttled
 

@@ -20,12 +20,12 @@ from ostiary.doors.servers.control import (
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
 from ostiary.doors.servers.control.identity import MOST_AGE, Identity
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.ways import entry
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.person import (
     CertificateRequest,
     Issued,

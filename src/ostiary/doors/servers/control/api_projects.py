@@ -20,11 +20,11 @@ from ostiary.doors.servers.control import (
 from ostiary.doors.servers.control.authorities import HOST, USER
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.rules_wire import from_wire, to_wire
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import servers as servers_table
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire import admin
 from ostiary.errors import Denied
 

@@ -7,9 +7,9 @@ from sqlalchemy import Connection, select
 from ostiary.doors.servers.control import checkpoints, permitted, slips
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import audit
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import AuditRow, AuditRows, Checkpoints, Slip
 from ostiary.errors import UsageError
 

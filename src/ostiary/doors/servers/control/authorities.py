@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.serialization import (
 from sqlalchemy import Connection, insert, select
 
 from ostiary.doors.servers.control.far_signer import FarSigner
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.control.x509_authority import authority_text
 from ostiary.errors import NotFound, OstiaryError, Throttled
 from ostiary.pki import ssh_key

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, select, update
 
 from ostiary.doors.servers.control.chain import START, Head
 from ostiary.doors.servers.control.database import Database, heads, translated
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.tables import audit, chains, projects
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.errors import Conflict, Unreachable
 
 NAME = "high-water"

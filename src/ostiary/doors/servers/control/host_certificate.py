@@ -7,11 +7,11 @@ from sqlalchemy import Connection, update
 from ostiary.doors.servers.control import authorities, inventory
 from ostiary.doors.servers.control.authorities import HOST, Authorities
 from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.secret import new_serial
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import servers
 from ostiary.doors.servers.control.view import View
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import UsageError
 from ostiary.pki import ssh_certificate, ssh_key, validators
 from ostiary.pki.judgement import Request, first_refusal

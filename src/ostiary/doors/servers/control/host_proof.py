@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.tables import challenges
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import NAMESPACE
 from ostiary.errors import Denied, OstiaryError
 from ostiary.pki import sshsig

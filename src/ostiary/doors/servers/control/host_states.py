@@ -17,8 +17,9 @@ from sqlalchemy import Connection
 from ostiary.doors.servers.control import local_groups, local_users
 from ostiary.doors.servers.control.host_state import generation, groups_of, host_state
 from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.view import View
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.host import HostState
 
 

@@ -10,9 +10,10 @@ from ostiary.doors.servers.control import host_proof, inventory, sessions
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.lease import Lease, Leased
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import entitlements, servers
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 
 DUTY = "housekeeping"
 SECONDS = 1.0  # between two rounds: how late a rule ends

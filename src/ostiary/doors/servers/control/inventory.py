@@ -13,11 +13,11 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control import bastions, projects
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import projects as projects_table
 from ostiary.doors.servers.control.tables import servers
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Enroll, Enrolled
 from ostiary.errors import Conflict, NotFound, UsageError
 

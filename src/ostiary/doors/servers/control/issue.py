@@ -26,6 +26,7 @@ from ostiary.doors.servers.control.certificate_made import Noted, Wanted
 from ostiary.doors.servers.control.clock_guard import ClockGuard
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.freshness import STALE, Freshness, known_until
+from ostiary.doors.servers.control.ledger import Ledger, Work
 from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
@@ -35,7 +36,7 @@ from ostiary.doors.servers.control.still_so import Moved, StillSo
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
 from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
-from ostiary.doors.servers.control.writer import Ledger, Work, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import (
     HOP,

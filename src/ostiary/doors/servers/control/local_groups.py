@@ -10,9 +10,9 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import local_groups, projects
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import HostGroup
 from ostiary.model.server_access import slug
 

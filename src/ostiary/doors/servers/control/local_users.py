@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import local_users, people, projects
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.model.server_access import login_for
 
 

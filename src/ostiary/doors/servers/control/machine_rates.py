@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, func, select
 
 from ostiary.doors.servers.control.certificate_made import BEFORE, LIFE
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import OF_MACHINES, certificates
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.errors import Throttled
 

@@ -12,6 +12,7 @@ from ostiary.doors.servers.control import machines_kept, people, projects, sessi
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
 from ostiary.doors.servers.control.freshness import STALE, known_until
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.machine_proof import Proven, refused
 from ostiary.doors.servers.control.machines_kept import Kept
 from ostiary.doors.servers.control.people import Person
@@ -19,7 +20,6 @@ from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.tables import people as people_table
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import MachineSignIn, Session
 from ostiary.errors import Denied

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.machine_faults import faults
 from ostiary.doors.servers.control.projects import Project, changed
 from ostiary.doors.servers.control.tables import machines
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Label, Machine
 from ostiary.errors import Conflict, UsageError
 

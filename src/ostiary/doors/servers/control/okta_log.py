@@ -22,12 +22,13 @@ from sqlalchemy import Connection, insert, select, update
 from ostiary.doors.servers.control import people
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.lease import Lease
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.log_meaning import Meant
 from ostiary.doors.servers.control.org_reader import MACHINE, OrgReader, end_sessions, keep_read
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import cursors, projects
 from ostiary.doors.servers.control.tables import people as table
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.errors import OstiaryError
 from ostiary.okta.client import OktaClient
 from ostiary.okta.system_log import LogPage, read_log

@@ -9,9 +9,9 @@ from typing import Protocol
 from sqlalchemy import Connection, delete
 
 from ostiary.doors.servers.control import machines_kept, people
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import sessions
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import Denied
 from ostiary.okta.client import OktaClient
 from ostiary.okta.person_now import read_person

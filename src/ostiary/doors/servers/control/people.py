@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import entitlements, local_users, people, sessions
-from ostiary.doors.servers.control.writer import Ledger
 
 
 @dataclass(frozen=True, slots=True)

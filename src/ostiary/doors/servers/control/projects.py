@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import (
     enrollment_tokens,
@@ -18,7 +19,6 @@ from ostiary.doors.servers.control.tables import (
     projects,
     servers,
 )
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Settings
 from ostiary.errors import Conflict, NotFound, StalePlan, UsageError
 

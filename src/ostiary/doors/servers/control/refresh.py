@@ -20,11 +20,12 @@ from ostiary.doors.servers.control import people, projects
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.identity import TokenVerifier
 from ostiary.doors.servers.control.lease import Lease
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.org_reader import keep_read
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.tables import people as people_table
 from ostiary.doors.servers.control.token_endpoint import GONE, TokenEndpoint
-from ostiary.doors.servers.control.writer import Ledger, Writer
+from ostiary.doors.servers.control.writer import Writer
 from ostiary.errors import Denied, OstiaryError
 from ostiary.plan.wrap import seal, unseal
 

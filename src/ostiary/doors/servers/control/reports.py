@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select, update
 
 from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.inventory import ACTIVE, Server
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import certificates, servers
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import HostReport, Login
 from ostiary.errors import UsageError
 

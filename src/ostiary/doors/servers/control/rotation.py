@@ -26,11 +26,11 @@ from ostiary.doors.servers.control.authorities import (
     Authorities,
     Authority,
 )
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities as table
 from ostiary.doors.servers.control.tables import servers
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Rotation
 from ostiary.doors.servers.wire.host import HOST_MARK
 from ostiary.errors import Conflict, OstiaryError, UsageError

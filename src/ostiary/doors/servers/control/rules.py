@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project, changed
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import entitlements
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import UsageError
 from ostiary.model.server_access import Rule, SudoRule, faults
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.people import Person, groups_of
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
 from ostiary.doors.servers.control.statement import Lookup
 from ostiary.doors.servers.control.tables import devices, people, sessions
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.errors import Denied, NotFound, UsageError
 from ostiary.pki import ssh_key
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, select
 from ostiary.doors.servers.breakglass.certificate import BREAK_GLASS, reason_of
 from ostiary.doors.servers.control import authorities
 from ostiary.doors.servers.control.authorities import Authority
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.tables import audit, certificates
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Slip
 from ostiary.errors import Conflict, OstiaryError, UsageError
 from ostiary.pki import ssh_certificate

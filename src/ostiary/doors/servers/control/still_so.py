@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from ostiary.doors.servers.control import people as people_kept
 from ostiary.doors.servers.control.authorities import Authority
+from ostiary.doors.servers.control.ledger import Guard, Ledger
 from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.sessions import Caller
@@ -21,7 +22,6 @@ from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.tables import people, projects, sessions
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.ways import Places, Way, find_way
-from ostiary.doors.servers.control.writer import Guard, Ledger
 from ostiary.doors.servers.wire.person import CertificateRequest
 from ostiary.errors import Denied, Throttled
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
 from ostiary.doors.servers.control.tables import enrollment_tokens
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.admin import Token
 from ostiary.errors import Denied, NotFound, UsageError
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, insert, select
 from ostiary.doors.servers.control import cloud_identity, projects, tokens
 from ostiary.doors.servers.control.cloud_identity import Instance
 from ostiary.doors.servers.control.database import translated
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import challenges
-from ostiary.doors.servers.control.writer import Ledger
 from ostiary.doors.servers.wire.host import Enroll
 from ostiary.errors import Conflict, Denied
 

@@ -15,17 +15,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from ostiary.doors.servers.control.chain import Head, Row, link
+from ostiary.doors.servers.control.chain import Head
 from ostiary.doors.servers.control.database import Database, heads, translated
-from ostiary.doors.servers.control.statement import Lookup, Statement, pipelined
-from ostiary.doors.servers.control.tables import audit, chains
+from ostiary.doors.servers.control.ledger import Ledger, Work, store
+from ostiary.doors.servers.control.statement import Statement
+from ostiary.doors.servers.control.tables import audit
 from ostiary.errors import OstiaryError, Throttled, Unreachable
 
 T = TypeVar("T")
@@ -50,47 +51,6 @@ def overdue() -> Unreachable:
         code="database",
         maybe_done=True,
     )
-
-
-class Guard(NamedTuple):
-    """``judge`` is given the row that ``lookup`` finds for ``key``, None for none; it raises OstiaryError to undo its own part.
-
-    Guards that ask the same are answered by one asking.
-    """
-
-    lookup: Lookup
-    key: str
-    judge: Callable[[Connection, Any], None]
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What one transaction writes into the chains; rows are inserted together at its end."""
-
-    heads: dict[str, Head]
-    now: float
-    rows: list[Row] = field(default_factory=list)
-    beside: dict[Table, list[Mapping[str, Any]]] = field(default_factory=dict)
-    numbers: dict[str, tuple[int, int]] = field(default_factory=dict)  # next UID and GID, if moved
-    by: str = ""  # who asked for what is being written: it stands in each of their rows
-    guards: list[Guard] = field(default_factory=list)  # looked at together, at the end
-
-    def insert(self, table: Table, row: Mapping[str, Any]) -> None:
-        """Insert a row into ``table``, together with everybody else's at the end of the transaction."""
-        self.beside.setdefault(table, []).append(row)
-
-    def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
-        """Add a row; its number in the chain of the project."""
-        head = self.heads.get(project_id, Head())
-        if self.by:
-            body = {"by": self.by, **body}
-        row = link(head, project_id, event, body, self.now)
-        self.heads[project_id] = Head(row.number, row.hash)
-        self.rows.append(row)
-        return row.number
-
-
-Work = Callable[[Connection, Ledger], T]
 
 
 class Watermark(Protocol):
@@ -167,7 +127,7 @@ class Writer:
         ``meanwhile`` is done too, beside it while the database makes the first of it durable.
         """
         queued = [_Queued(*one, "", None) for one in wanted]
-        beside = _Beside(self._threads, meanwhile or _nothing)
+        beside = _Beside(self._threads, meanwhile)
         for one in queued:
             self._add(one)
         if not self._turn.acquire(timeout=LONGEST_WAIT):
@@ -175,7 +135,7 @@ class Writer:
             return [overdue() for _ in queued]
         try:
             while not all(one.ended for one in queued):
-                self._write(self._batch(), beside.begin if meanwhile else None)
+                self._write(self._batch(), beside.begin)
         finally:
             self._turn.release()
             beside.end()
@@ -244,7 +204,7 @@ class Writer:
             self._compare(connection, {one: known.get(one, Head()) for one in wanted})
             try:
                 results = [_done(one, connection, ledger) for one in batch]
-                _store(connection, ledger, known)
+                store(connection, ledger, known)
             except (OstiaryError, SQLAlchemyError) as error:
                 if alone or len(batch) == 1:
                     raise
@@ -275,109 +235,32 @@ def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
 
 
 class _Beside:
-    """``work``, once: by a thread of ``threads`` from when it begins, or else by who ends it."""
+    """``work``, if any, once: by a thread of ``threads`` from when it begins, or else by who ends it."""
 
     __slots__ = ("_begun", "_threads", "_work")
 
-    def __init__(self, threads: ThreadPoolExecutor, work: Callable[[], None]) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, work: Callable[[], None] | None) -> None:
         self._threads = threads
         self._work = work
         self._begun: Future[None] | None = None
 
     def begin(self) -> None:
-        if self._begun is None:
+        if self._work is not None and self._begun is None:
             self._begun = self._threads.submit(self._work)
 
     def end(self) -> None:
-        if self._begun is None:
-            self._work()
-        else:
+        if self._begun is not None:
             self._begun.result()
-
-
-def _nothing() -> None:
-    pass
+        elif self._work is not None:
+            self._work()
 
 
 class _Alone(Exception):
     """Something in a batch failed: nothing of it was written, and each is to be done by itself."""
 
 
-def _store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> None:
-    """What the guards ask and all that is written goes out together; then the guards judge what they were answered."""
-    with pipelined(connection):
-        asked = [
-            (guards, lookup.ask(connection, list({one.key: None for one in guards})))
-            for lookup, guards in _by_lookup(ledger.guards).items()
-        ]
-        for table, rows in ledger.beside.items():
-            _insertion(table).run_many(connection, rows)
-        moved = _append(connection, ledger, known) if ledger.rows else {}
-    for guards, answered in asked:
-        found = answered()
-        for one in guards:
-            one.judge(connection, found.get(one.key))
-    for project_id, cursor in moved.items():
-        if cursor.rowcount != 1:
-            raise Unreachable(
-                f"cannot append to the audit of project {project_id}",
-                why="its chain moved under the lock",
-                code="audit",
-            )
-
-
-def _by_lookup(guards: Sequence[Guard]) -> Mapping[Lookup, Sequence[Guard]]:
-    found: dict[Lookup, list[Guard]] = {}
-    for one in guards:
-        found.setdefault(one.lookup, []).append(one)
-    return found
-
-
-def _append(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> dict[str, Any]:
-    """The cursors that moved the heads of chains."""
-    _insertion(audit).run_many(
-        connection,
-        [
-            {
-                "project_id": row.project_id,
-                "number": row.number,
-                "time": row.time,
-                "event": row.event,
-                "body": row.body,
-                "hash": row.hash,
-            }
-            for row in ledger.rows
-        ],
-    )
-    moved = {}
-    for project_id in sorted({row.project_id for row in ledger.rows}):
-        head = ledger.heads[project_id]
-        now = {"of": project_id, "number": head.number, "hash": head.hash}
-        if project_id not in known:
-            _FIRST.run(connection, now)
-        else:
-            moved[project_id] = _MOVE.run(connection, {**now, "before": known[project_id].hash})
-    return moved
-
-
-@cache
-def _insertion(table: Table) -> Statement:
-    """Into all columns of a table."""
-    return Statement(insert(table), [column.name for column in table.columns])
-
-
 _HASH = Statement(
     select(audit.c.hash).where(
         audit.c.project_id == bindparam("project"), audit.c.number == bindparam("number")
     )
-)
-_FIRST = Statement(
-    insert(chains).values(
-        project_id=bindparam("of"), number=bindparam("number"), hash=bindparam("hash")
-    )
-)
-_MOVE = Statement(
-    update(chains)
-    .where(chains.c.project_id == bindparam("of"), chains.c.hash == bindparam("before"))
-    .values(number=bindparam("number"), hash=bindparam("hash"))
 )
