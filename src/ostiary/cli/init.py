@@ -43,5 +43,9 @@ def init(
     try:
         output.write_text(text)
     except OSError as error:
-        raise EstateError(f"cannot write {output}", why=str(error.strerror).lower()) from error
+        raise EstateError(
+            f"cannot write {output}",
+            why=str(error.strerror).lower(),
+            fix="name a place that you may write to with --output",
+        ) from error
     term.say(f"wrote {output}; look at it, then run: ostiary plan --estate {output}")

@@ -145,7 +145,11 @@ def serve(
     from ostiary.doors.servers.control import workers as processes  # noqa: PLC0415
 
     if (tls_cert is None) != (tls_key is None):
-        raise UsageError("cannot serve TLS", why="--tls-cert and --tls-key go together")
+        raise UsageError(
+            "cannot serve TLS",
+            why="--tls-cert and --tls-key go together",
+            fix="give both, or neither on loopback",
+        )
     scheme = "https" if tls_cert else "http"
     settings = control.ServeSettings(
         database=database,
@@ -257,7 +261,11 @@ def _opens_kms() -> Callable[[str], tuple[str, Private]]:
 def _wrap(kek_file: Path | None, kek_kms: str, state_dir: Path) -> Wrap:
     """The key-encryption key: in KMS, in the file that was named, given by systemd, or beside the state."""
     if kek_kms and kek_file:
-        raise UsageError("cannot tell which key to use", why="--kek-kms and --kek-file are named")
+        raise UsageError(
+            "cannot tell which key to use",
+            why="--kek-kms and --kek-file are named",
+            fix="give the one that sealed what is in the database",
+        )
     if kek_kms:
         from ostiary.connect_control import kms_kek  # noqa: PLC0415
 

@@ -129,7 +129,11 @@ def _write(folder: Path, shares: tuple[Share, ...]) -> list[Path]:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OstiaryError(f"cannot make {folder}", why=str(error.strerror).lower()) from error
+        raise OstiaryError(
+            f"cannot make {folder}",
+            why=str(error.strerror).lower(),
+            fix="name another folder with --out, or none to see the shares on the terminal",
+        ) from error
     written: list[Path] = []
     try:
         for one in shares:

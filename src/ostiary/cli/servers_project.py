@@ -189,7 +189,9 @@ def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool
 
     if kms and step != "begin":
         raise UsageError(
-            f"cannot take a key at step {step}", why="it is named where the rotation begins"
+            f"cannot take a key at step {step}",
+            why="it is named where the rotation begins",
+            fix="leave --kms out here, it is for: --step begin",
         )
     control = open_control()
     confirm(f"{step} the rotation of the {use} authority of project {name}", yes=yes)

@@ -22,6 +22,9 @@ def signed(signer: Signer, project_id: str, head: Head, time: str) -> Checkpoint
     return Checkpoint(project_id, head.number, head.hash, time, key, signature)
 
 
+KEYS = "give public keys, one a line, as ostiary servers project show PROJECT --json has them"
+
+
 def signer_of(checkpoint: Checkpoint, trusted: Collection[PublicKey] = ()) -> PublicKey:
     """Whose signature it bears. ProofFailed if it is no good one, or not of a key in ``trusted`` (empty: any)."""
     what = f"cannot believe checkpoint {checkpoint.number} of {checkpoint.project_id[:40]}"
@@ -49,7 +52,11 @@ def files_in(places: Iterable[Path]) -> Iterator[Path]:
             continue
         found = sorted(one for one in place.rglob("*") if one.is_file())
         if not found:
-            raise NotFound(f"cannot find a checkpoint in {place}", why="no file is in it")
+            raise NotFound(
+                f"cannot find a checkpoint in {place}",
+                why="no file is in it",
+                fix="name what ostiary serve --checkpoint-dir keeps, or a copy of it",
+            )
         yield from found
 
 
@@ -62,7 +69,9 @@ def read(path: Path) -> Iterator[Checkpoint]:
             if not text.endswith(b"}"):
                 continue
             raise UsageError(
-                f"cannot read {path} as checkpoints", why=f"line {number}: {wrong}"
+                f"cannot read {path} as checkpoints",
+                why=f"line {number}: {wrong}",
+                fix="name what ostiary serve --checkpoint-dir keeps, or a copy of it",
             ) from wrong
 
 
@@ -76,9 +85,11 @@ def read_keys(path: Path) -> tuple[PublicKey, ...]:
         try:
             found.append(ssh_key.parse(plain))
         except OstiaryError as wrong:
-            raise UsageError(f"cannot read {path} as public keys", why=wrong.why) from wrong
+            raise UsageError(
+                f"cannot read {path} as public keys", why=wrong.why, fix=KEYS
+            ) from wrong
     if not found:
-        raise UsageError(f"cannot read {path} as public keys", why="there is none in it")
+        raise UsageError(f"cannot read {path} as public keys", why="there is none in it", fix=KEYS)
     return tuple(found)
 
 
@@ -90,4 +101,5 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {path}", why=str(error.strerror)) from error
+        fix = "see that the file is there and that you may read it"
+        raise UsageError(f"cannot read {path}", why=str(error.strerror).lower(), fix=fix) from error

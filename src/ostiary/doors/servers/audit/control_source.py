@@ -58,7 +58,10 @@ class ControlSource:
             return msgspec.json.decode(body, type=_Rows).rows
         except msgspec.DecodeError as wrong:
             raise Unreachable(
-                f"cannot read the audit of {self.project.name}", why=str(wrong), code="bad-answer"
+                f"cannot read the audit of {self.project.name}",
+                why=str(wrong),
+                fix="see that the URL is that of ostiary serve, of this version",
+                code="bad-answer",
             ) from wrong
 
 

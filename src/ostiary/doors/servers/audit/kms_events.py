@@ -20,6 +20,8 @@ from ostiary.errors import NotFound, OstiaryError, UsageError
 
 APART = 15.0  # seconds between the time of an event and that of the row: KMS's answer, the commit, two clocks
 
+EVENTS = "name files of CloudTrail, or what this writes: aws cloudtrail lookup-events --output json"
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
@@ -45,7 +47,9 @@ def read(paths: Sequence[Path]) -> Events:
     records = [record for path in paths for record in _records(path)]
     times = [_time(one) for one in records]
     if not times:
-        raise UsageError("cannot count signatures of KMS", why="no event is in these files")
+        raise UsageError(
+            "cannot count signatures of KMS", why="no event is in these files", fix=EVENTS
+        )
     signed = {one["eventID"]: _signature(one) for one in records if _is_signature(one)}
     return Events(tuple(sorted(signed.values(), key=lambda one: one.time)), min(times), max(times))
 
@@ -101,10 +105,10 @@ def _records(path: Path) -> list[Mapping[str, Any]]:
         data = path.read_bytes()
         value = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
     except FileNotFoundError as none:
-        raise NotFound(f"cannot read {path}", why="there is no such file") from none
+        raise NotFound(f"cannot read {path}", why="there is no such file", fix=EVENTS) from none
     except (OSError, ValueError, EOFError) as wrong:
         raise UsageError(
-            f"cannot read {path}", why=f"it is no JSON of CloudTrail: {wrong}"
+            f"cannot read {path}", why=f"it is no JSON of CloudTrail: {wrong}", fix=EVENTS
         ) from wrong
     try:
         if "Events" in value:  # lookup-events gives each as a text
@@ -112,7 +116,7 @@ def _records(path: Path) -> list[Mapping[str, Any]]:
         return [dict(one) for one in value["Records"]]
     except (KeyError, TypeError, ValueError) as wrong:
         why = "it has neither Records nor Events"
-        raise UsageError(f"cannot read {path}", why=why) from wrong
+        raise UsageError(f"cannot read {path}", why=why, fix=EVENTS) from wrong
 
 
 def _is_signature(record: Mapping[str, Any]) -> bool:

@@ -118,7 +118,11 @@ def files_in(places: Iterable[Path]) -> tuple[list[Path], list[Path]]:
             continue
         found = sorted(place.rglob("*.jsonl"))
         if not found:
-            raise NotFound(f"cannot find an audit in {place}", why="no file in it ends in .jsonl")
+            raise NotFound(
+                f"cannot find an audit in {place}",
+                why="no file in it ends in .jsonl",
+                fix="name what this wrote: ostiary audit export --project NAME --to FOLDER",
+            )
         rows += found
         checkpoints += sorted(place.rglob("*.checkpoint"))
     return rows, checkpoints
@@ -149,4 +153,6 @@ class _reading:  # noqa: N801 - a context manager, used as a function
                 f"cannot read {self._path}", why="there is no such file", fix=fix
             ) from error
         if isinstance(error, OSError):
-            raise OstiaryError(f"cannot read {self._path}", why=str(error.strerror)) from error
+            fix = "see that it is a file and that you may read it"
+            why = str(error.strerror).lower()
+            raise OstiaryError(f"cannot read {self._path}", why=why, fix=fix) from error

@@ -59,7 +59,9 @@ class InStore:
             found = decode(Checkpoint, kept.data if kept else b"")
         except InvalidMessage as wrong:
             raise Conflict(
-                f"cannot go on after {name}", why=f"it is no checkpoint: {wrong}"
+                f"cannot go on after {name}",
+                why=f"it is no checkpoint: {wrong}",
+                fix="look who wrote there, and export to another place with --to",
             ) from wrong
         return Head(found.number, found.hash)
 

@@ -40,7 +40,11 @@ def enter(
     """What ``id -un`` says on the last server of ``way``, the ones before it being bastions. ProofFailed when refused."""
     programs = {name: shutil.which(name) for name in ("ssh", "ssh-agent")}
     if missing := [name for name, found in programs.items() if found is None]:
-        raise NotFound(f"cannot enter by {missing[0]}", why="it is not installed")
+        raise NotFound(
+            f"cannot enter by {missing[0]}",
+            why="it is not installed",
+            fix="install the OpenSSH client",
+        )
     with _agent(str(programs["ssh-agent"])) as (folder, socket):
         for one in signed:
             to_agent(socket, one.key, one.certificate, one.certificate.key_id, _SECONDS)

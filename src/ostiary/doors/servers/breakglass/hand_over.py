@@ -72,7 +72,7 @@ def write_new(path: Path, data: bytes) -> None:
             f"cannot write {path}", why="it is there already", fix="name another with --out"
         ) from there
     except OSError as error:
-        raise OstiaryError(f"cannot write {path}", why=str(error.strerror).lower()) from error
+        raise _unwritten(path, error) from error
     try:
         with os.fdopen(file, "wb") as stream:
             stream.write(data)
@@ -80,7 +80,12 @@ def write_new(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise OstiaryError(f"cannot write {path}", why=str(error.strerror).lower()) from error
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> OstiaryError:
+    why = str(error.strerror).lower()
+    return OstiaryError(f"cannot write {path}", why=why, fix="name another place with --out")
 
 
 def _no_agent(why: str) -> OstiaryError:

@@ -43,11 +43,19 @@ def read(file: Path) -> tuple[Slip, ...]:
             f"no slip is in {file}", fix="name the file that break-glass sign wrote"
         ) from none
     except OSError as error:
-        raise OstiaryError(f"cannot read {file}", why=str(error.strerror).lower()) from error
+        raise OstiaryError(
+            f"cannot read {file}",
+            why=str(error.strerror).lower(),
+            fix="name the file of slips with --slips",
+        ) from error
     slips = []
     for number, line in enumerate(lines, 1):
         try:
             slips.append(decode(Slip, line))
         except InvalidMessage as wrong:
-            raise UsageError(f"cannot read {file}", why=f"line {number}: {wrong}") from wrong
+            raise UsageError(
+                f"cannot read {file}",
+                why=f"line {number}: {wrong}",
+                fix="name the file of slips with --slips, as break-glass sign wrote it",
+            ) from wrong
     return tuple(slips)
