@@ -161,6 +161,22 @@ def test_what_comes_into_the_file_that_is_being_shipped_is_shipped_next(folder):
     assert not (folder / "spool.sending").exists()
 
 
+def test_what_another_shipped_meanwhile_hides_no_event_of_the_next_file(folder):
+    """The service has shipped a part when somebody's ``once`` ships all and begins another file, of whatever inode."""
+    service, once = spool.Spool(Paths(var=folder)), spool.Spool(Paths(var=folder))
+    lines = [f"{number}\ta\t{number}.5\tx\taccepted\n" for number in range(9)]
+    (folder / "spool").write_text("".join(lines[:2]))
+    _, offset = service.take()
+    with (folder / "spool.sending").open("a") as late:
+        late.write(lines[2])
+    service.shipped(offset)
+    once.shipped(once.take()[1])
+    assert not (folder / "spool.sending").exists()
+    (folder / "spool").write_text("".join(lines[3:]))
+    once.take()
+    assert [each.serial for each in service.take()[0]] == ["3", "4", "5", "6", "7", "8"]
+
+
 @pytest.fixture
 def paths(tmp_path):
     """A host that has counted before."""

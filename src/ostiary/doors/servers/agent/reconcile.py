@@ -55,7 +55,6 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     )
     entering: tuple[HostUser, ...] | None = None
     if made is not None:
-        problems += made.problems
         entering = made.entering
         problems += (
             step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
@@ -77,6 +76,8 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         problems += step(problems, "principals", lambda: tuple(principals.unsafe(paths))) or ()
         for account in entered:
             problems += break_glass.told(account, paths)
+    # Last, because there may be one for each account, and of a report the first lines are kept.
+    problems += made.problems if made else ()
 
 
 def _trust(state: HostState, paths: Paths) -> bool:

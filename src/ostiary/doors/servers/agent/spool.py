@@ -17,14 +17,17 @@ from ostiary.doors.servers.wire.host import Login
 
 MOST = 2000  # events in one report
 _FIELDS = 5
+_LAST = 64  # bytes, of which a serial and a time are part
 
 
 class Spool:
-    """Remembers how far the file that is being shipped was shipped."""
+    """Remembers how far the file that is being shipped was shipped, and its last words up to there: somebody's ``once`` may
+    ship it to its end meanwhile, and begin another.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self._new, self._sending = paths.spool, paths.spool.with_name("spool.sending")
-        self._offset = 0
+        self._offset, self._last = 0, b""
 
     def take(self) -> tuple[tuple[Login, ...], int]:
         """The next events, and what to give to ``shipped`` once they are."""
@@ -33,8 +36,9 @@ class Spool:
                 self._new.rename(self._sending)
             except FileNotFoundError:
                 return (), 0
-            self._offset = 0
         with _locked(self._sending) as file:
+            if self._words_before(file, self._offset) != self._last:
+                self._offset, self._last = 0, b""
             file_end = os.fstat(file).st_size
             os.lseek(file, self._offset, os.SEEK_SET)
             text = os.read(file, min(file_end - self._offset, MOST * 200))
@@ -46,9 +50,13 @@ class Spool:
 
     def shipped(self, offset: int) -> None:
         with contextlib.suppress(FileNotFoundError), _locked(self._sending) as file:
-            self._offset = offset
+            self._offset, self._last = offset, self._words_before(file, offset)
             if os.fstat(file).st_size <= offset:
                 self._sending.unlink()
+
+    def _words_before(self, file: int, offset: int) -> bytes:
+        first = max(0, offset - _LAST)
+        return os.pread(file, offset - first, first)
 
 
 @contextlib.contextmanager
