@@ -192,6 +192,25 @@ def test_ways_are_closed_by_a_real_sshd_and_opened_again(host):
     assert any(line.startswith("password  dave") for line in lines)
 
 
+@pytest.mark.parametrize(
+    "lost", ["rm -r /var/lib/ostiary", "truncate -s 9 /var/lib/ostiary/closed-ways.json"]
+)
+def test_what_was_closed_is_opened_again_where_the_list_of_it_is_lost(host, lost):
+    """With all that the agent keeps: nobody else would know why their key opens nothing any more."""
+    host.start_sshd()
+    host.run(["mkdir", "-p", "/var/lib/ostiary/ledger"])
+    host.write("/var/lib/ostiary/ledger/7", "1\n")
+    keys = host.read("/home/dave/.ssh/authorized_keys")
+    assert ways(host, "close")[1] == []
+    assert ssh(host, "root@127.0.0.1") == 255
+    host.run(["sh", "-c", lost])
+    assert ways(host, "report")[1] == []
+    assert ssh(host, "root@127.0.0.1") == 0
+    assert host.read("/home/dave/.ssh/authorized_keys") == keys
+    assert not exists(host, "/etc/ssh/sshd_config.d/01-ostiary-other-ways.conf")
+    assert "passwordauthentication yes" in host.run(["sshd", "-T"]).stdout
+
+
 def test_keys_and_passwords_of_accounts_without_a_shell_forward_ports(host):
     """sshd lets them in: nologin only ends the session that nobody asks for."""
     host.run(["useradd", "-m", "-s", "/usr/sbin/nologin", "svc"])

@@ -9,20 +9,19 @@ is done, and ``reopen`` undoes it, also after a kill in between.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostiary.doors.servers.agent import other_ways_closed as closed
 from ostiary.doors.servers.agent import sshd, sshd_candidate, sshd_text
 from ostiary.doors.servers.agent.accounts_home import FOLDER
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
-from ostiary.doors.servers.agent.files import HostError, Paths, folder, write
+from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
 from ostiary.doors.servers.agent.other_ways_beside import Way
 
-ASIDE = ".closed-by-ostiary"
 _LINE = "sshd_config: "
 # Of several Match blocks that hold the first counts, and any of them before what is said outside: so what a later one says
 # for a group or a user is closed too. The agent's own block, for its users, stands before this one.
@@ -94,12 +93,12 @@ def proven(paths: Paths) -> bool:
 
 def close(paths: Paths, wanted: Plan) -> list[str]:
     """Apply a plan; the problems. HostError, and nothing done, if the way back cannot be written down."""
-    done = _journal(paths)
+    done = closed.journal(paths)
     files = [file for file in wanted.files if file not in done["files"]]
     settings = sorted({*done["settings"], *wanted.settings})
     if files or settings != done["settings"]:
-        _keep(paths, {"files": [*done["files"], *files], "settings": settings})
-    problems = [why for file in wanted.files if (why := _rename(Path(file), "", ASIDE))]
+        closed.keep(paths, {"files": [*done["files"], *files], "settings": settings})
+    problems = [why for file in wanted.files if (why := _rename(Path(file), "", closed.ASIDE))]
     if settings:
         problems += _tell_sshd(paths, settings)
     return problems
@@ -107,15 +106,15 @@ def close(paths: Paths, wanted: Plan) -> list[str]:
 
 def reopen(paths: Paths) -> list[str]:
     """Undo all of it; the problems. What could not be undone stays written down for the next time."""
-    done = _journal(paths)
+    done = closed.journal(paths)
     if not done["files"] and not done["settings"]:
         return []
-    failed = {file: why for file in done["files"] if (why := _rename(Path(file), ASIDE, ""))}
+    failed = {file: why for file in done["files"] if (why := _rename(Path(file), closed.ASIDE, ""))}
     before = sshd.effective(paths.sshd_config, "root")
-    _drop_in(paths).unlink(missing_ok=True)
+    closed.drop_in(paths).unlink(missing_ok=True)
     if not sshd.reload(before):
         sshd.start_again(before)
-    _keep(paths, {"files": list(failed), "settings": []})
+    closed.keep(paths, {"files": list(failed), "settings": []})
     return list(failed.values())
 
 
@@ -156,7 +155,7 @@ def _tell_sshd(paths: Paths, settings: Iterable[str]) -> list[str]:
     """Write the drop-in if sshd takes it; it is taken away again if sshd does not answer afterwards."""
     if not sshd_text.includes_drop_ins(sshd_candidate.main_text(paths)):
         return ["this sshd_config includes no drop-ins, so what it allows stays allowed"]
-    place = _drop_in(paths)
+    place = closed.drop_in(paths)
     text = _HEAD + "".join(f"    {line}\n" for line in settings)
     before = sshd.effective(paths.sshd_config, "root")
     if place.exists() and place.read_text() == text:
@@ -173,27 +172,3 @@ def _tell_sshd(paths: Paths, settings: Iterable[str]) -> list[str]:
         return ["sshd did not answer after other ways were closed, so they are open again"]
     paths.unread.unlink()
     return []
-
-
-def _drop_in(paths: Paths) -> Path:
-    """After the agent's own, before everybody else's: of a keyword the first value counts."""
-    return paths.drop_in.with_name("01-ostiary-other-ways.conf")
-
-
-def _journal(paths: Paths) -> dict[str, list[str]]:
-    place = paths.var / "closed-ways.json"
-    try:
-        kept = json.loads(place.read_bytes())
-        return {name: [str(one) for one in kept[name]] for name in ("files", "settings")}
-    except FileNotFoundError:
-        return {"files": [], "settings": []}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise HostError(
-            f"cannot read {place}, which says what was closed", why=str(error)
-        ) from error
-
-
-def _keep(paths: Paths, done: dict[str, list[str]]) -> None:
-    if not paths.var.exists():
-        folder(paths.var, 0o700)
-    write(paths.var / "closed-ways.json", json.dumps(done), 0o600)
