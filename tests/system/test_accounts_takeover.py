@@ -247,8 +247,7 @@ def test_a_takeover_that_is_killed_goes_on_and_still_leads_back(host, call):
         assert sound(host) == ""
 
 
-def test_the_whole_of_it_by_command(host):
-    command = """
+COMMAND = """
 import argparse, sys
 from ostiary.doors.servers.agent import discover_command
 from ostiary.doors.servers.agent.files import Paths
@@ -257,7 +256,7 @@ discover_command.add(parser.add_subparsers(required=True))
 given = parser.parse_args()
 sys.exit(given.work(given, Paths()))
 """
-    keep = """
+KEEP = """
 import sys
 from pathlib import Path
 from ostiary.doors.servers.agent import state
@@ -265,14 +264,38 @@ from ostiary.doors.servers.wire.host import HostState
 from ostiary.doors.servers.wire.message import decode
 state.keep(Path("/var/lib/ostiary/state.json"), decode(HostState, sys.argv[1].encode()))
 """
-    python(host, keep, text([DAVE], [DEV]))
-    said = python(host, command, "takeover", "--plan", "/root/plan", "--place", "/home")
+
+
+def test_names_of_files_and_processes_forge_no_line_of_a_plan(host):
+    """They are chosen by whose account it is, and read by root at a terminal."""
+    forged = "x\nerin  UID 0 -> 0\x1b[2J"
+    host.run(["sh", "-c", 'cd /home/dave && touch "$1" "$(printf "a\\377")"', "sh", forged])
+    host.run(["sh", "-c", 'chown -R dave /home/dave; cp /bin/sleep "$1"', "sh", "/tmp/\x1b[2J"])
+    number = ["setpriv", "--reuid", "1500", "--clear-groups", "/tmp/\x1b[2J", "99"]
+    running = host.popen(number)
+    python(host, KEEP, text([DAVE], [DEV]))
+    try:
+        said = python(host, COMMAND, "takeover", "--plan", "/root/plan", "--place", "/home").stdout
+        approve(host, "dave")
+        done = python(host, COMMAND, "takeover", "--apply", "/root/plan", check=False)
+    finally:
+        running.kill()
+        running.wait(10)
+    assert "?[2J" in said
+    assert [line for line in said.splitlines() if line.startswith("erin")] == []
+    assert "is in use: ?[2J" in done.stderr
+    assert "\x1b" not in said + done.stderr
+
+
+def test_the_whole_of_it_by_command(host):
+    python(host, KEEP, text([DAVE], [DEV]))
+    said = python(host, COMMAND, "takeover", "--plan", "/root/plan", "--place", "/home")
     assert said.stdout.startswith("dave  UID 1500 -> 60001  GID 1500 -> 63001  /home/dave\n")
-    nobody = python(host, command, "takeover", "--apply", "/root/plan", check=False)
+    nobody = python(host, COMMAND, "takeover", "--apply", "/root/plan", check=False)
     assert "nobody is approved" in nobody.stderr
     approve(host, "dave")
-    assert python(host, command, "takeover", "--apply", "/root/plan").stdout == "took over dave\n"
-    python(host, command, "takeover", "--back", "dave")
+    assert python(host, COMMAND, "takeover", "--apply", "/root/plan").stdout == "took over dave\n"
+    python(host, COMMAND, "takeover", "--back", "dave")
     assert owner(host, "/home/dave") == (1500, 1500)
 
 

@@ -12,6 +12,7 @@ from ostiary.doors.servers.agent import (
     accounts_files,
     accounts_takeover,
     accounts_takeover_plan,
+    names,
     other_ways_close,
 )
 from ostiary.doors.servers.agent import state as states
@@ -19,6 +20,8 @@ from ostiary.doors.servers.agent.accounts_lookup import Lookup
 from ostiary.doors.servers.agent.discover import FIRST_OF_PEOPLE, Discovery, Planned, discover
 from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
+
+LONGEST = 2000  # characters of a line
 
 
 def add(commands: Any) -> None:
@@ -62,19 +65,19 @@ def _discover(given: argparse.Namespace, paths: Paths) -> int:
     if given.as_json:
         sys.stdout.write(found.as_json() + "\n")
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
+        _print(lines(found))
     return 0
 
 
 def _ways(given: argparse.Namespace, paths: Paths) -> int:
     if given.reopen:
         problems = other_ways_close.reopen(paths)
-        sys.stderr.write("".join(f"ostiary agent: {one}\n" for one in problems))
+        _complain(problems)
         return 1 if problems else 0
     ways = find(paths, Lookup.now())
-    sys.stdout.write("".join(f"{way.line}\n" for way in ways))
+    _print(way.line for way in ways)
     plan = other_ways_close.plan(ways)
-    sys.stdout.write("other_ways: close would\n" + "".join(f"  {line}\n" for line in plan.lines))
+    _print(("other_ways: close would", *(f"  {line}" for line in plan.lines)))
     return 0
 
 
@@ -89,7 +92,7 @@ def _takeover(given: argparse.Namespace, paths: Paths) -> int:
             users, paths.owned, given.place or accounts_files.places()
         )
         write(Path(given.plan), made.as_json() + "\n", 0o600)
-        sys.stdout.write("".join(f"{line}\n" for line in accounts_takeover_plan.lines(made)))
+        _print(accounts_takeover_plan.lines(made))
         if not made.candidates:
             sys.stderr.write("nobody whom the project lets in has an account of another here\n")
             return 0
@@ -99,11 +102,21 @@ def _takeover(given: argparse.Namespace, paths: Paths) -> int:
         return 0
     approved = accounts_takeover_plan.Plan.read(Path(given.apply))
     taken, problems = accounts_takeover.apply(approved, users, paths.owned)
-    sys.stdout.write("".join(f"took over {login}\n" for login in taken))
-    sys.stderr.write("".join(f"ostiary agent: {one}\n" for one in problems))
+    _print(f"took over {login}" for login in taken)
+    _complain(problems)
     if not taken and not problems:
         raise HostError("nobody is approved", fix=f"fill in `approve` in {given.apply}")
     return 1 if problems else 0
+
+
+def _print(told: Iterable[str]) -> None:
+    """Names of files and processes are somebody's text: none of it moves a terminal, or makes a line of its own."""
+    sys.stdout.write("".join(f"{names.shown(line, LONGEST)}\n" for line in told))
+
+
+def _complain(problems: Iterable[str]) -> None:
+    told = (names.shown(one, LONGEST) for one in problems)
+    sys.stderr.write("".join(f"ostiary agent: {one}\n" for one in told))
 
 
 def lines(found: Discovery) -> Iterable[str]:

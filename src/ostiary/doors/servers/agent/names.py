@@ -78,6 +78,6 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text))
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = 300) -> str:
     """For one line of a report or a log, whatever somebody chose to be called."""
-    return re.sub(r"[^ -~]", "?", text)[:300]
+    return re.sub(r"[^ -~]", "?", text)[:most]
