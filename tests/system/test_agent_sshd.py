@@ -167,6 +167,18 @@ def test_g10_nobody_enters_where_logins_cannot_be_proven(world):
     assert world.enters()
 
 
+def test_g10_a_command_that_the_host_forces_is_a_login_too(world):
+    other = "/etc/ssh/sshd_config.d/50-menu.conf"
+    world.host.write(other, "ForceCommand /bin/echo menu\n")
+    world.host.start_sshd()
+    said = world.once().stderr
+    made = world.person.certificate(world.peer.user, f"alice@{world.id}")
+    done = [world.person.ssh(world.host, made, "id") for _ in range(2)]
+    (world.host.root / other[1:]).unlink()
+    assert said == ""
+    assert [(one.returncode, one.stdout) for one in done] == [(0, "menu\n"), (254, "")]
+
+
 def test_g10_a_pam_stack_that_refuses_is_found_before_it_counts(world):
     world.host.write(PAM, world.pam + "session required pam_deny.so\n")
     before = world.files()

@@ -22,7 +22,11 @@ from ostiary.doors.servers.agent.sshd_text import Trust
 
 SERVICE = "ostiary-proof"
 PRINCIPAL = "ostiary-proof"
-ENTERED = 1  # what NOTHING ends with; ssh itself says 255
+SSH_ITSELF, NO_END, NO_PROGRAM = (
+    255,
+    124,
+    127,
+)  # any other code is that of what ran: NOTHING's, or of a ForceCommand
 REFUSED = 254  # what sshd ends with where PAM opened no session (session.c)
 
 
@@ -48,18 +52,18 @@ def prove(user: str, paths: Paths, parts: Parts) -> None:
             for step, (name, serial, wanted) in enumerate(_STEPS):
                 key = _certified(where, f"{name}{serial}", files[name], serial)
                 code = _enter(where, config, (user, named), key)
-                if code != wanted:
+                if _entered(code) is not wanted:
                     raise HostError(f"{_MEANING[step]} (ssh ended with {code}): {_log(where)}")
         finally:
             service.unlink(missing_ok=True)
 
 
-# Which authority, which serial, how ssh must end.
+# Which authority, which serial, whether it must enter.
 _STEPS = (
-    ("one-time", 1, ENTERED),
-    ("one-time", 1, REFUSED),
-    ("break-glass", 2, ENTERED),
-    ("break-glass", 2, ENTERED),
+    ("one-time", 1, True),
+    ("one-time", 1, False),
+    ("break-glass", 2, True),
+    ("break-glass", 2, True),
 )
 _MEANING = (
     "a managed user could not enter",
@@ -129,6 +133,13 @@ def _enter(where: Path, config: Path, who: tuple[str, bool], key: Path) -> int:
     options = [part for one in settings for part in ("-o", one)]
     command = ("ssh", "-F", "none", "-n", "-T", "-i", str(key), *options, f"{user}@proof", "true")
     return attempt(*command)[0]
+
+
+def _entered(code: int) -> bool | None:
+    """None where it did not enter for another reason than that PAM opened no session."""
+    if code in (SSH_ITSELF, NO_END, NO_PROGRAM):
+        return None
+    return code != REFUSED
 
 
 def _log(where: Path) -> str:
