@@ -49,7 +49,7 @@ def test_an_interrupt_leaves_the_task_and_the_next_run_finds_it(ready):
     terminal.wait_for("import-ami-")
     terminal.type("\x03")
     assert terminal.end() == 130
-    assert "gateway cancel import-ami-" in terminal.seen
+    assert "gateway cancel --region eu-west-1 import-ami-" in terminal.seen
     task = re.search(r"import-ami-[0-9a-f]+", terminal.seen)[0]
     again = ready.ostiary(*words, "--json")
     assert again.returncode == 0, again.stderr
