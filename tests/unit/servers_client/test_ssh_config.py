@@ -148,6 +148,16 @@ def test_ssh_reads_it_and_a_space_and_a_percent_survive(home, monkeypatch):
     assert "ostiary" not in _ssh(home, "other")
 
 
+def test_a_home_whose_letters_the_locale_does_not_know(home, monkeypatch):
+    folder = home / "m\udcfcller"
+    folder.mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
+    ssh_config.install(home, "alice")
+    assert ssh_config.install(home, "alice") == []
+    assert b"m\xfcller/ostiary/servers" in (folder / "ostiary/ssh_config").read_bytes()
+    assert b'm\xfcller/ostiary/ssh_config"' in (home / ".ssh/config").read_bytes()
+
+
 @pytest.mark.parametrize("login", ["a\nProxyCommand touch owned", "a b", "a';x;'", "%h", "-v"])
 def test_a_login_that_is_more_than_a_name_is_not_written(home, login):
     """The control plane chooses it, and this is a file that ssh obeys."""

@@ -135,12 +135,15 @@ def write_profile(profile: Profile, environ: Mapping[str, str] | None = None) ->
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file of mode 0600, whole or not at all. OSError when it cannot be."""
+    """Write a file of mode 0600, whole or not at all. OSError when it cannot be.
+
+    A path in ``text`` is written with the bytes that it has, also where the locale does not know them.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(text)
         beside.replace(file)
     except BaseException:
