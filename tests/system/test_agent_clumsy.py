@@ -39,6 +39,23 @@ def test_a_principals_file_that_was_given_to_its_user_is_taken_back(world):
     assert (world.host.root / PRINCIPALS[1:] / "alice").stat().st_uid == 0
 
 
+def test_a_group_that_was_deleted_is_not_in_force_and_made_again(world):
+    """Without it sshd takes LocalUsers for others, whose own keys count."""
+    keys = "/home/alice/.ssh/authorized_keys"
+    world.host.run(["install", "-d", "-m", "700", "-o", "alice", "/home/alice/.ssh"])
+    world.host.write(keys, world.person.key.with_name("key.pub").read_text())
+    world.host.run(["chown", "alice", keys])
+    stranger = world.made(
+        "alice", world.peer.host
+    )  # whom no sshd trusts, so that the key alone decides
+    assert world.enter(stranger) == CLOSED
+    world.host.run(["groupdel", "ostiary-managed"])
+    assert world.enter(stranger) == 0
+    assert '"in_force": false' in world.host.agent("status", "--json").stdout
+    assert world.once().stderr == ""
+    assert (world.enter(stranger), world.enter()) == (CLOSED, 0)
+
+
 def test_a_link_in_the_place_of_a_file_is_made_a_file(world):
     world.host.run(["sh", "-c", f"cd {PRINCIPALS} && cp alice /tmp/x && ln -sf /tmp/x alice"])
     assert world.once().stderr == ""

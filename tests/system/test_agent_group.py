@@ -139,6 +139,7 @@ def test_a_host_is_moved_over_while_people_log_in(world):
 @pytest.mark.parametrize("whose", ["the agent's", "an operator's"])
 def test_a_host_without_anybody_is_moved_over_too(world, whose):
     """Nothing but what the older agent wrote shows whose a group without members is."""
+    world.host.run(["sh", "-c", "userdel -r alice; rm -f /var/lib/ostiary/owned.json"], check=False)
     world.peer.state(world.id)
     done = world.host.agent("once", env={"PYTHONPATH": OLD}, check=False)
     assert done.returncode == 0, done.stderr

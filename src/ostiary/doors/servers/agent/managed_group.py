@@ -89,10 +89,10 @@ def _is_needed(paths: Paths) -> bool:
     return not Owned.look(paths.owned).isdisjoint(_members(FORMER)) and _lately(paths)
 
 
-def _is_there() -> bool:
+def _is_there(name: str = FORMER) -> bool:
     """Asked for by its name: a directory need not list everybody for a host that knows no such group."""
     try:
-        grp.getgrnam(FORMER)
+        grp.getgrnam(name)
     except KeyError:
         return False
     return True
@@ -114,7 +114,7 @@ def _gone_by(paths: Paths) -> set[str]:
 
 def _goes_by(text: str, form: str) -> bool:
     if form.format(MANAGED) in text:
-        return True
+        return _is_there(MANAGED)
     return form.format(FORMER) in text and _members(MANAGED) <= _members(FORMER)
 
 
