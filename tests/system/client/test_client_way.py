@@ -161,6 +161,8 @@ def test_a_way_in_a_circle_is_not_gone(peer, person, web1, bastion):
     """Each hop would be one more ssh, for ever."""
     there = replace(web1.entry("there", bastion="web1"), server_id="srv_t")
     peer.servers = [web1.entry("web1", bastion=bastion), there]
+    person.sign_out()
+    person.sign_in(peer)
     done = person.ssh("web1", "true")
     assert done.returncode == 255
     assert "why: the way there leads in a circle: web1 through" in done.stderr

@@ -23,7 +23,11 @@ class Terminal:
     def __init__(self, person, *words):
         self._ours, theirs = pty.openpty()
         self._process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", sys.executable, "-P", "-m", "ostiary", "ssh", *words],
+            [
+                *("env", "--default-signal=INT"),  # which whoever runs the tests may ignore
+                *("setsid", "--ctty", "--wait"),
+                *(sys.executable, "-P", "-m", "ostiary", "ssh", *words),
+            ],
             env={**person.environ, "TERM": "dumb", "COLUMNS": "150", "NO_COLOR": "1"},
             stdin=theirs,
             stdout=theirs,
