@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
 SERVED = "tests/contract/servers"  # over HTTP, on SQLite and PostgreSQL
 ROOM = 4 * 1024**3  # bytes; a layer of tests leaves about a tenth of it behind
 FAST = ("tests/unit", "tests/contract", "tests/scripts")
+# One after the other: each layer has a conftest.py of its own, and a name can be of one of them only.
+CHAOS = {"in process": ("tests/unit",), "system": ("tests/system",)}
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
@@ -134,7 +137,9 @@ def main() -> None:
     if "--chaos" in sys.argv:
         full = {"OSTIARY_CHAOS": "full", "OSTIARY_KILL_POINTS": "200", "OSTIARY_EXAMPLES": "300"}
         os.environ.update(full)
-        timed("chaos", lambda: pytest("-m", "chaos", "-n", "2", "--dist", "loadfile", "tests"))
+        for name, folders in CHAOS.items():
+            how = ("-m", "chaos", "-n", "2", "--dist", "loadfile", "--durations=20")
+            timed(f"chaos, {name}", partial(pytest, *how, *folders))
         return
     timed("packages", debian_packages)
     timed("clients", client_environments)

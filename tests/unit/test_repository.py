@@ -112,3 +112,13 @@ def test_picture_of_the_doors_is_current():
     sys.modules["docs_make"] = module
     spec.loader.exec_module(module)
     assert (TOP / "docs/doors.svg").read_text() == module.picture()
+
+
+def test_every_full_form_is_in_a_layer_that_make_chaos_runs():
+    spec = importlib.util.spec_from_file_location("tests_run", TOP / "tests/run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    run = tuple(f"{one}/" for folders in module.CHAOS.values() for one in folders)
+    for path in tracked():
+        if path.suffix == ".py" and "@pytest.mark." + "chaos" in path.read_text():
+            assert str(path.relative_to(TOP)).startswith(run), path
