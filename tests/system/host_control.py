@@ -258,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
             return 201, encode(Enrolled(server_id, "shop"))
         server_id = self.headers.get(HEADER, "").split(" ")[0]
         if server_id not in self.peer.enrolled:
-            return 401, encode(Refusal("bad-proof", "the server is retired", "sign again"))
+            return 401, encode(Refusal("retired", "the server is retired", "sign again"))
         self.proven(server_id, self.peer.enrolled[server_id].host_key, body)
         if self.path == "/v1/hosts/report":
             self.peer.reports.append((server_id, decode(HostReport, body)))

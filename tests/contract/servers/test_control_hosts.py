@@ -284,7 +284,7 @@ def test_a_host_leaves_by_itself_and_comes_back_as_another(world):
     web = world.server("web1")
     web.call("POST", "/v1/hosts/retire")
     no = refused(web.state)
-    assert (no.status, no.code) == (401, "bad-proof")
+    assert (no.status, no.code) == (401, "retired")
     former, web.id = web.id, "-"
     web.enroll(world.token(), "web1")
     assert web.id != former
@@ -342,6 +342,16 @@ def test_what_concerns_another_server_is_not_told(world):
     state = web.state()
     world.person("bob@acme.example", ["db"])
     assert web.state(state.generation, wait=1) is None
+
+
+def test_of_a_long_report_the_first_lines_are_kept_and_how_many_more_there_are(world):
+    world.project("prod")
+    web = world.server("web1")
+    web.report(other_ways=[f"way {number}" for number in range(150)], problems=["one", "two"])
+    kept = held(world, "web1")
+    assert kept.problems == ("one", "two")
+    assert kept.other_ways[:2] == ("way 0", "way 1")
+    assert (len(kept.other_ways), kept.other_ways[-1]) == (100, "and 51 more")
 
 
 def test_a_wrong_key_cannot_ask_for_another_host(world):

@@ -102,10 +102,10 @@ def test_a_refusal_carries_code_why_and_fix(paths):
         ),
         (
             "/v1/hosts/state?generation=3&wait=25",
-            Refusal("bad-proof", "the server is retired", "ask for a new challenge and sign again"),
+            Refusal("retired", "the server is retired", "sign again"),
             (
-                "cannot ask who may enter web1 at {}: the server is retired; if it was retired there, or its"
-                " host key is another now: run: ostiary agent remove --offline"
+                "cannot ask who may enter web1 at {}: the server is retired;"
+                " run: ostiary agent remove --offline"
             ),
         ),
         (

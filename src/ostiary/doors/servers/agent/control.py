@@ -38,7 +38,8 @@ _WHAT = {
 }
 # What helps here, by the code of a refusal whose own words are for programs.
 _FIX = {
-    "bad-proof": "if it was retired there, or its host key is another now: run: ostiary agent remove --offline",
+    "bad-proof": "if its host key is another now: run: ostiary agent remove --offline",
+    "retired": "run: ostiary agent remove --offline",
     "no-server": "run: ostiary agent remove --offline",
 }
 _BUSY = (429, 503)

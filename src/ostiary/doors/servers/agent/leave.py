@@ -29,7 +29,7 @@ from ostiary.doors.servers.agent.files import Paths, write
 from ostiary.doors.servers.agent.reconcile import step
 from ostiary.doors.servers.agent.run import attempt, run
 
-UNKNOWN = ("bad-proof", "no-server")  # it was retired there, or takes another key for this host's
+UNKNOWN = ("retired", "bad-proof", "no-server")  # or it takes another key for this host's
 MACHINE_ID = Path("/etc/machine-id")
 
 

@@ -79,10 +79,10 @@ def host(services: Services, call: Call) -> Proof:
     if proof.server_id:
         with translated("cannot look up the server"), services.database.reading() as connection:
             server = inventory.known(connection, proof.server_id)
+        if server is not None and server.state == inventory.RETIRED:  # whose key is kept no more
+            raise host_proof.retired()
         if server is None or server.host_key != proof.key.text():
             raise host_proof.refused("no server of this id has the key that signed")
-        if server.state == inventory.RETIRED:
-            raise host_proof.refused("the server is retired")
     services.writer.write(
         [], lambda connection, ledger: host_proof.use(connection, ledger, proof.challenge)
     )

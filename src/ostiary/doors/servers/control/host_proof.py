@@ -96,3 +96,12 @@ def refused(why: str) -> Denied:
         fix="ask for a new challenge and sign again",
         code="bad-proof",
     )
+
+
+def retired() -> Denied:
+    return Denied(
+        "cannot take a request of this host",
+        why="the server is retired",
+        fix="on the host, run: ostiary agent remove --offline",
+        code="retired",
+    )

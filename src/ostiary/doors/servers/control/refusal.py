@@ -18,7 +18,9 @@ from ostiary.errors import (
     UsageError,
 )
 
-NOT_SIGNED_IN = frozenset({"invalid-token", "no-session", "bad-proof", "bad-device-proof"})
+NOT_SIGNED_IN = frozenset(
+    {"invalid-token", "no-session", "bad-proof", "retired", "bad-device-proof"}
+)
 TOO_LARGE, CROWDED = "too-large", "crowded"
 RETRY_SECONDS = 2
 RETRIED = frozenset({429, 503})

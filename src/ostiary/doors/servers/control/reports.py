@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, select, update
 
@@ -16,7 +17,7 @@ from ostiary.errors import UsageError
 
 FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
 MOST_BOOTS = 64
-MOST_TOLD = 20  # lines of problems and other ways that are kept of a report
+MOST_PROBLEMS, MOST_WAYS = 20, 100  # lines that are kept of a report
 MOST_LOGINS = 2000  # what an agent sends at most: of more nothing is taken, so that nothing is lost
 
 
@@ -32,8 +33,8 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     boots = known if report.boot in known else [*known, report.boot[:64]][-MOST_BOOTS:]
     told: dict[str, list[str]] = {
         "trusted": list(report.trusted[:16]),
-        "problems": [one[:500] for one in report.problems[:MOST_TOLD]],
-        "other_ways": [one[:500] for one in report.other_ways[:MOST_TOLD]],
+        "problems": _kept(report.problems, MOST_PROBLEMS),
+        "other_ways": _kept(report.other_ways, MOST_WAYS),
     }
     values = {
         "last_seen": ledger.now,
@@ -52,6 +53,14 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     _new_lines(ledger, server, json.loads(row.report), told)
     for login in report.logins:
         _login(connection, ledger, server, login)
+
+
+def _kept(lines: Sequence[str], most: int) -> list[str]:
+    """The first of them; the last line says how many more there are."""
+    kept = [one[:500] for one in lines[:most]]
+    if len(lines) > most:
+        kept[-1] = f"and {len(lines) - most + 1} more"
+    return kept
 
 
 def _bounded(seconds: float) -> float:
