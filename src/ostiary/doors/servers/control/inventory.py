@@ -24,6 +24,8 @@ from ostiary.errors import Conflict, NotFound, UsageError
 # One label, never with a dot: ssh takes what people type for a server of ours, and nobody who holds a token may make it
 # take github.com for one.
 HOST = re.compile(r"(?!localhost$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+KIND = "srv"
+ID = f"{KIND}_"  # what an id begins with, and no name
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
@@ -32,14 +34,13 @@ _COLUMNS = (
     "id", "project_id", "name", "address", "port", "bastion", "host_key", "host_certificate", "labels", "state",
     "last_seen", "clock_offset", "applied",
 )  # fmt: skip
-_FIND = Statement(
+_ACTIVE = (
     select(*(servers.c[name] for name in _COLUMNS), projects_table.c.generation)
     .join(projects_table, projects_table.c.id == servers.c.project_id)
-    .where(
-        (servers.c.name == bindparam("name")) | (servers.c.id == bindparam("name")),
-        servers.c.state == ACTIVE,
-    )
+    .where(servers.c.state == ACTIVE)
 )
+_BY_ID = Statement(_ACTIVE.where(servers.c.id == bindparam("name")))
+_BY_NAME = Statement(_ACTIVE.where(servers.c.name == bindparam("name")))
 _AT_HOME = (
     select(servers, projects_table.c.generation)
     .join(projects_table, projects_table.c.id == servers.c.project_id)
@@ -86,7 +87,7 @@ def enroll(
     project = projects.by_id(connection, project_id)
     if projects.is_deleted(project):
         raise projects.absent(project_id)
-    server_id = new_id("srv")
+    server_id = new_id(KIND)
     row = {
         "id": server_id,
         "project_id": project_id,
@@ -167,7 +168,8 @@ def by_id(connection: Connection, server_id: str) -> Server:
 
 def find(connection: Connection, name: str) -> tuple[tuple[Server, int], ...]:
     """The active servers of this name or id, in whatever project, each with its project's generation."""
-    rows = _FIND.run(connection, {"name": name}).fetchall()
+    found = _BY_ID if name.startswith(ID) else _BY_NAME
+    rows = found.run(connection, {"name": name}).fetchall()
     return tuple((_of_values(row), row[-1]) for row in rows)
 
 
@@ -223,6 +225,6 @@ def of_row(row: Any) -> Server:
 
 @lru_cache(maxsize=1024)
 def _of_values(row: tuple[Any, ...]) -> Server:
-    """Of what ``_FIND`` gave: one server is asked for again and again."""
+    """Of what ``find`` was given: one server is asked for again and again."""
     values = dict(zip(_COLUMNS, row, strict=False))
     return Server(**{**values, "labels": json.loads(values["labels"])})

@@ -95,6 +95,7 @@ servers = Table(
     CheckConstraint("state in ('active', 'quarantined', 'retired')", "state"),
     UniqueConstraint("project_id", "name"),
     UniqueConstraint("host_key"),
+    Index(None, "name"),  # of whatever project: who asks for a certificate names the server alone
 )
 
 enrollment_tokens = Table(

@@ -271,6 +271,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("host_key", name=op.f("uq_servers_host_key")),
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_servers_project_id_name")),
     )
+    with op.batch_alter_table("servers", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_servers_name"), ["name"], unique=False)
+
     op.create_table(
         "sessions",
         sa.Column("hash", sa.String(length=64), nullable=False),
