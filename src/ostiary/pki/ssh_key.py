@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -41,6 +42,7 @@ CURVES: dict[str, ec.EllipticCurve] = {
 }
 SMALLEST_RSA, LARGEST_RSA = 1024, 16384  # bits: OpenSSH's own bounds
 LARGEST_EXPONENT = (1 << 64) - 1
+_ENDS = re.compile("[\r\n\0]")
 UNKNOWN_TYPE = "unknown or unsupported key type"
 
 Public: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -134,9 +136,10 @@ def of(public: object) -> PublicKey:
 
 def split_line(text: str) -> tuple[str, bytes, str]:
     """Type, blob and comment of ``TYPE BASE64 [COMMENT]``."""
-    parts = text.strip("\r\n").lstrip(" \t").split(None, 1)
+    inner = text.strip("\r\n")
+    parts = inner.lstrip(" \t").split(None, 1)
     rest = parts[1].split(None, 1) if len(parts) > 1 else []
-    if not rest or any(end in text.strip("\r\n") for end in "\r\n\0"):
+    if not rest or _ENDS.search(inner):
         raise unreadable("it is not one line of type and base64")
     try:
         blob = base64.b64decode(rest[0], validate=True)

@@ -124,6 +124,29 @@ def test_a_defect_is_told_to_everybody_and_the_line_goes_on(aside):
         asyncio.run(main(executor))
 
 
+def test_who_asked_first_and_went_away_leaves_nobody_waiting():
+    """In the very round in which others asked too."""
+
+    def work(calls):
+        return [f"answer to {call}" for call in calls]
+
+    async def main():
+        lined = Line(work, 30.0, TimeoutError)
+        gone = asyncio.ensure_future(lined.ask("gone"))
+        stays = [asyncio.ensure_future(lined.ask(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        found = await asyncio.wait_for(asyncio.gather(*stays), 10)
+        assert found == [f"answer to {number}" for number in range(3)]
+        alone = asyncio.ensure_future(lined.ask("alone"))
+        await asyncio.sleep(0)
+        alone.cancel()
+        assert await asyncio.wait_for(lined.ask("next"), 10) == "answer to next"
+        assert gone.cancelled()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("found", [ZeroDivisionError(), ["too few"]])
 def test_a_defect_with_several_leaves_each_to_be_answered_apart(found, caplog):
     def broken(calls):
@@ -170,7 +193,7 @@ def test_in_the_loop_itself_what_comes_at_once_is_one_batch_and_what_comes_meanw
         assert await lined.ask("alone") == "answer to alone"
 
     asyncio.run(main())
-    assert batches == [[0, 1, 2, 3, 4], [0, 1, 2], ["alone"]]
+    assert [sorted(one) for one in batches] == [[0, 1, 2, 3, 4], [0, 1, 2], ["alone"]]
 
 
 def test_in_the_loop_itself_others_get_their_turn_between_two_batches():

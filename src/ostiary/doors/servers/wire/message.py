@@ -71,9 +71,13 @@ def _object(kind: Any, value: Any, where: str) -> Any:
     if not needed <= value.keys():
         missing = next(name for name in types if name in needed and name not in value)
         raise InvalidMessage(f"{where} lacks {missing}")
-    return kind(
-        **{name: _value(types[name], one, f"{where}.{name}") for name, one in value.items()}
-    )
+    members = {}
+    for name, one in value.items():
+        if types[name] is str and type(one) is str and _is_text(one):  # nearly all of them
+            members[name] = one
+        else:
+            members[name] = _value(types[name], one, f"{where}.{name}")
+    return kind(**members)
 
 
 @cache
@@ -89,8 +93,6 @@ def _needed(member: Field[Any]) -> bool:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    if kind is str and type(value) is str and _is_text(value):  # nearly all of them
-        return value
     if is_dataclass(kind):
         return _object(kind, value, where)
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
