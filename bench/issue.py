@@ -21,7 +21,7 @@ import openbao
 from measure import TOP, Bar
 
 CLIENTS = 16
-ROUNDS = 5  # of a second or so
+ROUNDS = 3
 WORKERS = os.cpu_count() or 1  # OpenBao takes every core too
 EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
 HOSTS = 500
@@ -51,7 +51,7 @@ def bars(seconds: float) -> Iterator[Bar]:
         with control.plane(folder / "sqlite", address, workers=WORKERS) as plane:
             asking = Asking(plane, "prod")
             with openbao.openbao(folder) as peer:
-                ours = yield from _in_turn(asking, peer, folder, seconds / ROUNDS)
+                ours = yield from _in_turn(asking, peer, folder, seconds / 2)
             yield _all_hosts(plane)
         with control.plane(folder / "sqlite", address) as plane:
             alone = Asking(plane, "alone").load(CLIENTS, seconds)

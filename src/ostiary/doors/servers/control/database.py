@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DisconnectionError, SQLAlchemyError
 
 from ostiary.doors.servers.control.chain import Head
+from ostiary.doors.servers.control.copying_back import MOST_PAGES, CopyingBack
 from ostiary.doors.servers.control.statement import Statement, driven
 from ostiary.doors.servers.control.tables import chains
 from ostiary.doors.servers.control.turn import Turn
@@ -52,6 +53,7 @@ class Database:
         self._begin = "BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN"
         file = self.engine.url.database
         self._turn = Turn(Path(f"{file}-turn"), LOCK_SECONDS) if self.is_sqlite and file else None
+        self._back = CopyingBack(str(file), self._turn) if self._turn is not None else None
         self._at_hand: deque[_AtHand] = deque()
         self._lent: deque[None] = deque()  # one for each connection that somebody has
         self._left = 0
@@ -81,6 +83,8 @@ class Database:
             if committing is not None:
                 committing()
             _commit(connection)
+        if self._back is not None:
+            self._back.committed()
 
     def lend(self) -> Connection:
         """A connection, to be taken back."""
@@ -142,6 +146,8 @@ class Database:
             time.sleep(CLOSE_EVERY)
         while self._at_hand:
             self._at_hand.pop().connection.close()
+        if self._back is not None:
+            self._back.close()
         self.engine.dispose()
         if self._turn is not None:
             self._turn.close()
@@ -244,6 +250,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"wal_autocheckpoint = {MOST_PAGES}",
         f"busy_timeout = {LOCK_SECONDS * 1000}",
     ):
         connection.execute(f"PRAGMA {setting}")
