@@ -73,7 +73,7 @@ def test_a_host_that_was_retired_there_already_leaves_all_the_same(host, peer, c
     refused = host.agent("once", check=False)
     assert refused.returncode == 1
     assert f"cannot ask who may enter web1 at control:{peer.port}" in refused.stderr
-    assert "fix: if it was retired there" in refused.stderr
+    assert "fix: run: ostiary agent remove --offline" in refused.stderr
     said = host.agent(*command).stderr
     assert "the server is retired; if it is still listed, run there: ostiary servers retire" in said
     assert not (host.root / "var/lib/ostiary/identity.json").exists()
