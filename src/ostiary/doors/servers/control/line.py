@@ -65,10 +65,11 @@ class Line(Generic[C]):
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
         loop = asyncio.get_running_loop()
-        if await self._is_alone(loop):
+        is_first = not self._busy and self._is_inside
+        if is_first and await self._is_alone(loop):
             return self._answered(loop, call)
         asked = _Asked(call, loop.create_future())
-        self._waiting.append(asked)
+        (self._waiting.appendleft if is_first else self._waiting.append)(asked)
         self._begin(loop)
         if self._is_inside:
             return await asked.answer
@@ -79,9 +80,7 @@ class Line(Generic[C]):
             timer.cancel()
 
     async def _is_alone(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether the loop can answer at once: nothing is under way, and nobody else asks in the same round of it."""
-        if self._busy or not self._is_inside:
-            return False
+        """Whether nobody else asks in the same round of the loop. Nothing is under way."""
         self._busy = True
         try:
             await asyncio.sleep(0)
