@@ -8,8 +8,9 @@ OpenSSH's own text for it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from ostiary.errors import OstiaryError
 from ostiary.pki import ssh_key, ssh_option, ssh_signature
@@ -22,6 +23,9 @@ USER, HOST = 1, 2
 ALWAYS, FOREVER = 0, (1 << 64) - 1
 MOST_PRINCIPALS = 256
 NONCE_BYTES = 32
+
+Verifier: TypeAlias = Callable[[PublicKey, bytes, bytes], None]
+"""Raises OstiaryError unless the second is a good signature of the key over the third: ``ssh_signature.verify``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +55,28 @@ class Certificate:
         return ssh_key.CERTIFICATE_TYPES[self.key.type]
 
 
-def sign(unsigned: Certificate, signer: Signer) -> Certificate:
+def sign(
+    unsigned: Certificate, signer: Signer, verifier: Verifier = ssh_signature.verify
+) -> Certificate:
     """The certificate, signed; options are put in order, a nonce is drawn unless there is one.
 
-    What leaves was verified against the public key of ``signer``.
+    What leaves was verified by ``verifier`` against the public key of ``signer``.
     """
     prepared = prepare(unsigned, signer.public_key)
-    return replace(prepared, signature=_signature(to_be_signed(prepared), signer))
+    return replace(prepared, signature=_signature(to_be_signed(prepared), signer, verifier))
 
 
-def signed_text(prepared: Certificate, signer: Signer) -> str:
+def signed_text(
+    prepared: Certificate, signer: Signer, verifier: Verifier = ssh_signature.verify
+) -> str:
     """The line of ``to_text`` of what ``prepare`` gave for this ``signer``, signed and verified as ``sign`` does."""
     signed = to_be_signed(prepared)
-    return ssh_key.line(prepared.type, signed + string(_signature(signed, signer)), "")
+    return ssh_key.line(prepared.type, signed + string(_signature(signed, signer, verifier)), "")
 
 
-def _signature(signed: bytes, signer: Signer) -> bytes:
+def _signature(signed: bytes, signer: Signer, verifier: Verifier) -> bytes:
     signature = signer.sign(signed)
-    ssh_signature.verify(signer.public_key, signature, signed)
+    verifier(signer.public_key, signature, signed)
     return signature
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, update
 
-from ostiary.doors.servers.control import authorities, inventory
+from ostiary.doors.servers.control import authorities, inventory, second_library
 from ostiary.doors.servers.control.authorities import HOST, Authorities
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.ledger import Ledger
@@ -61,7 +61,7 @@ def renew(connection: Connection, ledger: Ledger, server: Server, by: Signer) ->
     if refusal is not None:
         what = f"cannot certify the host key of {server.name}"
         raise UsageError(what, why=refusal.why, code=f"bad-{refusal.code}")
-    text = ssh_certificate.to_text(ssh_certificate.sign(unsigned, by))
+    text = ssh_certificate.to_text(ssh_certificate.sign(unsigned, by, second_library.verify))
     values = {"host_certificate": text, "renewals": servers.c.renewals + 1}
     connection.execute(update(servers).where(servers.c.id == server.id).values(**values))
     told = {"server": server.id, "serial": str(serial), "valid_before": unsigned.valid_before}

@@ -19,6 +19,7 @@ from ostiary.doors.servers.control import (
     certificate_made,
     local_users,
     machine_rates,
+    second_library,
     x509_issue,
 )
 from ostiary.doors.servers.control.authorities import USER, Authorities, Authority, signing
@@ -194,7 +195,7 @@ class Issuer:
     def _sign(self, draft: Draft) -> Issued:
         """Signed and verified: it must not leave before it is written down."""
         signer = self._authorities.signer(draft.authority)
-        text = ssh_certificate.signed_text(draft.certificate, signer)
+        text = ssh_certificate.signed_text(draft.certificate, signer, second_library.verify)
         return _issued(draft.way, draft.wanted, text, draft.noted)
 
     def _is_fresh(self, person: Person, now: float) -> None:
