@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ostiary import term
+from ostiary.cli.progress import drawn
 from ostiary.doors.gateway.importing.settings import OnStep, Step
 
 TENTH = 10
@@ -31,7 +32,8 @@ def import_progress() -> Iterator[OnStep]:
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[now]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    bar = Progress(*columns, console=console, transient=True)
+    with drawn(bar):
         task = bar.add_task("starting", total=None, amount="", now="")
 
         def on_step(step: Step) -> None:

@@ -8,10 +8,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostiary import term
 from ostiary.plan.change import Event, OnEvent
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 FINISH_SECONDS = 25.0
 TROUBLE = frozenset({"failed", "stale", "blocked", "unknown"})
@@ -35,7 +38,8 @@ def progress(title: str) -> Iterator[OnEvent]:
         TimeElapsedColumn(),
         TextColumn("[dim]{task.fields[now]}"),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    bar = Progress(*columns, console=console, transient=True)
+    with drawn(bar):
         task = bar.add_task(title, total=None, now="")
 
         def on_event(event: Event) -> None:
@@ -46,6 +50,31 @@ def progress(title: str) -> Iterator[OnEvent]:
                 bar.console.print(term.shown(text), markup=False)
 
         yield on_event
+
+
+@contextmanager
+def drawn(bar: Progress) -> Iterator[None]:
+    """The bar is there in the block, and gone after it, whatever ends it: a terminal keeps its cursor."""
+    try:
+        with _uninterrupted():
+            bar.start()
+        yield
+    finally:
+        with _uninterrupted():
+            bar.stop()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is heard at the end of the block."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _line(event: Event) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
+
+import pytest
+from rich.live import Live
 
 from ostiary.cli.gateway_progress import import_progress
 from ostiary.cli.progress import progress
@@ -45,3 +49,26 @@ def test_words_of_an_import(monkeypatch):
         on_step(Step("told", text=NAME))
     assert "told: a[/b] ?]0;owned?[bold]" in terminal.getvalue()
     assert "\x1b]0;" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    "shown", [progress, lambda _: import_progress()], ids=["changes", "import"]
+)
+@pytest.mark.parametrize("moment", ["refresh", "start", "stop"])
+def test_an_interrupt_while_it_draws_leaves_the_terminal_as_it_was(monkeypatch, shown, moment):
+    """Once: in the middle of the first drawing, of starting, or of stopping."""
+    terminal = on_terminal(monkeypatch)
+    drawing = getattr(Live, moment)
+    ended = []
+
+    def interrupted(self, *arguments, **named):
+        if not ended:
+            ended.append(moment)
+            signal.raise_signal(signal.SIGINT)
+        drawing(self, *arguments, **named)
+
+    monkeypatch.setattr(Live, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt), shown("reading"):
+        pass
+    assert sys.stderr is terminal
+    assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
