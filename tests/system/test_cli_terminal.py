@@ -80,13 +80,13 @@ def test_asks_and_takes_only_yes(slow):
     assert "reading" in terminal.seen, "a bar while it reads"
     assert "\x1b[32m  + iam-role Administrator" in terminal.seen, "colours"
     terminal.type("y\n")
-    assert terminal.end() == 2
+    assert terminal.end() == 2, terminal.seen
     assert "nothing was written\n  why: the answer was not yes" in terminal.seen
 
 
 def test_no_color(slow):
     terminal = Terminal(slow, "plan", NO_COLOR="1")
-    assert terminal.end() == 0
+    assert terminal.end() == 0, terminal.seen
     assert "plan: 220 to create" in terminal.seen
     assert not re.search(r"\x1b\[[\d;]*3\dm", terminal.seen)
 
@@ -95,7 +95,7 @@ def test_one_interrupt_finishes_what_is_in_flight_and_says_what_is_left(slow):
     terminal = Terminal(slow, "apply", "--yes")
     terminal.wait_for("/220")
     terminal.type("\x03")
-    assert terminal.end() == 130
+    assert terminal.end() == 130, terminal.seen
     assert "finishing what is in flight; once more to stop at once" in terminal.seen
     done, left = re.search(r"why: (\d+) done, (\d+) left", terminal.seen).groups()
     assert int(done) + int(left) == 220
@@ -110,5 +110,5 @@ def test_an_interrupt_while_reading_is_the_end(own_sandbox):
     terminal = Terminal(own_sandbox, "plan")
     terminal.wait_for("reading")
     terminal.type("\x03")
-    assert terminal.end() == 130
+    assert terminal.end() == 130, terminal.seen
     assert terminal.seen.rstrip().endswith("ostiary: interrupted")

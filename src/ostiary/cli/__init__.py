@@ -120,8 +120,7 @@ def run(arguments: Sequence[str]) -> int:
         term.error(UsageError(what, fix=f"run: {command} --help"), as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
-        term.say("ostiary: interrupted")
-        return Interrupted.exit_code
+        return _interrupted()
     except OstiaryError as failure:
         _trace(arguments)
         given = given_in(arguments)
@@ -133,12 +132,28 @@ def run(arguments: Sequence[str]) -> int:
         return CUT_OFF
     except Exception as defect:  # noqa: BLE001 - whatever it is, people get the one error form
         _trace(arguments)
+        if _is_of_interrupt(defect):
+            return _interrupted()
         what = f"this is a defect of ostiary: {type(defect).__name__}"
         plain = [one for one in arguments if one != "--debug"]
         again = f"run: ostiary --debug {shlex.join(plain)}"
         term.error(OstiaryError(what, why=str(defect), fix=again), as_json=as_json)
         return OstiaryError.exit_code
     return ended if isinstance(ended, int) else 0  # click gives the code of an Exit
+
+
+def _interrupted() -> int:
+    term.say("ostiary: interrupted")
+    return Interrupted.exit_code
+
+
+def _is_of_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C lies behind it: where it comes in between the steps of a lock, Python's own modules fail over that
+    ("release unlocked lock").
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def _trace(arguments: Sequence[str]) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import sys
+import threading
+import types
 
+import click
 import pytest
 
 from ostiary import term
@@ -147,6 +152,24 @@ def test_a_defect_has_the_error_form_and_a_way_to_its_traceback(capsys, monkeypa
     said = capsys.readouterr().err
     assert said.startswith("Traceback")
     assert said.endswith("  fix: run: ostiary --debug broken\n")
+
+
+def test_an_interrupt_between_the_steps_of_a_lock_is_an_interrupt(capsys, monkeypatch):
+    """As ``threading.Condition`` has them: it lets go of its lock to wait, and Ctrl-C comes before the wait begins."""
+
+    @click.command
+    def waiting():
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            signal.raise_signal(signal.SIGINT)
+
+    module = types.ModuleType("ostiary.cli.waiting")
+    module.waiting = waiting
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(COMMANDS, "waiting", ("waiting:waiting", "A command that waits"))
+    assert run(["waiting"]) == 130
+    assert capsys.readouterr().err == "ostiary: interrupted\n"
 
 
 @pytest.mark.parametrize("value", ["many", "nan", ""])
