@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from measure import TOP, Bar, peer_program, timed
 
+from ostiary.doors.servers.control.second_library import verify
 from ostiary.pki import ssh_certificate, ssh_key, ssh_option
 from ostiary.pki.signer import LocalSigner, Private
 from ostiary.pki.ssh_certificate import Certificate
@@ -39,8 +40,9 @@ def bars() -> Iterator[Bar]:
         for _ in range(ROUNDS):
             ours = max(ours, _rate(mint))
             theirs = max(theirs, float(timed([python, PEER, kind, str(SECONDS)]).stdout))
-        verified = _rate(lambda done=done: ssh_certificate.verify(done))
-        whole = _rate(lambda unsigned=unsigned, by=signer: ssh_certificate.sign(unsigned, by))
+        what = done.authority, done.signature, ssh_certificate.to_be_signed(done)
+        verified = _rate(lambda what=what: verify(*what))
+        whole = _rate(lambda given=(unsigned, signer, verify): ssh_certificate.sign(*given))
         yield Bar(
             f"mint, {kind} authority",
             f"{ours:,.0f} a CPU-second (verify {verified:,.0f}, both as issued {whole:,.0f})",
