@@ -150,19 +150,63 @@ def test_a_changed_policy_is_drift_and_foreign_statements_stay(site, kind, wante
         "OstiaryLook",
         "OstiaryNothingElse",
         "OstiarySign",
+        "OstiaryStays",
     }
 
 
-def test_a_disabled_key_is_enabled_again(site, kind, wanted):
+def without(site, arn, sid):
+    """Put the policy of a key without one statement."""
+    held = [one for one in policy(site, arn) if one["Sid"] != sid]
+    text = json.dumps({"Version": "2012-10-17", "Statement": held})
+    site.aws.call("kms", "put_key_policy", KeyId=arn, PolicyName="default", Policy=text)
+
+
+ENDS = (("disable_key", {}), ("schedule_key_deletion", {"PendingWindowInDays": 7}))
+
+
+def test_an_administrator_ends_the_key_only_after_changing_its_policy(site, kind, wanted):
+    """Of an account whose IAM policies allow everything; a statement of somebody else's allows it in the key's too."""
     arn = make(kind, wanted).ids["arn"]
+    held = policy(site, arn)
+    allowed = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [*held, allowed | {"Sid": "Wide"}]})
+    for given in (None, text):
+        if given:
+            asked = {"KeyId": arn, "PolicyName": "default", "Policy": given}
+            site.aws.call("kms", "put_key_policy", **asked)
+        for operation, more in ENDS:
+            with pytest.raises(Denied) as refused:
+                site.aws.call("kms", operation, KeyId=arn, **more)
+            assert refused.value.code == "AccessDeniedException"
+    without(site, arn, "Wide")
+    assert site.aws.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
+    without(site, arn, "OstiaryStays")
+    assert actions(kind, wanted) == ["update"], "the plan shows it, and puts the statement back"
+    for operation, more in ENDS:
+        site.aws.call("kms", operation, KeyId=arn, **more)
+    state = site.aws.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]["KeyState"]
+    assert state == "PendingDeletion"
+
+
+def test_a_key_of_before_gets_the_statement_and_a_key_that_was_disabled_is_enabled(
+    site, kind, wanted
+):
+    arn = make(kind, wanted).ids["arn"]
+    without(site, arn, "OstiaryStays")
     site.aws.call("kms", "disable_key", KeyId=arn)
     found = kind.look(wanted.key)
-    assert kind.differences(found, wanted.wanted) == ("enabled",)
+    assert set(kind.differences(found, wanted.wanted)) == {"enabled", "policy"}
     site.aws.call("kms", "enable_key", KeyId=arn)
     with pytest.raises(StalePlan):
         kind.update(found, dict(wanted.wanted))
     site.aws.call("kms", "disable_key", KeyId=arn)
-    assert kind.update(kind.look(wanted.key), dict(wanted.wanted)).attributes["enabled"]
+    found = kind.look(wanted.key)
+    assert kind.update(found, dict(wanted.wanted)).attributes["enabled"]
+    assert kind.differences(kind.look(wanted.key), wanted.wanted) == ()
+    with pytest.raises(Denied):
+        site.aws.call("kms", "disable_key", KeyId=arn)
+    kind.restore(wanted.key, found.attributes)
+    assert kind.look(wanted.key).attributes == found.attributes
 
 
 def test_an_alias_of_somebody_else_is_left_and_no_key_is_made(site, kind, wanted):

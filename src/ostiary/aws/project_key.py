@@ -1,7 +1,8 @@
 """The kind ``kms-key``: the key that signs for a project, behind ``alias/ostiary/PROJECT``, and who may use it.
 
 Ours by the tag ``ostiary:estate``. Of its policy the statements whose Sid begins with ``Ostiary`` are ours; others stay as they
-are. A key is never deleted from here: what it signs for would be locked out, and KMS waits a week with it anyway.
+are. A key is never deleted from here: what it signs for would be locked out. Its policy denies deletion and disabling to
+everybody, so whoever means it changes the policy first, which CloudTrail shows.
 
 Sources: AWS KMS API Reference, "CreateKey", "PutKeyPolicy"; AWS KMS Developer Guide, "Key policies" (a statement for the
 account's root lets IAM policies count), "AWS KMS condition keys" (kms:SigningAlgorithm, kms:MessageType).
@@ -22,7 +23,8 @@ from ostiary.plan.resource import Found, Json, Key, Resource, Risk, Value
 PREFIX = "alias/ostiary/"
 ALGORITHMS = {"ECC_NIST_P256": "ECDSA_SHA_256", "RSA_2048": "RSASSA_PKCS1_V1_5_SHA_256"}
 _OURS = "Ostiary"
-# What an administrator of the account may be allowed by IAM policies. Signing is not among it, nor are grants to sign.
+# What an administrator of the account may be allowed by IAM policies. Signing is not among it, nor are grants to sign. What
+# ends a key is, and counts once somebody has taken the statement away that denies it to all.
 _ADMINISTRATION = (
     "kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey", "kms:EnableKey",
     "kms:GetKeyPolicy", "kms:GetPublicKey", "kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags",
@@ -30,6 +32,7 @@ _ADMINISTRATION = (
     "kms:UpdateAlias", "kms:UpdateKeyDescription",
 )  # fmt: skip
 _USE = ("kms:Sign", "kms:GetPublicKey", "kms:DescribeKey")
+_ENDS = ("kms:DeleteImportedKeyMaterial", "kms:DisableKey", "kms:ScheduleKeyDeletion")
 
 
 class ProjectKeyKind(TaggedKind):
@@ -154,7 +157,8 @@ class ProjectKeyKind(TaggedKind):
         raise Conflict(
             f"cannot delete {found.key}",
             why="a key that signs for a project is not deleted from here: nobody could enter its servers",
-            fix=f"when nothing trusts it any more: aws kms schedule-key-deletion --key-id {arn}",
+            fix="when nothing trusts it any more, put its policy without OstiaryStays, then:"
+            f" aws kms schedule-key-deletion --key-id {arn}",
         )
 
     def _untag(self, found: Found) -> None:
@@ -199,6 +203,13 @@ def wanted_key(
             "Effect": "Deny",
             "Principal": {"AWS": signer},
             "NotAction": list(_USE),
+            "Resource": "*",
+        },
+        {
+            "Sid": "OstiaryStays",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": list(_ENDS),
             "Resource": "*",
         },
     ]
