@@ -180,7 +180,12 @@ def _new_key(way: Reached, name: str, signer: str | None, *, yes: bool) -> str:
     required=True,
     help="begin: hosts trust a second key; sign: it signs; finish: the old one is retired.",
 )
-@click.option("--kms", metavar="ARN", default="", help="With begin: the KMS key to go over to.")
+@click.option(
+    "--kms",
+    metavar="ARN",
+    default="",
+    help="With begin of user or x509: the KMS key to go over to.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool) -> None:

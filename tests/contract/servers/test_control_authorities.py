@@ -220,6 +220,19 @@ def test_a_host_authority_is_rotated_and_clients_are_told_both_keys_meanwhile(wo
     assert ada.certificate("web1").host_authorities == (new,)
 
 
+def test_a_host_authority_does_not_go_into_kms(world, kms_arn):
+    """It signs inside the writer's transaction: a slow KMS would hold up every certificate."""
+    made = world.project("prod", RULES)
+    by = world.admin()
+    with pytest.raises(Refused) as refused:
+        rotate(by, "begin", "host", kms_key=kms_arn)
+    assert (refused.value.status, refused.value.code) == (400, "bad-request")
+    assert "must not wait for KMS" in refused.value.refusal.why
+    assert refused.value.refusal.fix.endswith("project rotate prod --use host --step begin")
+    assert of(rotate_view(by), "host") == of(made, "host")
+    assert len(of(rotate(by, "begin", "host"), "host")) == 2
+
+
 def test_who_may_rotate(world):
     world.project("prod", RULES, admin.Settings(owners=("owners",)))
     ada, owner = (

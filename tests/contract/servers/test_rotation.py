@@ -75,7 +75,7 @@ class World:
 
     def rotate(self, step, use="user", **more):
         asked = Rotation(use, step, **more)
-        made = rotation.prepare(self.held, asked)
+        made = rotation.prepare(self.held, self.project.name, asked)
         self.writer.write(
             [self.project.id],
             lambda c, ledger: rotation.step(c, ledger, self.project, asked, made),
@@ -222,9 +222,10 @@ def test_a_break_glass_authority_comes_as_a_public_key_and_never_signs(world):
         Rotation("break-glass", "begin", public_key="ssh-ed25519 AAAA", kms_key="alias/x"),
         Rotation("user", "begin", public_key="ssh-ed25519 AAAA"),
         Rotation("user", "finish", kms_key="alias/x"),
+        Rotation("host", "begin", kms_key="alias/x"),
     ],
 )
 def test_what_is_no_step_is_refused(asked):
     with pytest.raises(UsageError) as refused:
-        rotation.prepare(SimpleNamespace(), asked)
+        rotation.prepare(SimpleNamespace(), "prod", asked)
     assert refused.value.code == "bad-request"

@@ -22,7 +22,7 @@ def rotate(services: Services, call: Call) -> Project:
     project = permitted.project(services, call.who, call.path["name"])
     if asked.step == "begin" and _in_kms(services, project.id, asked.use):
         permitted.admin(services, call.who)
-    made = rotation.prepare(services.authorities, asked)
+    made = rotation.prepare(services.authorities, project.name, asked)
 
     def work(connection: Connection, ledger: Ledger) -> Project:
         rotation.step(connection, ledger, project, asked, made)

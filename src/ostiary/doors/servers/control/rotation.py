@@ -41,14 +41,23 @@ _NAMED = 5  # servers that an error names
 _USES = (USER, HOST, X509, BREAK_GLASS)
 
 
-def prepare(held: Authorities, asked: Rotation) -> Authority | None:
-    """The new authority of a step ``begin``; it may ask KMS, so this is done outside any transaction."""
+def prepare(held: Authorities, project_name: str, asked: Rotation) -> Authority | None:
+    """The new authority of a step ``begin``; it may ask KMS, so this is done outside any transaction.
+
+    A host authority stays out of KMS: it signs inside the writer's transaction, and who waits for KMS there would hold up
+    every certificate of the project.
+    """
     if asked.use not in _USES or asked.step not in ("begin", "sign", "finish"):
         raise _bad(f"{asked.step[:40]!r} of {asked.use[:40]!r} is no step of a rotation")
     if bool(asked.public_key) != (asked.use == BREAK_GLASS and asked.step == "begin"):
         raise _bad("a public key is given to begin with a break-glass authority, and only then")
     if asked.kms_key and (asked.step != "begin" or asked.use == BREAK_GLASS):
         raise _bad("a KMS key is given to begin with an authority that signs here, and only then")
+    if asked.kms_key and asked.use == HOST:
+        raise _bad(
+            "certificates of hosts are signed while the database is locked, and that must not wait for KMS",
+            f"leave it with the control plane: {_beginning(project_name, HOST)}",
+        )
     if asked.step != "begin":
         return None
     if asked.use != BREAK_GLASS:
@@ -197,5 +206,9 @@ def _not_now(project: Project, use: str, why: str, fix: str = "") -> Conflict:
     )
 
 
-def _bad(why: str) -> UsageError:
-    return UsageError("cannot rotate an authority", why=why, code="bad-request")
+def _beginning(project_name: str, use: str) -> str:
+    return f"ostiary servers project rotate {project_name} --use {use} --step begin"
+
+
+def _bad(why: str, fix: str = "") -> UsageError:
+    return UsageError("cannot rotate an authority", why=why, fix=fix, code="bad-request")
