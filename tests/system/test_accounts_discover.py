@@ -35,6 +35,12 @@ system_info:
     name: admin
     lock_passwd: true
 """
+USER_DATA = """#cloud-config
+users:
+  - name: deploy
+    ssh-authorized-keys:
+      - ssh-ed25519 AAAA deploy@laptop
+"""
 
 
 @pytest.fixture
@@ -134,6 +140,7 @@ def test_every_other_way_in_is_listed(host):
     host.write("/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service", "")
     service = "/etc/systemd/system/multi-user.target.wants/amazon-ssm-agent.service"
     host.write(service, "")
+    host.write("/var/lib/cloud/instance/user-data.txt", USER_DATA, 0o600)
     lines = discovered(host)["other_ways"]
     print_of = fingerprint(host)
     for expected in (
@@ -145,6 +152,8 @@ def test_every_other_way_in_is_listed(host):
         "host-based  anybody  /etc/hosts.equiv  HostbasedAuthentication",
         f"session-manager  ssm-user  {service}  a shell by ssm:StartSession: IAM decides who",
         "cloud-init  admin  /etc/cloud/cloud.cfg  default user: gets the instance's key at its first boot",
+        "cloud-init  anybody  /etc/cloud/cloud.cfg  ssh_pwauth: turns passwords on at the first boot of an instance",
+        "cloud-init  deploy  /var/lib/cloud/instance/user-data.txt  ssh_authorized_keys: written at the first boot of an instance",
         "serial-console  anybody  serial-getty@ttyS0.service  asks for a password (dave)",
     ):
         assert expected in lines

@@ -1,6 +1,6 @@
 """Ways into a host that do not pass sshd, or come back with the next instance: Session Manager, cloud-init, serial console.
 
-Source: the documentation of Amazon EC2 and Systems Manager, cloud-init's cloud.cfg, systemd-getty-generator(8).
+Source: the documentation of Amazon EC2 and Systems Manager, systemd-getty-generator(8).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ostiary.doors.servers.agent import other_ways_cloud
 from ostiary.doors.servers.agent.names import shown
 
 _SESSION_MANAGER = (
@@ -20,9 +21,6 @@ _SESSION_MANAGER = (
 )
 _PASSWORDS = ("etc/shadow", "etc/passwd", "var/lib/extrausers/shadow")
 _NONE = ("!", "*", "x")
-_CLOUD_USER = re.compile(
-    r"default_user:\s*\n(?:[ \t]+.*\n)*?[ \t]+name:[ \t]*['\"]?([A-Za-z0-9_-]+)"
-)
 
 
 @dataclass(frozen=True)
@@ -65,44 +63,12 @@ def beside(root: Path) -> Iterator[Way]:
                 "a shell by ssm:StartSession: IAM decides who",
             )
             break
-    for file in _cloud_files(root):
-        with contextlib.suppress(OSError):
-            text = file.read_text("utf-8", "replace")
-            where = f"/{file.relative_to(root)}"
-            for match in _CLOUD_USER.finditer(text):
-                yield Way(
-                    "cloud-init",
-                    match[1],
-                    where,
-                    "default user: gets the instance's key at its first boot",
-                )
-            if re.search(r"^ssh_authorized_keys:", text, re.MULTILINE):
-                yield Way(
-                    "cloud-init",
-                    "",
-                    where,
-                    "ssh_authorized_keys: written at the first boot of an instance",
-                )
-            if re.search(r"^ssh_pwauth:\s*(true|yes|1)\b", text, re.MULTILINE | re.IGNORECASE):
-                yield Way(
-                    "cloud-init",
-                    "",
-                    where,
-                    "ssh_pwauth: turns passwords on at the first boot of an instance",
-                )
+    for found in other_ways_cloud.find(root):
+        yield Way("cloud-init", *found)
     having = with_password(root)
     for console in _consoles(root):
         who = ", ".join(having[:5]) or "nobody has a password"
         yield Way("serial-console", "", console, f"asks for a password ({who})")
-
-
-def _cloud_files(root: Path) -> list[Path]:
-    main = root / "etc/cloud/cloud.cfg"
-    return [
-        one
-        for one in (main, *sorted((root / "etc/cloud/cloud.cfg.d").glob("*.cfg")))
-        if one.is_file()
-    ]
 
 
 def _consoles(root: Path) -> list[str]:
