@@ -16,7 +16,6 @@ from ostiary.errors import UsageError
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.admin import ServerHeld
 
-FAR = 5.0  # seconds of clock offset that are worth a word
 project_option = click.option("--project", metavar="NAME", help="Only this project.")
 
 
@@ -71,10 +70,7 @@ def inventory(
 
 
 def _noteworthy(one: ServerHeld) -> list[str]:
-    lines = list(one.problems)
-    if abs(one.clock_offset) > FAR:
-        lines.append(f"its clock is {one.clock_offset:+.0f} s off")
-    return lines
+    return list(filter(None, (*one.problems, one.clock_problem)))
 
 
 Terms = tuple[tuple[str, str, str], ...]

@@ -17,7 +17,7 @@ from ostiary.errors import Unreachable
 def status(*, as_json: bool) -> None:
     """How the control plane is: its version, how fresh what it knows of Okta is, its problems.
 
-    Exit code 8 while it has a problem that keeps certificates from being signed.
+    Exit code 8 while it has a problem: also one that does not keep certificates from being signed yet.
     """
     from ostiary.doors.servers.wire.admin import Status  # noqa: PLC0415
 

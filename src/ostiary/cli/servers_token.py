@@ -15,6 +15,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
+from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES
 from ostiary.errors import NotFound, UsageError
 
 project_option = click.option("--project", required=True, metavar="NAME", help="The project.")
@@ -29,14 +30,14 @@ def token() -> None:
 @project_option
 @click.option(
     "--uses",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, MOST_USES),
     default=1,
     show_default=True,
     help="Hosts that it lets in.",
 )
 @click.option(
     "--hours",
-    type=click.FloatRange(0, 8760, min_open=True),
+    type=click.FloatRange(0, LONGEST_TOKEN / 3600, min_open=True),
     default=1.0,
     show_default=True,
     help="How long it is good.",

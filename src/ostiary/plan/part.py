@@ -25,7 +25,7 @@ class Part(Protocol):
         """What the estate wants of it on a day."""
         ...
 
-    def warnings(self, today: date) -> tuple[str, ...]:
+    def warnings(self, today: date, made: Plan) -> tuple[str, ...]:
         """What people should know of it, one line each."""
         ...
 

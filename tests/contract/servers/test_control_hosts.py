@@ -12,11 +12,15 @@ from sqlalchemy import select
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
 from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.control import tables
+from ostiary.doors.servers.kinds import ServersPart
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule, ServersHeld
 from ostiary.doors.servers.wire.host import Enroll, HostState, Login
 from ostiary.doors.servers.wire.message import encode
+from ostiary.model.estate_text import parse
 from ostiary.pki import ssh_certificate, ssh_key
+
+ESTATE = 'estate: acme\nversion: 1\norg: {url: "https://acme.okta.com"}\n'
 
 
 def refused(work, *arguments, **more):
@@ -312,6 +316,23 @@ def test_a_clock_far_off_is_told_once(world):
         web.report(time=time.time() + 100)
     assert events(world).count("server.clock") == 1
     assert held(world, "web1").clock_offset == pytest.approx(100, abs=2)
+
+
+def test_the_doctor_names_hosts_whose_clock_is_off(world):
+    for name in ("prod", "other"):
+        world.project(name)
+    text = f'{ESTATE}servers: {{control: "{world.url}", projects: {{prod: {{}}, other: {{}}}}}}\n'
+    part = ServersPart(parse(text, file="e.yaml"), world.url, world.admin())
+    web, little, good = (world.server(name) for name in ("web1", "web2", "web3"))
+    web.report(time=time.time() - 70)
+    little.report(time=time.time() + 9)
+    good.report(time=time.time())
+    told = part.checks("plan")
+    assert [one[:2] for one in told if "clock" in one[0]] == [
+        ("prod/web1: its clock is -70 s off", False),
+        ("prod/web2: its clock is +9 s off", None),
+    ]
+    assert not any("clock" in one[0] for one in part.checks("apply"))
 
 
 def test_a_removal_is_told_to_who_waits_within_seconds(both):

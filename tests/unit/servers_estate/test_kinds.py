@@ -91,13 +91,29 @@ def test_machines_and_rules_that_have_ended_are_told(environ):
         "  - {user: k@b, may: {login: prod}, until: 2026-02-01, reason: audit}\n"
     )
     part = kinds.open_part(parse(text, file="e.yaml"), environ)
-    told = part.warnings(date(2026, 3, 1))
+    told = part.warnings(date(2026, 3, 1), Plan("acme", "", "", (), ()))
     assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
         "the assignment of user k@b ended on 2026-02-01",
         "machine ci ended on 2026-01-01",
     ]
     (wanted,) = part.resources(date(2026, 3, 1))
     assert (wanted.wanted["access"], wanted.wanted["machines"]) == ([], {})
+
+
+def test_numbers_that_meet_those_of_systemd_are_told_before_they_are_given(environ):
+    """Once: when the project is to be made. Afterwards they are given, and a plan has nothing new to say."""
+    more = f'servers: {{control: "{HERE}", projects: {{prod: {{}}, dev: {{uid_start: 70001, gid_start: 73001}}}}}}\n'
+    part = kinds.open_part(parse(HEAD + more, file="e.yaml"), environ)
+    created, kept = (
+        tuple(Change(action, one.key) for one in part.resources(date(2026, 3, 1)))
+        for action in ("create", "update")
+    )
+    told = part.warnings(date(2026, 3, 1), Plan("acme", "", "", (), created))
+    assert [line.partition(", which")[0] for line in told] == [
+        "e.yaml:4: project prod: UIDs from 60001 reach 60001-60513",
+        "e.yaml:4: project prod: GIDs from 63001 reach 61184-65519",
+    ]
+    assert part.warnings(date(2026, 3, 1), Plan("acme", "", "", (), kept)) == ()
 
 
 def test_an_estate_without_servers_loads_nothing_of_them(tmp_path):

@@ -131,8 +131,12 @@ class Planning:
             on_event=on_event,
             warnings=self._warnings(known, wanted, only),
         )
-        self._refuse(sorted(line for part in self.connected.parts for line in part.problems(made)))
-        return within(made, only) if only else made
+        parts = self.connected.parts
+        self._refuse(sorted(line for part in parts for line in part.problems(made)))
+        if only:
+            return within(made, only)
+        today = datetime.now(UTC).date()
+        return made.with_warnings(line for part in parts for line in part.warnings(today, made))
 
     def _of_parts(self, only: frozenset[str]) -> tuple[Resource, ...]:
         """What other doors want of the estate: nothing where only accounts are meant."""
@@ -156,9 +160,6 @@ class Planning:
         ]
         for client, org in ((client, org) for org, client in self.connected.okta.items()):
             lines += AppKind(client, org, self.estate.name).policy_report().warnings
-        if not only:
-            today = datetime.now(UTC).date()
-            lines += (line for part in self.connected.parts for line in part.warnings(today))
         reach = new_reach(self.matched_before(), matched(wanted))
         lines += [f"new reach: {line}" for line in reach]
         return tuple(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,12 +12,15 @@ from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.project_found import GIVEN_ONCE
 from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
-from ostiary.doors.servers.wire.admin import Projects, Status
+from ostiary.doors.servers.wire.admin import Projects, ServersHeld, Status
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate import Estate, resolve
 from ostiary.model.estate_servers import SCOPE, control_defect
+from ostiary.model.server_numbers import number_warnings
 from ostiary.plan.plan import Plan
 from ostiary.plan.resource import Kind, Resource
+
+CERTIFICATE_BEGAN = 60.0  # seconds ago, for hosts whose clock is behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,20 @@ class ServersPart:
     def resources(self, today: date) -> tuple[Resource, ...]:
         return desired.projects(self.estate, today)
 
-    def warnings(self, today: date) -> tuple[str, ...]:
-        return desired.overdue(self.estate, today)
+    def warnings(self, today: date, made: Plan) -> tuple[str, ...]:
+        """What has ended, and where the numbers of a project that is to be made meet others: they are given once."""
+        servers = self.estate.servers
+        new = [
+            servers.projects[change.key.name]
+            for change in made.changes
+            if servers and change.key.kind == desired.KIND and change.action == "create"
+        ]
+        numbers = (
+            f"{one.place}: project {one.name}: {line}"
+            for one in new
+            for line in number_warnings(one.uid_start, one.gid_start)
+        )
+        return (*desired.overdue(self.estate, today), *numbers)
 
     def problems(self, made: Plan) -> tuple[str, ...]:
         """Numbers and keys that were given when a project was made and are wanted otherwise now."""
@@ -74,7 +89,20 @@ class ServersPart:
             status: Status = self.control.call("GET", "/v1/status", kind=Status)
             ask = "run: ostiary servers status"
             found += ((problem, False, ask) for problem in status.problems)
+            wanted = servers.projects if servers else ()
+            found += self._clocks(sorted(seen.intersection(wanted)))
         return tuple(found)
+
+    def _clocks(self, projects: Sequence[str]) -> Iterator[tuple[str, bool | None, str]]:
+        """Hosts whose clock is off: a certificate begins a minute ago and ends in two."""
+        for project in projects:
+            path = f"/v1/projects/{project}/servers"
+            held: ServersHeld = self.control.call("GET", path, kind=ServersHeld)
+            for one in held.servers:
+                if one.clock_problem and one.state == "active":
+                    is_ok = None if abs(one.clock_offset) < CERTIFICATE_BEGAN else False
+                    ask = f"let {one.name} keep time (chrony, systemd-timesyncd)"
+                    yield f"{project}/{one.name}: {one.clock_problem}", is_ok, ask
 
     def close(self) -> None:
         if isinstance(self.control, Control):

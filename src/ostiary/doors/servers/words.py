@@ -44,7 +44,7 @@ def _rights(rule: Rule) -> Iterator[str]:
 def _how(rule: SudoRule) -> str:
     parts = [
         "" if rule.run_as == "root" else f"as {rule.run_as}",
-        "" if rule.nopasswd else "with a password",
+        "without a password" if rule.nopasswd else "with a password",
         "noexec" if rule.noexec else "",
     ]
     said = ", ".join(filter(None, parts))

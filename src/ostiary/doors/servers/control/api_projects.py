@@ -27,6 +27,7 @@ from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import servers as servers_table
 from ostiary.doors.servers.wire import admin
 from ostiary.errors import Denied
+from ostiary.model.server_numbers import number_warnings
 
 
 def listed(services: Services, call: Call) -> admin.Projects:
@@ -195,7 +196,7 @@ def described(connection: Connection, project: Project) -> admin.Project:
             admin.Authority(one.id, one.use, one.state, one.public_key, one.kms_key, one.created)
             for one in authorities.of_project(connection, project.id)
         ),
-        warnings=projects.number_warnings(project.uid_next, project.gid_next),
+        warnings=number_warnings(project.uid_next, project.gid_next),
     )
 
 

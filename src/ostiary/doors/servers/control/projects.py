@@ -26,8 +26,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 UID_START, GID_START = 60001, 63001  # as Okta's product has them
 LOWEST = 1000
 HIGHEST = 2**31 - 1
-# Ranges that systemd gives away by itself. Source: systemd, docs/UIDS-GIDS.md.
-SYSTEMD = ((60001, 60513, "systemd-homed"), (61184, 65519, "systemd's DynamicUser="))
 _ACCOUNT = re.compile(r"[0-9]{12}(/[a-z]{2}(-[a-z]+)+-[0-9])?")
 OTHER_WAYS = ("report", "close")
 _DELETED = "~deleted"  # no name may end so
@@ -46,19 +44,6 @@ class Project:
     gid_start: int = GID_START
     estate: str = ""
     settings: Settings = field(default_factory=Settings)
-
-
-def number_warnings(uid_start: int, gid_start: int) -> tuple[str, ...]:
-    """Where numbers counted from here meet those of systemd."""
-    found = []
-    for what, start in (("UIDs", uid_start), ("GIDs", gid_start)):
-        for first, last, whose in SYSTEMD:
-            if start <= last and start >= first - 1000:
-                found.append(
-                    f"{what} from {start} reach {first}-{last}, which {whose} uses; "
-                    "65536 to 524287 is free of such ranges"
-                )
-    return tuple(found)
 
 
 def create(

@@ -8,21 +8,18 @@ from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
 from ostiary.doors.servers.control.tables import enrollment_tokens
-from ostiary.doors.servers.wire.admin import Token
+from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES, Token
 from ostiary.errors import Denied, NotFound, UsageError
-
-MOST_USES = 10_000
-LONGEST = 30 * 86400.0  # seconds
 
 
 def make(
     connection: Connection, ledger: Ledger, project: Project, *, uses: int, seconds: float
 ) -> tuple[str, str]:
     """Id and text of a new enrollment token; the only time that it is seen."""
-    if not 1 <= uses <= MOST_USES or not 0 < seconds <= LONGEST:
+    if not 1 <= uses <= MOST_USES or not 0 < seconds <= LONGEST_TOKEN:
         raise UsageError(
             f"cannot make a token for {uses} uses and {seconds} s",
-            why=f"1 to {MOST_USES} uses and at most {LONGEST / 86400:.0f} days are given",
+            why=f"1 to {MOST_USES} uses and at most {LONGEST_TOKEN / 86400:.0f} days are given",
             code="bad-request",
         )
     token, token_id = new_token("enroll"), new_id("tok")

@@ -161,6 +161,10 @@ class Rotation:
     public_key: str = ""
 
 
+MOST_USES = 10_000  # of one enrollment token
+LONGEST_TOKEN = 30 * 86400.0  # seconds
+
+
 @dataclass(frozen=True)
 class NewToken:
     uses: int
@@ -189,6 +193,9 @@ class Tokens:
     tokens: Tuple[Token, ...]  # noqa: UP006
 
 
+CLOCK_FAR = 5.0  # seconds of a host's clock offset that are worth a word
+
+
 @dataclass(frozen=True)
 class ServerHeld:
     """A server as administrators see it. ``clock_offset`` in seconds, ``applied`` the generation that it says it has."""
@@ -207,6 +214,15 @@ class ServerHeld:
     trusted: Tuple[str, ...]  # noqa: UP006
     problems: Tuple[str, ...]  # noqa: UP006
     other_ways: Tuple[str, ...]  # noqa: UP006
+
+    @property
+    def clock_problem(self) -> str:
+        """What is to be said of its clock, "" for nothing."""
+        return (
+            f"its clock is {self.clock_offset:+.0f} s off"
+            if abs(self.clock_offset) > CLOCK_FAR
+            else ""
+        )
 
 
 @dataclass(frozen=True)
