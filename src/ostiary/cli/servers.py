@@ -8,6 +8,10 @@ from ostiary.cli import CommandTable
 
 SERVERS = {
     "list": ("servers_list:list_", "Servers that you may enter"),
+    "certificate": (
+        "servers_certificate:certificate",
+        "A client certificate for TLS to a server: curl, psql",
+    ),
     "project": ("servers_project:project", "Projects: make, show, rotate their authorities"),
     "token": ("servers_token:token", "Enrollment tokens of a project"),
     "inventory": ("servers_inventory:inventory", "Every enrolled server as administrators see it"),

@@ -26,6 +26,7 @@ from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
 from ostiary.doors.servers.wire.person import (
     HOP,
     LOGIN,
+    X509,
     CertificateRequest,
     Issued,
     Refusal,
@@ -35,6 +36,7 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
 from ostiary.pki import ssh_key
 
+CERTIFICATES = "/v1/certificates"
 Answer = Mapping[str, Any]
 Says = Callable[[Answer], None]
 
@@ -66,7 +68,7 @@ class Answers:
         try:
             self._answer(asked, asker, say)
         except OstiaryError as error:
-            say(error.as_json())
+            say({**error.as_json(), "exit": error.exit_code})
         except OSError as error:
             fix = "see that there is room there, and run: ostiary login"
             what = f"the resident agent cannot write {error.filename}"
@@ -84,11 +86,15 @@ class Answers:
             say(self._who())
         elif do == "servers":
             say({"servers": [asdict(one) for one in self._listed.every()]})
+        elif do == "x509":
+            say({"issued": encode(self._x509(asked)).decode()})
         elif do == "end":
             say({})
             self._end()
         else:
-            raise UsageError("cannot answer the question", why=f"{do!r} is none")
+            raise UsageError(
+                "cannot answer the question", why=f"{do!r} is none", fix="run: ostiary login"
+            )
 
     def _who(self) -> Answer:
         step_up = self._step_up
@@ -171,7 +177,7 @@ class Answers:
 
     def _issued(self, server: ServerEntry, request: CertificateRequest) -> Issued:
         try:
-            status, body = self._control.exchange("POST", "/v1/certificates", encode(request))
+            status, body = self._control.exchange("POST", CERTIFICATES, encode(request))
         except Unreachable as away:
             raise Unreachable(
                 f"cannot enter {server.name}: {away.what}",
@@ -179,12 +185,31 @@ class Answers:
                 fix=f"{away.fix}; in need: ostiary servers breakglass --help",
                 code=away.code,
             ) from away
+        return self._granted(f"cannot enter {server.name}", status, body)
+
+    def _x509(self, asked: Mapping[str, Any]) -> Issued:
+        """For a key that the asker has made, and keeps."""
+        host, public, project = (
+            str(asked.get(one, "")) for one in ("host", "public_key", "project")
+        )
+        request = CertificateRequest(host, public, X509, project=project)
+        what = f"cannot get a certificate for {host}"
+        try:
+            status, body = self._control.exchange("POST", CERTIFICATES, encode(request))
+        except Unreachable as away:
+            raise Unreachable(
+                f"{what}: {away.what}", why=away.why, fix=away.fix, code=away.code
+            ) from away
+        return self._granted(what, status, body)
+
+    def _granted(self, what: str, status: int, body: bytes) -> Issued:
+        """The certificate, or the error that says ``what`` cannot be done; what a step-up would have to be is kept."""
         if status < 400:  # noqa: PLR2004 - the first status of refusals
             return _read(body)
         refusal = refusal_in(status, body, self._control.url)
         if refusal.code == STEP_UP:
             self._step_up = refusal
-        raise refused(f"cannot enter {server.name}", status, refusal)
+        raise refused(what, status, refusal)
 
 
 def _read(body: bytes) -> Issued:

@@ -14,6 +14,7 @@ from ostiary.doors.servers.client.control_api import Control
 from ostiary.errors import Denied, UsageError
 
 MOST_BYTES = 4096
+GIVEN = "OSTIARY_CONTROL_TOKEN_FILE"
 
 
 def signed_in(environ: Mapping[str, str] | None = None) -> Control:
@@ -31,7 +32,7 @@ def signed_in(environ: Mapping[str, str] | None = None) -> Control:
 
 def source(environ: Mapping[str, str]) -> Callable[[], str]:
     """What gives the token, each time that it is called."""
-    if file := environ.get("OSTIARY_CONTROL_TOKEN_FILE"):
+    if file := environ.get(GIVEN):
         return lambda: _from_file(Path(file))
     folder, control = place.run_folder(environ), place.read_profile(environ).control
     return lambda: _from_resident(folder, control)
@@ -58,14 +59,14 @@ def _from_file(file: Path) -> str:
         raise Denied(
             f"cannot read the session token in {file}",
             why=str(getattr(error, "strerror", None) or error).lower(),
-            fix="see OSTIARY_CONTROL_TOKEN_FILE",
+            fix=f"see {GIVEN}",
             code="not-signed-in",
         ) from error
     if not token or any(one.isspace() for one in token):
         raise Denied(
             f"cannot use {file} as session token",
             why="it does not hold one word",
-            fix="see OSTIARY_CONTROL_TOKEN_FILE",
+            fix=f"see {GIVEN}",
             code="not-signed-in",
         )
     return token

@@ -3,8 +3,9 @@
     {"do": "bearer"}   -> {"token": …, "control": …}
     {"do": "who"}      -> {"person": …, "login": …, "expires": …, "control": …}
     {"do": "servers"}  -> {"servers": [ServerEntry…]}, read anew: ssh knows them from then on
+    {"do": "x509", "host": …, "project": …, "public_key": …} -> {"issued": Issued}, a message in JSON
     {"do": "end"}      -> {}
-    any                -> {"error": what, "why": …, "fix": …, "code": …}
+    any                -> {"error": what, "why": …, "fix": …, "code": …, "exit": number of the error tree}
 
 The entry files of ``ssh`` ask there too, in words of their own: ``entry_words.py``.
 """
@@ -20,14 +21,25 @@ from pathlib import Path
 from typing import Any
 
 from ostiary.doors.servers.client.place import TALK
-from ostiary.errors import Conflict, Denied, Unreachable
+from ostiary.errors import (
+    Conflict,
+    Denied,
+    NotFound,
+    OstiaryError,
+    Throttled,
+    Unreachable,
+    UsageError,
+)
 
 SECONDS = 30.0
+KINDS: Mapping[object, type[OstiaryError]] = {
+    one.exit_code: one for one in (UsageError, NotFound, Conflict, Throttled, Unreachable)
+}
 MOST_BYTES = 16 * 1024 * 1024  # every server of an org
 
 
 def ask(folder: Path, do: str, **more: object) -> Mapping[str, Any]:
-    """The answer of the resident agent in ``folder``. Denied ``not-signed-in`` where none runs."""
+    """The answer of the resident agent in ``folder``. Denied ``not-signed-in`` where none runs; else the error that it says."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as to:
         to.settimeout(SECONDS)
         try:
@@ -44,7 +56,8 @@ def ask(folder: Path, do: str, **more: object) -> Mapping[str, Any]:
                 "cannot ask the resident agent", why=str(error), fix="run: ostiary login"
             ) from error
     if "error" in answer:
-        raise Denied(answer["error"], why=answer["why"], fix=answer["fix"], code=answer["code"])
+        kind = KINDS.get(answer.get("exit"), Denied)
+        raise kind(answer["error"], why=answer["why"], fix=answer["fix"], code=answer["code"])
     return dict(answer)
 
 

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from ostiary.doors.servers.control import (
-    authorities,
     certificate_made,
     local_users,
     machine_rates,
@@ -113,7 +112,7 @@ class Issuer:
             way = self._way(Places(connection, self._views), caller, asked, now)
         wanted = _wanted(way, self._local(way.view, caller.person), caller, asked)
         if asked.purpose == X509:
-            authority = signing(way.view.authorities, authorities.X509)
+            authority = x509_issue.authority_of(way.view)
             key = partial(self._authorities.private_key, authority)
             text, noted = x509_issue.make(wanted, authority.public_key, key, int(now))
             issued = _issued(way, wanted, text, noted)

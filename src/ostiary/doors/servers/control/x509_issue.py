@@ -12,15 +12,33 @@ from collections.abc import Callable
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ostiary.doors.servers.control import authorities
+from ostiary.doors.servers.control.authorities import Authority
 from ostiary.doors.servers.control.certificate_made import BEFORE, LIFE, Noted, Wanted
 from ostiary.doors.servers.control.far_signer import UNAVAILABLE
 from ostiary.doors.servers.control.secret import new_serial
-from ostiary.errors import Conflict, Denied, Throttled, Unreachable, UsageError
+from ostiary.doors.servers.control.view import View
+from ostiary.errors import Conflict, Denied, NotFound, Throttled, Unreachable, UsageError
 from ostiary.pki import ssh_key, x509_certificate
 from ostiary.pki.signer import Private
 from ostiary.pki.x509_authority import X509Authority
 from ostiary.pki.x509_certificate import Asked
 from ostiary.pki.x509_rules import Client, certifiable
+
+
+def authority_of(view: View) -> Authority:
+    """Who signs them in this project. NotFound ``no-authority`` where none was begun: not every project needs one."""
+    try:
+        return authorities.signing(view.authorities, authorities.X509)
+    except NotFound as none:
+        name = view.project.name
+        raise NotFound(
+            f"project {name} has no X.509 authority",
+            why="none was begun, as for a project of ssh alone",
+            fix="ask an owner of the project for:"
+            f" ostiary servers project rotate {name} --use x509 --step begin",
+            code=none.code,
+        ) from none
 
 
 def make(
