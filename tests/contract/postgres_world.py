@@ -102,6 +102,13 @@ def new_database(folder, template="template1"):
             to.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def put_in_place(folder, name, other):
+    """Make ``name`` a copy of ``other``, whatever it was. Nobody may be connected to the other."""
+    with _administered(folder) as to:
+        to.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        to.execute(f"CREATE DATABASE {name} TEMPLATE {other}")
+
+
 def make_database(folder, name, template="template1"):
     """Its address."""
     with _administered(folder) as to:

@@ -2,10 +2,13 @@
 
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from control_world import ControlWorld, Refused
+from postgres_world import put_in_place
 from sqlalchemy import select
+from sqlalchemy.engine import make_url
 
 from ostiary.doors.servers.control import clock_guard, housekeeping, tables
 from ostiary.doors.servers.control.chain import Head, Row, faults
@@ -175,21 +178,47 @@ def test_over_http_a_wrong_clock_is_a_503_and_nothing_is_written(database_url, t
         world.close()
 
 
-def test_a_restored_backup_is_refused_and_accepted_only_by_word(tmp_path):
-    url, file, backup = f"sqlite:///{tmp_path}/c.db", tmp_path / "c.db", tmp_path / "backup.db"
+@pytest.fixture
+def backup(database_url, request, tmp_path):
+    """``take()`` copies the database to which nobody is connected, ``restore()`` puts the copy in its place."""
+    place = make_url(database_url)
+
+    class OfSqlite:
+        file, copy = Path(place.database), tmp_path / "backup.db"
+
+        def take(self):
+            shutil.copy(self.file, self.copy)
+
+        def restore(self):
+            shutil.copy(self.copy, self.file)
+            for beside in self.file.parent.glob(f"{self.file.name}-*"):
+                beside.unlink()
+
+    class OfPostgres:
+        name, copy = place.database, f"{place.database}_backup"
+
+        def take(self):
+            put_in_place(request.getfixturevalue("cluster"), self.copy, self.name)
+
+        def restore(self):
+            put_in_place(request.getfixturevalue("cluster"), self.name, self.copy)
+
+    return OfSqlite() if place.drivername == "sqlite" else OfPostgres()
+
+
+def test_a_restored_backup_is_refused_and_accepted_only_by_word(database_url, backup, tmp_path):
+    url = database_url
     first = ControlWorld(url, tmp_path)
     first.project("prod", [Rule("group:sre", login=True)])
     first.server("web1")
     first.person("alice@acme.example", ["sre"]).certificate("web1")
     first.close()
-    shutil.copy(file, backup)
+    backup.take()
     second = ControlWorld(url, tmp_path)
     bob = second.person("bob@acme.example", ["sre"])
     lost = bob.certificate("web1")
     second.close()
-    shutil.copy(backup, file)
-    for beside in tmp_path.glob("c.db-*"):
-        beside.unlink()
+    backup.restore()
     with pytest.raises(Conflict, match="older than what was seen") as no:
         ControlWorld(url, tmp_path)
     assert "--accept-older-database" in no.value.fix

@@ -100,17 +100,23 @@ def prepare(settings: ServeSettings) -> ServeSettings:
 def _opened(
     settings: ServeSettings, clock: Callable[[], float]
 ) -> tuple[Database, Writer, HighWater]:
-    database = Database(settings.database)
-    if settings.migrate:
-        schema.upgrade(database)
-    else:
-        schema.check(database)
-    mark = HighWater(settings.state_dir, settings.worker)
-    if not settings.accept_older:
-        high_water.verify(database, mark)
-    writer = Writer(database, clock, mark)
-    if settings.accept_older:
-        high_water.accept(database, writer, mark)
+    """What was opened is closed again where the next of them cannot be used."""
+    with contextlib.ExitStack() as opened:
+        database = Database(settings.database)
+        opened.callback(database.close)
+        if settings.migrate:
+            schema.upgrade(database)
+        else:
+            schema.check(database)
+        mark = HighWater(settings.state_dir, settings.worker)
+        opened.callback(mark.close)
+        if not settings.accept_older:
+            high_water.verify(database, mark)
+        writer = Writer(database, clock, mark)
+        opened.callback(writer.close)
+        if settings.accept_older:
+            high_water.accept(database, writer, mark)
+        opened.pop_all()
     return database, writer, mark
 
 
