@@ -1,5 +1,6 @@
 """Databases of both kinds for the tests of the control plane, and control planes on them."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def both(database_url, tmp_path):
     world = ControlWorld(database_url, tmp_path)
     yield world
     world.close()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def lasting(request, tmp_path_factory):
+    """As ``both``, one for all tests of a module: each works in a project of its own."""
+    folder = tmp_path_factory.mktemp("control")
+    with contextlib.ExitStack() as stack:
+        url = f"sqlite:///{folder}/control.db"
+        if request.param == "postgresql":
+            cluster = request.getfixturevalue("cluster")
+            url = stack.enter_context(new_database(cluster, template(cluster)))
+        world = ControlWorld(url, folder)
+        stack.callback(world.close)
+        yield world
 
 
 @pytest.fixture

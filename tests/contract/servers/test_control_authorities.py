@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
-from aws_world import join, small_organization
+from aws_world import MANAGEMENT, join, small_organization
 from control_world import ControlWorld, Refused
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ostiary import connect, connect_control
-from ostiary.doors.servers.control import rotation
+from ostiary.doors.servers.control import far_signer, rotation, tables
 from ostiary.doors.servers.control.tables import audit, certificates
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.host import HOST_MARK
@@ -31,25 +33,28 @@ def site(monkeypatch):
     return small_organization(monkeypatch)
 
 
-@pytest.fixture
-def clock():
-    class Clock:
-        ahead = 0.0
-
-        def __call__(self):
-            return time.time() + self.ahead
-
-    return Clock()
-
-
-@pytest.fixture
-def world(tmp_path, clock):
+@contextmanager
+def with_kms(url, folder):
     opened = connect_control.kms_signers(
         region="us-east-1", transports=connect.Transports(aws=join)
     )
-    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path, clock=clock, open_kms=opened)
-    yield world
-    world.close()
+    world = ControlWorld(url, folder, open_kms=opened)
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def world(tmp_path):
+    with with_kms(f"sqlite:///{tmp_path}/control.db", tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def both(database_url, tmp_path):
+    with with_kms(database_url, tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
@@ -76,12 +81,20 @@ def of(project, use):
     return [one for one in project.authorities if one.use == use]
 
 
+def drained(world):
+    """What the former authority signed is good no more: the steps of rotations are so much older now."""
+    table = tables.authorities
+    with world.services.database.writing() as connection:
+        connection.execute(update(table).values(changed=table.c.changed - rotation.DRAIN - 1))
+
+
 def rows(world, table):
     with world.services.database.reading() as connection:
         return connection.execute(select(table)).all()
 
 
-def test_certificates_of_a_project_in_kms_are_signed_there(world, kms_arn):
+def test_certificates_of_a_project_in_kms_are_signed_there(both, kms_arn):
+    world = both
     made = project_in_kms(world, kms_arn)
     (user,) = of(made, "user")
     assert user.kms_key == kms_arn
@@ -92,8 +105,9 @@ def test_certificates_of_a_project_in_kms_are_signed_there(world, kms_arn):
 
 
 def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
-    world, site, kms_arn, monkeypatch
+    both, site, kms_arn, monkeypatch
 ):
+    world = both
     monkeypatch.setattr(connect_control, "SIGN_WITHIN", 0.5)
     project_in_kms(world, kms_arn)
     world.server("web1")
@@ -128,6 +142,76 @@ def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
     assert told == ["authority.unavailable", "authority.available"]
 
 
+def throttles(site):
+    site.world.switches.throttle_share = 1.0
+
+
+def denies(site):
+    site.world.switches.denied.add((MANAGEMENT, "kms:Sign"))
+
+
+@pytest.mark.parametrize(
+    ("does", "told"), [(throttles, "ThrottlingException"), (denies, "AccessDeniedException")]
+)
+def test_kms_that_throttles_or_denies_is_told_soon_and_nothing_is_issued(
+    world, site, kms_arn, monkeypatch, does, told
+):
+    """C8: with a time to come again, and no other key signs in its place."""
+    monkeypatch.setattr(connect_control, "SIGN_WITHIN", 0.5)
+    project_in_kms(world, kms_arn)
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    ada.certificate("web1")
+    does(site)
+    answers = [refused_at(ada) for _ in range(6)]
+    assert answers[0][1] < 3
+    assert sorted(took for _, took in answers)[-3] < 0.2, (
+        "all but the first, and one that tried again"
+    )
+    assert {(one.status, one.code) for one, _ in answers} == {(503, "signing-unavailable")}
+    assert all(told in one.refusal.why for one, _ in answers), answers
+    assert len(rows(world, certificates)) == 1
+    headers = ada.raw("POST", "/v1/certificates", *request(ada))[1]
+    assert int(headers["retry-after"]) > 0
+
+
+def test_a_slow_kms_is_waited_for_by_a_few_and_holds_up_nobody_else(
+    world, site, kms_arn, monkeypatch
+):
+    """C8: who comes while others wait is refused at once, and another project signs as ever."""
+    monkeypatch.setattr(far_signer, "MOST_AT_ONCE", 2)
+    project_in_kms(world, kms_arn)
+    world.project("lab", RULES)
+    world.server("web1")
+    world.server("lab1", "lab")
+    ada = world.person("ada@acme.example", ["sre"])
+    ada.certificate("web1")  # the key is opened
+    site.world.switches.latency = slow = 2.0
+    waiting = [world.person(f"p{number}@acme.example", ["sre"]) for number in range(2)]
+    with ThreadPoolExecutor(len(waiting)) as pool:
+        asked = [pool.submit(one.certificate, "web1") for one in waiting]
+        time.sleep(slow / 3)
+        refused, _ = refused_at(ada)
+        assert (refused.status, refused.code) == (503, "signing-unavailable")
+        assert "2 signatures are waited for already" in refused.refusal.why
+        assert ada.certificate("lab1")
+        assert not any(one.done() for one in asked), "they wait still"
+        issued = {one.result().serial for one in asked}
+    site.world.switches.latency = 0.0
+    assert ada.certificate("web1"), "a busy one is no failure: nobody rests"
+    held = {str(row.serial) for row in rows(world, certificates)}
+    assert issued < held
+    assert len(held) == 5
+
+
+def refused_at(client):
+    """The refusal, and how long it took to come."""
+    started = time.monotonic()
+    with pytest.raises(Refused) as refused:
+        client.certificate("web1")
+    return refused.value, time.monotonic() - started
+
+
 def request(client):
     key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
     headers = {"Authorization": f"Bearer {client.token}"}
@@ -150,8 +234,9 @@ def report(host, *, shown=True):
     return state
 
 
-def test_an_authority_is_rotated_under_load_and_no_login_fails(world, clock, kms_arn):
+def test_an_authority_is_rotated_under_load_and_no_login_fails(both, kms_arn):
     """Every certificate issued meanwhile is by an authority that the host trusts at that time, and until it expires."""
+    world = both
     world.project("prod", RULES)
     web = world.server("web1")
     report(web)
@@ -183,8 +268,7 @@ def test_an_authority_is_rotated_under_load_and_no_login_fails(world, clock, kms
             rotate(by, "finish")
         assert "may be good for" in early.value.refusal.why
         assert set(web.state().authorities) == {old, new}
-        clock.ahead = rotation.DRAIN + 1
-        report(web)
+        drained(world)
         rotate(by, "finish")
         assert web.state().authorities == (new,)
     finally:
@@ -202,7 +286,8 @@ def test_an_authority_is_rotated_under_load_and_no_login_fails(world, clock, kms
     ]
 
 
-def test_a_host_authority_is_rotated_and_clients_are_told_both_keys_meanwhile(world):
+def test_a_host_authority_is_rotated_and_clients_are_told_both_keys_meanwhile(both):
+    world = both
     world.project("prod", RULES)
     web = world.server("web1")
     report(web)

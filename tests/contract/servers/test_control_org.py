@@ -27,7 +27,7 @@ SCOPE = "openid profile email groups"
 class Site:
     """``ostiary serve`` before the org, with its duties running; ann is in platform, which may enter web1."""
 
-    def __init__(self, folder, *, server="", api=True):
+    def __init__(self, folder, *, database="", server="", api=True):
         self.okta = make_world()
         self.okta.clock._frozen = None
         org = self.okta.okta
@@ -43,7 +43,7 @@ class Site:
         environ = {"OKTA_CLIENT_TOKEN": org.api_token} if api else {}
         okta = control_org(issuer, transports=Transports(okta=transport), environ=environ)
         self.control = ControlWorld(
-            f"sqlite:///{folder}/control.db",
+            database or f"sqlite:///{folder}/control.db",
             folder,
             clock=lambda: time.time() + self.ahead,
             transport=transport,
@@ -113,6 +113,13 @@ def site(tmp_path):
     site.close()
 
 
+@pytest.fixture
+def on_both(database_url, tmp_path):
+    site = Site(tmp_path, database=database_url)
+    yield site
+    site.close()
+
+
 def refusal(client):
     try:
         client.certificate("web1")
@@ -133,8 +140,9 @@ def test_a_thin_id_token_is_enough_and_the_groups_are_the_orgs(site):
 
 
 @pytest.mark.parametrize("verb", ["deactivate", "suspend"])
-def test_who_is_put_out_at_the_org_gets_no_certificate_within_five_seconds(site, verb):
+def test_who_is_put_out_at_the_org_gets_no_certificate_within_five_seconds(on_both, verb):
     """C12, and negative test 7: and hosts hear that the LocalUser is to go."""
+    site = on_both
     host = site.project()
     ann = site.sign_in("ann")
     ann.certificate("web1")
@@ -147,6 +155,25 @@ def test_who_is_put_out_at_the_org_gets_no_certificate_within_five_seconds(site,
     with pytest.raises(Refused) as no:
         site.sign_in("ann", unused)
     assert no.value.code == "inactive"
+
+
+def test_a_sign_in_is_of_who_approved_it_and_not_of_who_began_it(site):
+    """N15: ann is signed in at her machine and begins anew; cara approves the code that it shows, then ann one of cara's."""
+    site.project()
+    ann = site.sign_in("ann")
+    at_anns = site.sign_in("cara")
+    assert at_anns.session.person == "cara@acme.example"
+    assert refusal(at_anns) == "no-server", "nothing of what ann may"
+    assert ann.certificate("web1").login == "ann", "the session of before is another"
+    tokens = site.tokens("ann")
+    at_caras = site.sign_in("ann", tokens)
+    assert at_caras.session.person == "ann@acme.example"
+    with pytest.raises(Refused) as no:
+        site.sign_in("cara", tokens)
+    assert no.value.status == 401, "one approval is one session"
+    site.lifecycle("ann", "suspend")
+    site.until(5, lambda: refusal(at_caras))
+    assert refusal(at_caras) == "no-session", "it ends with ann, wherever it is"
 
 
 def test_who_leaves_a_group_loses_what_it_gave_within_five_seconds(site):
