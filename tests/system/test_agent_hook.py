@@ -6,7 +6,7 @@ import time
 
 import pytest
 from host_control import Peer, Person, admin
-from hosts import Fleet
+from hosts import Fleet, wait_for
 
 pytestmark = pytest.mark.root
 REFUSED = 254
@@ -53,6 +53,10 @@ def test_everybody_enters_when_nothing_is_broken(world):
 BREAK = {
     "the ledger cannot be written": "mount -t tmpfs -o ro none /var/lib/ostiary/ledger",
     "the ledger's disk is full": "mount -t tmpfs -o nr_inodes=1 none /var/lib/ostiary/ledger",
+    "the ledger's file system is read-only": (
+        "mount --bind /var/lib/ostiary /var/lib/ostiary"
+        " && mount -o remount,bind,ro /var/lib/ostiary /var/lib/ostiary"
+    ),
     "there is no ledger": "mount -t tmpfs none /var/lib/ostiary",
     "there is no interpreter": "mount --bind /dev/null /usr/bin/python3.11",
     "the hook knows no authority": "mount --bind /dev/null /etc/ssh/ostiary/one-time-authorities",
@@ -98,12 +102,22 @@ def test_where_the_guard_is_gone_managed_users_are_refused_and_all_others_enter(
         world.host.run(["mv", f"{guard}.away", guard])
 
 
-def test_a_full_spool_stops_nobody(world):
-    spool = "/var/lib/ostiary/spool"
-    world.host.run(["truncate", "-s", "5M", spool])
+def test_a_full_spool_stops_nobody_and_what_was_lost_is_told(world):
+    host, spool = world.host, "/var/lib/ostiary/spool"
+    host.agent("once")
+    host.write(spool, "1\talice\t1.5\t192.0.2.1\taccepted\n" * 140_000, 0o600)
+    size = (host.root / spool[1:]).stat().st_size
+    assert (world.code(world.peer.user), world.code(world.peer.glass, "root")) == (0, 0)
+    wait_for(lambda: host.read("/var/lib/ostiary/untold").split()[:1] == [f"{2:020d}"], "a count")
+    assert (host.root / spool[1:]).stat().st_size == size
+    host.run(["sh", "-c", f"tail -n 2 {spool} > {spool}.end && mv {spool}.end {spool}"])
+    assert host.agent("once").stderr == ""
+    logins = world.peer.reports[-1][1].logins
+    assert [one.outcome for one in logins] == ["accepted", "accepted", "untold"]
+    assert logins[-1].source == "2 logins, or tries of them, were not written down"
     assert world.code(world.peer.user) == 0
-    assert (world.host.root / spool[1:]).stat().st_size == 5 * 1024 * 1024
-    world.host.run(["rm", spool])
+    assert host.agent("once").stderr == ""
+    assert [one.outcome for one in world.peer.reports[-1][1].logins] == ["accepted"]
 
 
 def test_a_disk_that_hangs_refuses_within_two_seconds(world):

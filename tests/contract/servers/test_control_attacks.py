@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
 from sqlalchemy import delete, insert, select, text, update
 
-from ostiary.doors.servers.agent import spool
+from ostiary.doors.servers.agent import spool, untold
 from ostiary.doors.servers.control import (
     app,
     chain,
@@ -471,6 +471,17 @@ def test_the_durable_row_is_durable_whatever_the_database_was_told(cluster, tmp_
                 assert connection.scalar(text("show synchronous_commit")) == "on"
         finally:
             database.close()
+
+
+def test_logins_that_a_host_could_not_write_down_are_in_the_audit(world):
+    world.project()
+    host = world.server("web1")
+    host.report(logins=(untold.event(12, 1_800_000_000),))
+    with world.services.database.reading() as connection:
+        query = select(audit.c.body).where(audit.c.event == "certificate.met")
+        (met,) = map(json.loads, connection.scalars(query))
+    assert (met["serial"], met["outcome"], met["time"]) == ("", "untold", 1_800_000_000)
+    assert met["source"] == "12 logins, or tries of them, were not written down"
 
 
 def test_all_that_an_agent_sends_at_once_is_in_the_audit(world):

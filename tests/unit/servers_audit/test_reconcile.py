@@ -50,6 +50,14 @@ def kinds(*rows):
     return [(one.kind, one.serial) for one in reconciled(*rows).findings]
 
 
+def test_logins_that_a_host_could_not_write_down_are_counted_and_no_finding():
+    """One row for however many; the row says how many."""
+    lost = met("", login="", outcome="untold", source="12 logins were not written down")
+    found = reconciled(issued(1), met(1), lost)
+    assert (found.met, dict(found.outcomes)) == (1, {"accepted": 1, "untold": 1})
+    assert found.findings == []
+
+
 def test_what_was_issued_and_met_once_is_no_finding():
     found = reconciled(
         issued(1),

@@ -116,7 +116,18 @@ class Paths:
 
     @property
     def spool(self) -> Path:
+        """Login events, as the session hook leaves them: ``spool.py``."""
         return self.var / "spool"
+
+    @property
+    def sending(self) -> Path:
+        """Those that are being shipped."""
+        return self.var / "spool.sending"
+
+    @property
+    def untold(self) -> Path:
+        """How many found no room there: ``untold.py``."""
+        return self.var / "untold"
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> bool:

@@ -128,25 +128,55 @@ def floor(folder: str) -> int:
 
 
 def tell(folder: str, serial: int, outcome: str) -> None:
-    """Leave the event for the agent to ship; no login fails for want of this."""
+    """Leave the event for the agent to ship, or at least that there was one; no login fails for want of this."""
     user, source = os.environ.get("PAM_USER", ""), os.environ.get("PAM_RHOST", "")
     line = f"{serial:d}\t{user}\t{time.time():.3f}\t{source}\t{outcome}\n"
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        path = os.path.join(folder, "spool")  # noqa: PTH118
-        for _ in range(3):  # the agent may move the file away in between
-            file = os.open(path, flags, 0o600)
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH)
-                now = os.fstat(file)
-                if now.st_nlink:
-                    if now.st_size < MOST_SPOOLED:
-                        os.write(file, line.encode("utf-8", "replace"))
-                    return
-            finally:
-                os.close(file)
+        if spooled(os.path.join(folder, "spool"), line.encode("utf-8", "replace")):  # noqa: PTH118
+            return
+    except OSError:
+        pass
+    try:
+        untold(os.path.join(folder, "untold"))  # noqa: PTH118
     except OSError:
         return
+
+
+def spooled(path: str, line: bytes) -> bool:
+    """Whether the line found room in the spool."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    for _ in range(3):  # the agent may move the file away in between
+        file = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            now = os.fstat(file)
+            if now.st_nlink:
+                if now.st_size >= MOST_SPOOLED:
+                    return False
+                if now.st_size and os.pread(file, 1, now.st_size - 1) != b"\n":
+                    line = (
+                        b"\n" + line
+                    )  # a full disk cut the one before, which must not spoil this one
+                return os.write(file, line) == len(line)
+        finally:
+            os.close(file)
+    return False
+
+
+def untold(path: str) -> None:
+    """Count one more event that was not written down: HOW-MANY SINCE. Always of one length and in place, because it is
+    the disk that is full."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            number, since = (int(word) for word in os.pread(file, 42, 0).split())
+        except ValueError:
+            number = since = 0
+        since = since if number else int(time.time())
+        os.pwrite(file, b"%020d %020d\n" % (number + 1, since), 0)
+    finally:
+        os.close(file)
 
 
 def judge(folder: str, trusted: str, text: str) -> int:

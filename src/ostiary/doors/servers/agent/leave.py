@@ -51,7 +51,8 @@ def remove(paths: Paths, *, retire: bool, say: Callable[[str], None]) -> tuple[s
     problems += step(problems, "other ways", lambda: other_ways_close.reopen(paths)) or ()
     step(problems, "sshd", lambda: sshd_install.take_away(paths))
     if not problems:
-        for one in (paths.identity, paths.state, identity.authority(paths), paths.spool):
+        kept = (paths.identity, paths.state, identity.authority(paths))
+        for one in (*kept, paths.spool, paths.sending, paths.untold):
             one.unlink(missing_ok=True)
         shutil.rmtree(paths.ledger, ignore_errors=True)
     return tuple(problems)

@@ -94,7 +94,7 @@ class Agent:
         if logins or self._unsaid or now - self._reported_at >= REPORT:
             self._report(logins)
             if offset is not None:
-                self._spool.shipped(offset)
+                self._shipped(offset)
             ledger.prune(self._paths.ledger, time.time())
 
     def _events(self) -> tuple[tuple[Login, ...], int | None]:
@@ -104,6 +104,13 @@ class Agent:
         except OSError as error:
             self._say(f"login events: {error.filename}: {error.strerror}")
             return (), None
+
+    def _shipped(self, offset: int) -> None:
+        """On a disk that fails the same events are sent again; that is told, and ends no agent."""
+        try:
+            self._spool.shipped(offset)
+        except OSError as error:
+            self._say(f"login events: {error.filename}: {error.strerror}")
 
     def _poll(self) -> float:
         """Seconds until the next question, where the control plane does not hold one; at once after news."""

@@ -2,6 +2,7 @@
 
 The hook appends to ``spool`` under a shared lock; here the file is moved aside, read under an exclusive one, and removed
 when it was shipped and nobody has added to it. What was sent twice (an answer was lost) is the same event to the byte.
+Behind the last of them goes how many more there were that found no room (``untold.py``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ostiary.doors.servers.agent import untold
 from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.wire.host import Login
 
@@ -26,11 +28,18 @@ class Spool:
     """
 
     def __init__(self, paths: Paths) -> None:
-        self._new, self._sending = paths.spool, paths.spool.with_name("spool.sending")
+        self._paths, self._new, self._sending = paths, paths.spool, paths.sending
         self._offset, self._last = 0, b""
+        self._untold = 0  # how many the last report tells of
 
     def take(self) -> tuple[tuple[Login, ...], int]:
         """The next events, and what to give to ``shipped`` once they are."""
+        events, offset = self._events()
+        number, since = untold.read(self._paths)
+        self._untold = number if len(events) < MOST else 0
+        return ((*events, untold.event(number, since)) if self._untold else events), offset
+
+    def _events(self) -> tuple[tuple[Login, ...], int]:
         if not self._sending.exists():
             try:
                 self._new.rename(self._sending)
@@ -53,6 +62,9 @@ class Spool:
             self._offset, self._last = offset, self._words_before(file, offset)
             if os.fstat(file).st_size <= offset:
                 self._sending.unlink()
+        if self._untold:
+            untold.told(self._paths, self._untold)
+            self._untold = 0
 
     def _words_before(self, file: int, offset: int) -> bytes:
         first = max(0, offset - _LAST)

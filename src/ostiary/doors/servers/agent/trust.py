@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from ostiary.doors.servers.agent import guard, ledger
+from ostiary.doors.servers.agent import guard, ledger, untold
 from ostiary.doors.servers.agent.files import HostError, Paths, own_folder, write
 from ostiary.doors.servers.wire.host import HostState
 
@@ -47,6 +47,8 @@ def bring_in_line(state: HostState, paths: Paths, interpreter: str, hook: str) -
     own_folder(paths.etc)
     own_folder(paths.var, 0o700)
     ledger.begin(paths, read(paths.one_time))
+    with contextlib.suppress(OSError):
+        untold.begin(paths)
     write(paths.hook, hook)
     trusted = {*read(paths.authorities)} - {*read(paths.break_glass), *glass}
     _count(sorted({*users, *trusted}), paths, interpreter)

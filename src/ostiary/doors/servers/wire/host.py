@@ -18,6 +18,7 @@ from typing import Dict, Tuple  # noqa: UP035 - get_type_hints of Python 3.9 rea
 
 NAMESPACE = "ostiary-host@v1"
 HEADER = "ostiary-host"
+UNTOLD = "untold"  # outcome in Login: of how many logins nothing more is known
 HOST_MARK = "host "  # before a fingerprint in HostReport.trusted
 
 
@@ -138,13 +139,17 @@ class HostState:
 
 @dataclass(frozen=True)
 class Login:
-    """One certificate met by the host's session hook. ``serial`` is decimal text (63 bits do not fit every JSON reader)."""
+    """One certificate met by the host's session hook. ``serial`` is decimal text (63 bits do not fit every JSON reader).
+
+    With the outcome UNTOLD it is no certificate: ``source`` says how many logins since ``time`` the host could not write
+    down, ``serial`` and ``login`` are "".
+    """
 
     serial: str
     login: str
     time: float
     source: str
-    outcome: str  # accepted, replayed, refused, break-glass
+    outcome: str  # accepted, replayed, refused, break-glass, untold
 
 
 @dataclass(frozen=True)
