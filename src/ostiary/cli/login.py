@@ -52,7 +52,7 @@ def login(
     """Sign in at the Okta org, so that ssh, scp and everything over them enter servers.
 
     Without --browser, a code is shown that can be entered in a browser anywhere. A small agent holds the
-    sign-in until it ends; no key and no certificate is ever written to disk.
+    sign-in until it ends; no key and no certificate for ssh is ever written to disk.
     """
     from ostiary.doors.servers.client import begin  # noqa: PLC0415 - as all below
     from ostiary.doors.servers.client.control_api import Control  # noqa: PLC0415
