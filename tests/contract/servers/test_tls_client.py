@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import ssl
 import stat
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from client_world import Person
-from control_world import ADMINS, ControlWorld
+from control_world import ADMINS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import select
@@ -18,6 +23,8 @@ from sqlalchemy import select
 from ostiary.doors.servers.control.tables import audit
 from ostiary.doors.servers.wire import admin
 
+TOP = Path(__file__).resolve().parents[3]
+STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
 NAMES = ["authority.pem", "certificate.pem", "key.pem"]
 RULES = [
     admin.Rule("group:sre", login=True),
@@ -33,13 +40,6 @@ with Control(sys.argv[1]) as control:
     session = begin.person(control, Tokens(sys.argv[2], ""))
 begin.hold(begin.profile_of(Profile(sys.argv[1]), session), session)
 """
-
-
-@pytest.fixture
-def world(tmp_path):
-    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path)
-    yield world
-    world.close()
 
 
 @pytest.fixture
@@ -205,6 +205,7 @@ def test_who_may_not_gets_none(world, prod, sign_in, tmp_path):
     assert (code, "may enter no server named 'web2'" in said) == (5, True)
     code, said = refused(sign_in("eve@acme.example", ["near"]), out)
     assert (code, "X.509 can hold no such bound" in said) == (4, True)
+    assert "fix: run: ostiary ssh web1; or ask an owner" in said
     assert issued(world) == []
 
 
@@ -226,6 +227,54 @@ def test_a_step_up_is_asked_for_and_remembered_for_the_login(world, prod, sign_i
     strong = sign_in("ada@acme.example", ["sre"], acr="phr")
     done = strong.ostiary("servers", "certificate", "web1", "--out", tmp_path / "pass")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_device_that_was_revoked_gets_none(world, prod, sign_in, tmp_path):
+    ada, by = sign_in("ada@acme.example", ["sre"]), world.admin()
+    (held,) = by.call("GET", "/v1/devices", kind=admin.Devices).devices
+    by.call("DELETE", f"/v1/devices/{held.id}")
+    code, said = refused(ada, tmp_path / "pass")
+    assert (code, "fix: run: ostiary login\n" in said) == (4, True)
+    assert issued(world) == []
+
+
+TRUSTED = """ostiary servers project show prod --json | jq -r '.authorities[] | select(.use == "x509" and .state != "retired") | .public_key' > authority.pem"""
+
+
+def test_another_key_as_the_guide_has_it_and_services_take_both(world, prod, sign_in, tmp_path):
+    """What an owner pastes gives the services what they have to trust, at each step."""
+    owner, ada = sign_in("admin@acme.example", [ADMINS]), sign_in("ada@acme.example", ["sre"])
+    guide = (TOP / "docs/how-to/servers-tls.md").read_text("utf-8")
+    assert TRUSTED in guide
+    if not shutil.which("jq"):
+        (pytest.fail if STRICT else pytest.skip)("jq is needed: requirements/debian.txt")
+
+    def certificate(name):
+        done = ada.ostiary("servers", "certificate", "web1", "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        return loaded(tmp_path / name)[:2]
+
+    def rotate(step):
+        words = ("servers", "project", "rotate", "prod", "--use", "x509", "--step", step, "--yes")
+        assert f"ostiary {shlex.join(words[:-1])}\n" in guide
+        return owner.ostiary(*words)
+
+    def trusted():
+        code = TRUSTED.replace("ostiary", f"{sys.executable} -P -m ostiary", 1)
+        subprocess.run(["sh", "-c", code], env=owner.environ, cwd=owner.home, check=True)
+        return x509.load_pem_x509_certificates((owner.home / "authority.pem").read_bytes())
+
+    _, first = certificate("first")
+    assert trusted() == [first]
+    assert rotate("begin").returncode == 0
+    assert certificate("again")[1] == first, "the new one does not sign yet"
+    assert rotate("sign").returncode == 0
+    leaf, second = certificate("second")
+    assert second != first
+    assert trusted() == [first, second]
+    leaf.verify_directly_issued_by(second)
+    early = rotate("finish")
+    assert (early.returncode, "may be good for" in early.stderr) == (6, True)
 
 
 def test_of_two_servers_of_a_name_the_project_says_which(world, prod, sign_in, tmp_path):

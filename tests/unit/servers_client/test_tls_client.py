@@ -169,7 +169,7 @@ pem_files.write(Path(sys.argv[1]), "new key", "new certificate", "new authority"
 def test_killed_at_any_moment_no_key_is_beside_a_certificate_of_another(tmp_path, when):
     strace = shutil.which("strace")
     if strace is None:
-        (pytest.fail if STRICT else pytest.skip)("not run: no strace; make test as root adds it")
+        (pytest.fail if STRICT else pytest.skip)("strace is needed: requirements/debian.txt")
     folder = tmp_path / "pass"
     write(folder)
     before = (strace, "-qq", "-e", "trace=rename", f"--inject=rename:signal=KILL:when={when}")

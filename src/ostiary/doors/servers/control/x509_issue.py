@@ -50,7 +50,10 @@ def make(
         why = (
             "your rules bind you to a network, a command or files, and X.509 can hold no such bound"
         )
-        fix = "ask for a certificate for ssh, or an owner of the project for login without a bound"
+        fix = (
+            f"run: ostiary ssh {wanted.server.name};"
+            " or ask an owner of the project for login without a bound"
+        )
         raise Denied("cannot issue such a certificate", why=why, fix=fix, code="not-entitled")
     serial = new_serial()
     start = dt.datetime.fromtimestamp(now - BEFORE, dt.UTC)
