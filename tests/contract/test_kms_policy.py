@@ -159,6 +159,24 @@ def test_aliases_are_given_once_and_taken_by_whom_may(kms, signer):
     assert refusal(kms.describe_key, KeyId="alias/ostiary/prod") == "NotFoundException"
 
 
+def test_an_alias_moves_where_both_keys_let_it(kms):
+    alias = {"AliasName": "alias/ostiary/prod"}
+    kept = {**ADMIN, "Effect": "Deny", "Action": "kms:UpdateAlias"}
+    one, other, held = (create(kms, document(ADMIN, *more)) for more in ((), (), (kept,)))
+    assert refusal(kms.update_alias, **alias, TargetKeyId=one) == "NotFoundException"
+    kms.create_alias(**alias, TargetKeyId=one)
+    assert refusal(kms.update_alias, **alias, TargetKeyId=held) == "AccessDeniedException"
+    for _ in range(2):
+        kms.update_alias(**alias, TargetKeyId=other)
+        assert kms.describe_key(KeyId=alias["AliasName"])["KeyMetadata"]["Arn"] == other
+    policy = document(ADMIN, kept)
+    kms.put_key_policy(KeyId=other, PolicyName="default", Policy=policy)
+    assert refusal(kms.update_alias, **alias, TargetKeyId=one) == "AccessDeniedException"
+    kms.schedule_key_deletion(KeyId=one, PendingWindowInDays=7)
+    kms.put_key_policy(KeyId=other, PolicyName="default", Policy=document(ADMIN))
+    assert refusal(kms.update_alias, **alias, TargetKeyId=one) == "KMSInvalidStateException"
+
+
 def test_tags_are_kept_and_are_conditions(kms, site, signer):
     site.cloud.add_user(MANAGEMENT, "other", [])
     tagged = {

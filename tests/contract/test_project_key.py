@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ostiary.aws.credentials import credentials_from
 from ostiary.aws.kms_key import open_key
-from ostiary.aws.project_key import ProjectKeyKind, wanted_key
+from ostiary.aws.project_key import ProjectKeyKind
+from ostiary.aws.project_key_wanted import named_key, next_key, wanted_key
 from ostiary.aws.session import Aws
 from ostiary.errors import Conflict, Denied, StalePlan, Unreachable
 from ostiary.plan.plan import make_plan
@@ -269,3 +270,115 @@ def test_a_role_that_is_not_there_makes_no_key(site, kind):
         make(kind, absent)
     assert refused.value.code == "MalformedPolicyDocumentException"
     assert keys(site) == []
+
+
+ALIAS_NEXT = f"{ALIAS}/next"
+
+
+@pytest.fixture
+def another():
+    return next_key(MANAGEMENT, REGION, "prod", signer=ROLE)
+
+
+def aliased(site):
+    """ARN by alias, of ours."""
+    found = site.aws.call("kms", "list_aliases")["Aliases"]
+    names = [one["AliasName"] for one in found if one["AliasName"].startswith("alias/ostiary/")]
+    return {
+        name: site.aws.call("kms", "describe_key", KeyId=name)["KeyMetadata"]["Arn"]
+        for name in names
+    }
+
+
+def named(arn):
+    return named_key(MANAGEMENT, REGION, "prod", arn)
+
+
+def point(kind, arn):
+    """Let the project's alias name this key, as a plan would."""
+    asked = named(arn)
+    found = kind.look(asked.key)
+    if found is None:
+        return kind.create(asked.key, dict(asked.wanted))
+    return (
+        kind.update(found, dict(asked.wanted)) if kind.differences(found, asked.wanted) else found
+    )
+
+
+def test_a_rotations_key_stands_beside_the_one_that_signs_and_then_takes_its_alias(
+    site, kind, wanted, another
+):
+    first = make(kind, wanted).ids["arn"]
+    assert actions(kind, wanted, another) == ["create"]
+    second = make(kind, another).ids["arn"]
+    assert aliased(site) == {ALIAS: first, ALIAS_NEXT: second}
+    assert policy(site, first) == policy(site, second)
+    assert make(kind, another).ids["arn"] == second, "once"
+    assert actions(kind, wanted, another) == []
+    assert point(kind, second).ids["arn"] == second
+    assert aliased(site) == {ALIAS: second}
+    assert actions(kind, wanted) == [], "what was wanted of the former holds for it"
+    third = make(kind, another).ids["arn"]
+    assert third not in (first, second), "the former is not taken for one that a killed run left"
+    point(kind, third)
+    assert aliased(site) == {ALIAS: third}
+    for arn in (first, second, third):
+        told = site.aws.call("kms", "describe_key", KeyId=arn)["KeyMetadata"]
+        assert told["KeyState"] == "Enabled", (
+            "who signed before is needed until nothing of it is good"
+        )
+
+
+def test_a_project_that_had_no_key_in_kms_gets_the_alias_with_the_rotations(site, kind, another):
+    arn = make(kind, another).ids["arn"]
+    assert aliased(site) == {ALIAS_NEXT: arn}
+    assert point(kind, arn).ids["arn"] == arn
+    assert aliased(site) == {ALIAS: arn}
+
+
+def test_a_kill_at_any_call_leaves_an_alias_and_the_next_run_moves_it(site, wanted, another):
+    class Killed(Exception):
+        pass
+
+    class Counting(Aws):
+        left = 0
+
+        def call(self, service, operation, /, **params):
+            if operation in ("tag_resource", "delete_alias", "update_alias"):
+                self.left -= 1
+                if self.left < 0:
+                    raise Killed
+            return super().call(service, operation, **params)
+
+    counting = Counting(clients=SHARED)
+    kind = ProjectKeyKind("acme", counting, REGION)
+    whole = ProjectKeyKind("acme", site.aws, REGION)
+    former = make(whole, wanted).ids["arn"]
+    for moment in range(4):
+        arn = make(whole, another).ids["arn"]
+        counting.left = moment
+        with pytest.raises(Killed):
+            point(kind, arn)
+        assert aliased(site)[ALIAS] == former, moment
+        point(whole, arn)
+        assert aliased(site) == {ALIAS: arn}, moment
+        former = arn
+    assert len(keys(site)) == 5
+
+
+def test_no_alias_goes_to_a_key_that_is_not_ours(site, kind, wanted):
+    held = make(kind, wanted).ids["arn"]
+    asked = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"}
+    foreign = site.aws.call("kms", "create_key", repeatable=True, **asked)["KeyMetadata"]["Arn"]
+    with pytest.raises(Conflict, match="another mark or none"):
+        point(kind, foreign)
+    assert aliased(site) == {ALIAS: held}
+    assert not site.aws.call("kms", "list_resource_tags", KeyId=foreign)["Tags"]
+
+
+def test_a_move_is_undone(site, kind, wanted, another):
+    before = make(kind, wanted)
+    arn = make(kind, another).ids["arn"]
+    point(kind, arn)
+    kind.restore(wanted.key, before.attributes)
+    assert aliased(site) == {ALIAS: before.ids["arn"]}

@@ -1,44 +1,38 @@
 """The kind ``kms-key``: the key that signs for a project, behind ``alias/ostiary/PROJECT``, and who may use it.
 
-Ours by the tag ``ostiary:estate``. Of its policy the statements whose Sid begins with ``Ostiary`` are ours; others stay as they
+Ours by the tag ``ostiary:estate``; which one it is, its alias says. A rotation makes its key behind
+``alias/ostiary/PROJECT/next``; when that signs, the project's alias goes over to it. Of a key's policy the statements whose Sid begins with ``Ostiary`` are ours; others stay as they
 are. A key is never deleted from here: what it signs for would be locked out. Its policy denies deletion and disabling to
 everybody, so whoever means it changes the policy first, which CloudTrail shows.
 
-Sources: AWS KMS API Reference, "CreateKey", "PutKeyPolicy"; AWS KMS Developer Guide, "Key policies" (a statement for the
-account's root lets IAM policies count), "AWS KMS condition keys" (kms:SigningAlgorithm, kms:MessageType).
+Sources: AWS KMS API Reference, "CreateKey", "PutKeyPolicy", "UpdateAlias"; AWS KMS Developer Guide, "Key policies" (a statement for the
+account's root lets IAM policies count), "Aliases" (one moves at once from key to key).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ostiary.aws.ownership import TAG
 from ostiary.aws.policy_document import canonical, same, text_of
+from ostiary.aws.project_key_wanted import KIND, NEXT, OURS
 from ostiary.aws.tagged import NAME_TAG, TaggedKind, short
 from ostiary.errors import Conflict, Denied, NotFound, Unreachable
-from ostiary.plan.resource import Found, Json, Key, Resource, Risk, Value
+from ostiary.plan.resource import Found, Json, Key, Risk, Value
 
 PREFIX = "alias/ostiary/"
-ALGORITHMS = {"ECC_NIST_P256": "ECDSA_SHA_256", "RSA_2048": "RSASSA_PKCS1_V1_5_SHA_256"}
-_OURS = "Ostiary"
-# What an administrator of the account may be allowed by IAM policies. Signing is not among it, nor are grants to sign. What
-# ends a key is, and counts once somebody has taken the statement away that denies it to all.
-_ADMINISTRATION = (
-    "kms:CancelKeyDeletion", "kms:CreateAlias", "kms:DeleteAlias", "kms:DescribeKey", "kms:DisableKey", "kms:EnableKey",
-    "kms:GetKeyPolicy", "kms:GetPublicKey", "kms:ListGrants", "kms:ListKeyPolicies", "kms:ListResourceTags",
-    "kms:PutKeyPolicy", "kms:RevokeGrant", "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource",
-    "kms:UpdateAlias", "kms:UpdateKeyDescription",
-)  # fmt: skip
-_USE = ("kms:Sign", "kms:GetPublicKey", "kms:DescribeKey")
-_ENDS = ("kms:DeleteImportedKeyMaterial", "kms:DisableKey", "kms:ScheduleKeyDeletion")
+FORMER = "/former"  # the key that signed before; no alias names it
 
 
 class ProjectKeyKind(TaggedKind):
-    """``Key.name`` is ``REGION/PROJECT``. Attributes: ``spec``, ``enabled``, ``policy`` (our statements)."""
+    """``Key.name`` is ``REGION/PROJECT``, or ``REGION/PROJECT/next``. Attributes: ``spec``, ``enabled``, ``policy`` (our
+    statements), ``arn``, which is wanted only where the alias is to name another key.
+    """
 
-    name = "kms-key"
+    name = KIND
     immutable = frozenset({"spec"})
 
     def look(self, key: Key) -> Found | None:
@@ -67,9 +61,10 @@ class ProjectKeyKind(TaggedKind):
             told = self._call("kms", "describe_key", KeyId=alias)["KeyMetadata"]
         except NotFound:
             return None
-        return self._shown_as(told)
+        return self._shown_as(told, alias.removeprefix(PREFIX))
 
-    def _shown_as(self, told: Mapping[str, Any]) -> Found | None:
+    def _shown_as(self, told: Mapping[str, Any], name: str = "") -> Found | None:
+        """The key, when it is ours; of a ``name``, else of that which its tag says."""
         arn = told["Arn"]
         listed = self._pages("kms", "list_resource_tags", "Tags", KeyId=arn)
         tags = {tag["TagKey"]: tag["TagValue"] for tag in listed}
@@ -80,7 +75,10 @@ class ProjectKeyKind(TaggedKind):
             "spec": str(told["KeySpec"]),
             "enabled": told["KeyState"] == "Enabled",
             "policy": canonical(statements),
+            "arn": arn,
         }
+        if name:
+            tags[NAME_TAG] = name
         return self._found(tags, attributes, {"arn": arn, "id": told["KeyId"]})
 
     def _statements(self, arn: str) -> list[dict[str, Any]]:
@@ -91,14 +89,17 @@ class ProjectKeyKind(TaggedKind):
     def _make(self, key: Key, wanted: Mapping[str, Json]) -> None:
         alias = f"{PREFIX}{short(key)}"
         self._alias_is_free(key, alias)
-        arn = self._without_alias(key) or self._new(key, wanted)
+        if arn := str(wanted.get("arn", "")):
+            self._gives_up_next(key, arn)
+        else:
+            arn = self._without_alias(key) or self._new(key, wanted)
         made = self._began(key, "kms", "create_alias", AliasName=alias, TargetKeyId=arn)
         if self.differences(made, wanted):  # a key that an earlier run left
             self._change(made, wanted)
 
     def _new(self, key: Key, wanted: Mapping[str, Json]) -> str:
         """A new key; after a lost answer the tags say whether it is there. Sent twice, there would be two."""
-        tags = {"Name": short(key), TAG: self._estate, NAME_TAG: short(key)}
+        tags = self._named(short(key)) | {TAG: self._estate}
         try:
             answer = self._aws.call(
                 "kms",
@@ -106,9 +107,9 @@ class ProjectKeyKind(TaggedKind):
                 region=self._region,
                 KeySpec=wanted["spec"],
                 KeyUsage="SIGN_VERIFY",
-                Description=f"signs for project {short(key)} of {self._estate}",
+                Description=f"signs for project {short(key).removesuffix(NEXT)} of {self._estate}",
                 Policy=_document(_list_of(wanted["policy"])),
-                Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items()],
+                Tags=_listed(tags),
             )
         except Unreachable as lost:
             found = self._without_alias(key) if lost.maybe_done else ""
@@ -139,11 +140,13 @@ class ProjectKeyKind(TaggedKind):
         raise Conflict(
             f"cannot create {key}",
             why=f"{alias} is an alias of {told['Arn']}, which bears another mark or none",
-            fix=f"use that key: ostiary servers project create {short(key)} --kms {told['Arn']}",
+            fix=f"to use that key, name it: --kms {told['Arn']}",
             code="AlreadyExistsException",
         )
 
     def _change(self, found: Found, wanted: Mapping[str, Json]) -> None:
+        if "arn" in self.differences(found, wanted):
+            found = self._moved(found, str(wanted["arn"]))
         arn = found.ids["arn"]
         if "policy" in self.differences(found, wanted):
             foreign = [one for one in self._statements(arn) if not _is_ours(one)]
@@ -151,6 +154,32 @@ class ProjectKeyKind(TaggedKind):
             self._call("kms", "put_key_policy", KeyId=arn, PolicyName="default", Policy=text)
         if "enabled" in self.differences(found, wanted):
             self._call("kms", "enable_key" if wanted["enabled"] else "disable_key", KeyId=arn)
+
+    def _moved(self, found: Found, arn: str) -> Found:
+        """Behind the alias, the other key. The alias moves last: until then all of it may be done again."""
+        name = short(found.key)
+        self._gives_up_next(found.key, arn)
+        self._tag(found.ids["arn"], f"{name}{FORMER}")
+        self._call("kms", "update_alias", AliasName=f"{PREFIX}{name}", TargetKeyId=arn)
+        return self._after(found.key)
+
+    def _gives_up_next(self, key: Key, arn: str) -> None:
+        """The key of a rotation is to be the project's own. Conflict where it is none of ours."""
+        if self._shown_as(self._call("kms", "describe_key", KeyId=arn)["KeyMetadata"]) is None:
+            raise Conflict(
+                f"cannot give {PREFIX}{short(key)} to {arn}",
+                why="that key bears another mark or none",
+                fix="leave --kms without an ARN out: who made that key names it",
+            )
+        self._tag(arn, short(key))
+        with contextlib.suppress(NotFound):
+            self._call("kms", "delete_alias", AliasName=f"{PREFIX}{short(key)}{NEXT}")
+
+    def _tag(self, arn: str, name: str) -> None:
+        self._call("kms", "tag_resource", KeyId=arn, Tags=_listed(self._named(name)))
+
+    def _named(self, name: str) -> dict[str, str]:
+        return {"Name": name, NAME_TAG: name}
 
     def _remove(self, found: Found) -> None:
         arn = found.ids["arn"]
@@ -165,56 +194,8 @@ class ProjectKeyKind(TaggedKind):
         self._call("kms", "untag_resource", KeyId=found.ids["arn"], TagKeys=[TAG])
 
 
-def wanted_key(
-    account: str, region: str, project: str, *, signer: str, spec: str = "ECC_NIST_P256"
-) -> Resource:
-    """The key of a project as it should be: ``signer`` is the ARN of the control plane's role, and nobody else signs."""
-    partition = signer.split(":")[1]
-    statements = [
-        {
-            "Sid": "OstiaryAdministration",
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:{partition}:iam::{account}:root"},
-            "Action": list(_ADMINISTRATION),
-            "Resource": "*",
-        },
-        {
-            "Sid": "OstiarySign",
-            "Effect": "Allow",
-            "Principal": {"AWS": signer},
-            "Action": "kms:Sign",
-            "Resource": "*",
-            "Condition": {
-                "StringEquals": {
-                    "kms:SigningAlgorithm": ALGORITHMS[spec],
-                    "kms:MessageType": "RAW",
-                }
-            },
-        },
-        {
-            "Sid": "OstiaryLook",
-            "Effect": "Allow",
-            "Principal": {"AWS": signer},
-            "Action": ["kms:GetPublicKey", "kms:DescribeKey"],
-            "Resource": "*",
-        },
-        {
-            "Sid": "OstiaryNothingElse",
-            "Effect": "Deny",
-            "Principal": {"AWS": signer},
-            "NotAction": list(_USE),
-            "Resource": "*",
-        },
-        {
-            "Sid": "OstiaryStays",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": list(_ENDS),
-            "Resource": "*",
-        },
-    ]
-    wanted: dict[str, Value] = {"spec": spec, "enabled": True, "policy": canonical(statements)}
-    return Resource(Key(ProjectKeyKind.name, account, f"{region}/{project}"), wanted)
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"TagKey": name, "TagValue": value} for name, value in tags.items()]
 
 
 def _document(statements: list[Any]) -> str:
@@ -226,4 +207,4 @@ def _list_of(policy: Json) -> list[Any]:
 
 
 def _is_ours(statement: Mapping[str, Any]) -> bool:
-    return str(statement.get("Sid", "")).startswith(_OURS)
+    return str(statement.get("Sid", "")).startswith(OURS)

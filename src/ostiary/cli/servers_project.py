@@ -9,17 +9,13 @@ import click
 
 from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
-from ostiary.cli.options import confirm, json_option
+from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.errors import UsageError
+from ostiary.cli.servers_key import NEW, kept, made_first, signer_option
+from ostiary.cli.servers_rotation import rotate
 
 if TYPE_CHECKING:
-    from ostiary.connect_region import Reached
-    from ostiary.doors.servers.wire.admin import Authority, Project
-
-USES = ("user", "host", "x509")
-STEPS = ("begin", "sign", "finish")
-NEW = "new"  # what --kms says when it names no key
+    from ostiary.doors.servers.wire.admin import Project
 
 
 @click.group()
@@ -90,7 +86,7 @@ def _show(one: Project) -> None:
         ),
     ]
     rows = [
-        (key.use, key.state, moment(key.created), _kept(key), key.id)
+        (key.use, key.state, moment(key.created), kept(key), key.id)
         for key in sorted(one.authorities, key=lambda key: (key.use, key.created))
     ]
     table = term.table(("authority", "state", "since", "key", "id"), rows)
@@ -111,7 +107,7 @@ def _show(one: Project) -> None:
     default="",
     help="Sign with this KMS key; without ARN a key, its alias and its policy are made first.",
 )
-@click.option("--signer", metavar="ARN", help="With a new key: the control plane's role.")
+@signer_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @reach_options
 @json_option
@@ -133,7 +129,7 @@ def create(
 
     if kms == NEW:
         way = reach(estate_file=None, region=region, profile=profile, runs=runs)
-        kms = _new_key(way, name, signer, yes=yes)
+        kms = made_first(way, name, signer, yes=yes)
     asked = NewProject(name, uid_start, gid_start, kms)
     made = open_control().call("POST", "/v1/projects", asked, kind=Project)
     if as_json:
@@ -145,69 +141,4 @@ def create(
     term.say(f"let servers in with: ostiary servers token create --project {made.name}")
 
 
-def _kept(key: Authority) -> str:
-    """Where the private half is."""
-    return "in shares" if key.use == "break-glass" else key.kms_key or "own key"
-
-
-def _new_key(way: Reached, name: str, signer: str | None, *, yes: bool) -> str:
-    """The ARN of the project's own key, made where it is not there yet."""
-    from ostiary.doors.servers.key_making import KeyMaking  # noqa: PLC0415
-
-    if not signer:
-        raise UsageError(
-            f"cannot make a key for project {name}",
-            why="its policy lets one role sign, and none is named",
-            fix="add --signer with the ARN of the role that ostiary serve has",
-        )
-    making = KeyMaking(way, name, signer)
-    made = making.plan()
-    if made.writes:
-        confirm(f"make a KMS key for project {name} in {way.region}", yes=yes)
-    arn = making.make(made)
-    term.say(f"key {arn}")
-    return arn
-
-
-@project.command()
-@click.argument("name", metavar="PROJECT")
-@click.option(
-    "--use", type=click.Choice(USES), default="user", show_default=True, help="Which authority."
-)
-@click.option(
-    "--step",
-    type=click.Choice(STEPS),
-    required=True,
-    help="begin: hosts trust a second key; sign: it signs; finish: the old one is retired.",
-)
-@click.option(
-    "--kms",
-    metavar="ARN",
-    default="",
-    help="With begin of user or x509: the KMS key to go over to.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
-def rotate(*, name: str, use: str, step: str, kms: str, yes: bool, as_json: bool) -> None:
-    """Go over to another key, in three steps, so that nobody is locked out in between."""
-    from ostiary.doors.servers.wire.admin import Project, Rotation  # noqa: PLC0415
-
-    if kms and step != "begin":
-        raise UsageError(
-            f"cannot take a key at step {step}",
-            why="it is named where the rotation begins",
-            fix="leave --kms out here, it is for: --step begin",
-        )
-    control = open_control()
-    confirm(f"{step} the rotation of the {use} authority of project {name}", yes=yes)
-    asked = Rotation(use, step, kms)
-    done = control.call("POST", f"/v1/projects/{name}/authorities", asked, kind=Project)
-    if as_json:
-        term.result_json(asdict(done))
-        return
-    for key in sorted(done.authorities, key=lambda key: key.created):
-        if key.use == use:
-            term.result(f"{key.state:<9}{moment(key.created)}  {_kept(key)}  {key.id}")
-    if step != "finish":
-        following = STEPS[STEPS.index(step) + 1]
-        term.say(f"then: ostiary servers project rotate {name} --use {use} --step {following}")
+project.add_command(rotate)

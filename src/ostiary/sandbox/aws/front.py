@@ -5,7 +5,9 @@ Order: route, signature, principal, throttling, parameters, authorization, effec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from email.utils import formatdate
+from typing import Any
 
 from ostiary.sandbox.aws import (
     kms_keys,
@@ -163,14 +165,25 @@ def _check_may(call: Call, row: Operation) -> None:
 
 
 def _check_kms(call: Call, row: Operation) -> None:
-    """A key's own policy must allow; who names an alias needs to be allowed that as well."""
+    """A key's own policy must allow; who names an alias needs to be allowed that, and on both keys where it moves."""
+    more = _check_key(call, row)
+    if left := kms_keys.left_behind(call):
+        to = call.params["KeyArn"]
+        call.params["KeyArn"] = left
+        _check_key(call, row)
+        call.params["KeyArn"] = to
+    if alias := kms_policy.alias_arn(call):
+        authorize(call, row.action, alias, None, more=more)
+    kms_policy.check(call)
+
+
+def _check_key(call: Call, row: Operation) -> Mapping[str, Any]:
+    """KMS's condition keys of the call, when the key lets it."""
     more = kms_policy.context_of(call)
     policy = kms_policy.policy_of(call)
     for resource, target in of_call(call, row):
         authorize(call, row.action, resource, target, policy, more=more, must=policy is not None)
-    if alias := kms_policy.alias_arn(call):
-        authorize(call, row.action, alias, None, more=more)
-    kms_policy.check(call)
+    return more
 
 
 def _check_ec2(call: Call) -> None:

@@ -44,6 +44,18 @@ def resolve_key(call: Call) -> None:
     )
 
 
+def left_behind(call: Call) -> str:
+    """The ARN of the key that UpdateAlias takes the alias from; "" for other calls, and where there is none."""
+    from moto.kms.models import kms_backends  # noqa: PLC0415 - see behind.py
+
+    if call.operation != "UpdateAlias":
+        return ""
+    with behind.entered(call.cloud, "kms"):
+        backend = kms_backends[call.account.id][call.region]
+        key = backend.keys.get(backend.get_key_id_from_alias(call.params["AliasName"]) or "")
+        return str(key.arn) if key else ""
+
+
 def _key_of_ciphertext(call: Call) -> str:
     blob = call.params.get("CiphertextBlob")
     if not isinstance(blob, str):

@@ -19,7 +19,8 @@ from ostiary.sandbox.aws.iam_state import AwsError, Document
 
 LARGEST = 32_768  # bytes of a key policy
 SHORTEST_WAIT, LONGEST_WAIT = 7, 30  # days before a key is deleted
-_OF_ALIAS = ("CreateAlias", "DeleteAlias")
+_OF_ALIAS = ("CreateAlias", "UpdateAlias", "DeleteAlias")
+_NOT_OF_DELETED = ("TagResource", "UntagResource", "CreateAlias", "UpdateAlias")
 _ENCRYPTING = ("Encrypt", "Decrypt", "GenerateDataKey")
 
 
@@ -39,7 +40,7 @@ def policy_of(call: Call) -> Document | None:
 
 
 def alias_arn(call: Call) -> str:
-    """Whoever gives or takes an alias needs to be allowed that on the alias too; "" for other calls."""
+    """Whoever gives, moves or takes an alias needs to be allowed that on the alias too; "" for other calls."""
     if call.operation not in _OF_ALIAS:
         return ""
     place = f"arn:{call.account.partition}:kms:{call.region}:{call.account.id}"
@@ -158,7 +159,7 @@ def _check_state(call: Call) -> None:
     if key is None:
         return
     deleted = key.key_state == "PendingDeletion"
-    if deleted and call.operation in (*_ENCRYPTING, "TagResource", "UntagResource", "CreateAlias"):
+    if deleted and call.operation in (*_ENCRYPTING, *_NOT_OF_DELETED):
         raise AwsError("KMSInvalidStateException", f"{key.arn} is pending deletion.")
     if call.operation in _ENCRYPTING:
         if not key.enabled:

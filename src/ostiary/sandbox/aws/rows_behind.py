@@ -54,6 +54,7 @@ KMS: tuple[Row, ...] = (
     ("ListKeys", "*", "", ()),
     ("ListAliases", "*", "", ()),
     ("CreateAlias", _KEY, "", ()),
+    ("UpdateAlias", _KEY, "", ()),
     ("DeleteAlias", _KEY, "", ()),
     ("DescribeKey", _KEY, "", ()),
     ("GetKeyPolicy", _KEY, "", ()),
