@@ -14,15 +14,18 @@ from subprocess import DEVNULL
 
 import pytest
 from door_proofs import rows
-from door_world import Door, Site, certificate_for, listens, until
+from door_world import Client, Door, Site, certificate_for, listens, until
 from postgres_world import server
 
 pytestmark = pytest.mark.root
-EVERYBODY = [{"subject": "group:platform-engineering", "login": True}]
+EVERYBODY = [
+    {"subject": "group:platform-engineering", "login": True},
+    {"subject": "machine:deploy", "login": True},
+]
 SITE = Site(
     {"web1": "prod", "web2": "prod", "lab1": "lab"},
     {},
-    {"prod": EVERYBODY, "lab": EVERYBODY},
+    {"prod": EVERYBODY, "lab": EVERYBODY[:1]},
     ("ken",),
 )
 PORT = 8443
@@ -145,6 +148,19 @@ def test_who_may_not_enter_the_server_gets_no_certificate_for_it(door, ada):
     done = ken.ostiary("servers", "certificate", "web1", "--out", "pass", check=False)
     assert (done.returncode, done.stdout) == (5, "")
     assert not (ken.home / "pass").exists()
+
+
+def test_a_machine_gets_one_by_its_own_key_and_bounds(door, ada):
+    machine = Client(door, "deploy")
+    signing_in = ("--control", door.url, "--ca", door.ca_file, "--machine", "deploy")
+    machine.ostiary("login", *signing_in, "--key-file", door.machine_key)
+    done = machine.ostiary("servers", "certificate", "web1", "--out", "pass", "--json")
+    told = json.loads(done.stdout)
+    (row,) = rows(door, serial=told["serial"])
+    assert (row["person_login"], row["purpose"]) == ("machine:deploy", "x509")
+    assert told["name"] == f"{told['login']}@{door.ids['web1']}"
+    elsewhere = machine.ostiary("servers", "certificate", "lab1", "--out", "lab", check=False)
+    assert elsewhere.returncode == 5
 
 
 @pytest.fixture(scope="module")
