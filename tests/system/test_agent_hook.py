@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
+from subprocess import PIPE
 
 import pytest
 from host_control import Peer, Person, admin
-from hosts import Fleet, wait_for
+from hosts import TOP, Fleet, wait_for
+from hosts_namespace import ENV
 
 pytestmark = pytest.mark.root
 REFUSED = 254
@@ -72,6 +75,37 @@ def test_ours_are_refused_and_all_others_enter_where(world, what):
     finally:
         world.host.run(["umount", MOUNTED[what]])
     assert world.code(world.peer.user) == 0
+
+
+UPGRADE = """
+mkdir -p /root/bin/upper /root/bin/work
+mount -t overlay -o lowerdir=/usr/bin,upperdir=/root/bin/upper,workdir=/root/bin/work none /usr/bin
+cd /usr/bin && cp -L python3 python3.99 && ln -sf python3.99 python3 && rm "$0"
+"""
+
+
+ONCE_TOLD = """
+import sys
+from ostiary.doors.servers.agent.__main__ import main
+input()
+sys.exit(main(["once"]))
+"""
+
+
+def test_ours_enter_where_an_upgrade_took_the_version_of_python_away(world):
+    """Also once an agent has applied its state that was started by that version before, and runs on."""
+    host, version = world.host, os.path.realpath("/usr/bin/python3")
+    env = {"PYTHONPATH": str(TOP / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    running = host.popen([version, "-c", ONCE_TOLD], env=ENV | env, stdin=PIPE, stderr=PIPE)
+    host.run(["sh", "-ec", UPGRADE, version])
+    try:
+        assert host.run(["ls", version], check=False).returncode
+        assert world.codes() == (0, 0, 0, 0), host.sshd_log[-2000:]
+        assert running.communicate("\n", timeout=60)[1] == ""
+        assert world.codes() == (0, 0, 0, 0), host.sshd_log[-2000:]
+    finally:
+        running.kill()
+        host.run(["umount", "--lazy", "/usr/bin"])  # what tells of break-glass may run yet
 
 
 def test_ours_are_refused_where_the_hook_is_gone(world):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.doors.servers.agent import bundle, unit
+from ostiary.doors.servers.agent import bundle, interpreter, unit
 from ostiary.doors.servers.agent.commands import as_typed
 
 AGENT = Path(bundle.__file__).parent
@@ -54,6 +54,11 @@ def python(version):
     return next((str(one) for one in found if one and Path(one).exists()), None)
 
 
+def python_is_new(program):
+    argv = [program, "-I", "-c", "import sys; sys.exit(sys.version_info < (3, 9))"]
+    return shutil.which(program) and subprocess.run(argv, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("version", ["3.9", "3.11", "3.13"])
 def test_it_runs(tmp_path, version):
     program = python(version)
@@ -71,15 +76,40 @@ def test_it_runs(tmp_path, version):
     assert (tmp_path / "again.pyz").read_bytes() == file.read_bytes()  # a bundle bundles itself
     service = run("unit").stdout
     found = re.search(rf"^ExecStart=(/\S+) -I {re.escape(str(file))} run$", service, re.MULTILINE)
-    assert os.path.realpath(found[1]) == os.path.realpath(program)
-    if found[1].startswith("/usr/bin/"):
-        assert found[1] == "/usr/bin/python3", (
-            "the name that outlives an upgrade of the distribution"
-        )
+    assert found[1] == (
+        interpreter.DISTRIBUTION if python_is_new(interpreter.DISTRIBUTION) else program
+    )
     hook = "import ostiary.doors.servers.agent.reconcile as r; print(len(r.hook_text()))"
     script = f"import sys; sys.path.insert(0, {str(file)!r}); {hook}"
     said = subprocess.run([program, "-I", "-c", script], capture_output=True, text=True, check=True)
     assert int(said.stdout) == len((AGENT / "hook.py").read_text())
+
+
+def test_what_is_started_by_its_name_asks_neither_path_nor_environment(tmp_path):
+    """root runs it: another ``python3`` of a PATH, or a module of a PYTHONPATH, would be root too."""
+    if not python_is_new(interpreter.DISTRIBUTION):
+        pytest.skip(f"not run: no {interpreter.DISTRIBUTION} that is new enough")
+    file = tmp_path / "agent.pyz"
+    bundle.bundle(file)
+    for name, text in (
+        ("python3", "#!/bin/sh\necho theirs\n"),
+        ("argparse.py", "print('theirs')\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHONPATH": str(tmp_path)}
+    said = subprocess.run([file, "--help"], env=env, capture_output=True, text=True, check=True)
+    assert "enroll" in said.stdout
+    assert "theirs" not in said.stdout + said.stderr
+
+
+@pytest.mark.parametrize(("text", "taken"), [("exit 0", True), ("exit 1", False), ("", False)])
+def test_the_distributions_name_is_taken_where_its_python_is_new_enough(tmp_path, text, taken):
+    name = tmp_path / "python3"
+    if text:
+        name.write_text(f"#!/bin/sh\n{text}\n")
+        name.chmod(0o755)
+    assert interpreter.interpreter(str(name)) == (str(name) if taken else sys.executable)
 
 
 def test_an_older_python_is_told_so(tmp_path):

@@ -26,7 +26,7 @@ from ostiary.doors.servers.agent.__main__ import main
 
 sys.exit(main())
 """
-SHEBANG = b"#!/usr/bin/env python3\n"
+SHEBANG = b"#!/usr/bin/python3 -I\n"  # as root, so not what PATH or PYTHONPATH choose
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 
 

@@ -26,7 +26,7 @@ from ostiary.doors.servers.agent import (
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
-from ostiary.doors.servers.agent.reconcile import interpreter
+from ostiary.doors.servers.agent.interpreter import interpreter
 from ostiary.doors.servers.wire.host import CloudIdentity
 
 LONGEST_TOKEN = 4096

@@ -8,8 +8,6 @@ fails opens nothing that stands on it. What failed is told, not raised.
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable
 from importlib import resources
 from typing import TypeVar
@@ -26,6 +24,7 @@ from ostiary.doors.servers.agent import (
 from ostiary.doors.servers.agent import host_certificate as certificate
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.identity import Identity
+from ostiary.doors.servers.agent.interpreter import interpreter
 from ostiary.doors.servers.wire.host import HostState, HostUser
 
 T = TypeVar("T")
@@ -45,6 +44,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     glass = {identity.break_glass_account} - {""}
     named = {user.login for user in state.users} | glass
     counted = sshd_install.in_force(paths)
+    python = interpreter()
     step(problems, "principals", lambda: principals.close(paths, named if counted else glass))
     others = [user for user in state.users if user.login not in glass]
     step(problems, "principals", lambda: principals.narrow(paths, others))
@@ -59,12 +59,10 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         problems += (
             step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
         )
-    trusted = step(problems, "authorities", lambda: _trust(state, paths))
+    trusted = step(problems, "authorities", lambda: _trust(state, paths, python))
     step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
     managed = [user.login for user in entering or ()]
-    ready = step(
-        problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, interpreter())
-    )
+    ready = step(problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, python))
     if ready is None:
         ready = sshd_install.in_force(paths)
     step(problems, "host certificate", lambda: certificate.serve(paths))
@@ -80,8 +78,8 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     problems += made.problems if made else ()
 
 
-def _trust(state: HostState, paths: Paths) -> bool:
-    trust.bring_in_line(state, paths, interpreter(), hook_text())
+def _trust(state: HostState, paths: Paths, python: str) -> bool:
+    trust.bring_in_line(state, paths, python, hook_text())
     return True
 
 
@@ -89,13 +87,6 @@ def hook_text() -> str:
     """The text of ``hook.py``, also out of a zipapp."""
     package = resources.files("ostiary.doors.servers.agent")
     return (package / "hook.py").read_text(encoding="utf-8")
-
-
-def interpreter() -> str:
-    """What runs the session hook: the distribution's own name for this Python, which outlives its upgrades."""
-    stable = "/usr/bin/python3"
-    same = os.path.realpath(stable) == os.path.realpath(sys.executable)
-    return stable if same else sys.executable
 
 
 def _break_glass(state: HostState, identity: Identity) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The agent as a service of systemd, with the interpreter pinned: an upgrade of Python changes nothing by itself.
+"""The agent as a service of systemd, with the interpreter named by its whole path: ``interpreter.py`` says which.
 
 Source: systemd.service(5), systemd.exec(5). It needs root, /etc, /home and every process of the host, so what can be taken
 from it is little: new kernel modules, the clock, raw devices and a writable /usr and /boot.
