@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLACE = Path("/etc/ssh")
-NO_LISTENER = (b"-i", b"-t", b"-T", b"-G")  # one connection of a socket's, or a check of files
+# One connection of a socket's, one that was just taken, or a check of files.
+NO_LISTENER = (b"-i", b"-R", b"-t", b"-T", b"-G")
 _LISTENER = b"[listener]"
 _WITH_VALUE = "CEbcfghkopu"
 _TELLING = "fhop"  # of these, what decides how sshd reads its files
@@ -29,17 +30,26 @@ class Listener:
 
 
 def listeners(place: Path = PLACE) -> list[Listener]:
-    """Those that see this host's ``place``, the oldest first."""
+    """Those that see this host's ``place``, the oldest first.
+
+    What one of them has forked for a connection is still called as it is, for a moment, and is none.
+    """
     numbers = sorted(int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit())
-    found = []
+    found: dict[int, tuple[Listener, int]] = {}
     for pid in numbers:
         try:
             argv = words(pid)
             if argv and _sees(pid, place):
-                found.append(Listener(pid, argv[0].rpartition("/")[2], told(argv[1:])))
+                one = Listener(pid, argv[0].rpartition("/")[2], told(argv[1:]))
+                found[pid] = one, _parent(pid)
         except OSError:
             continue
-    return found
+    return [one for one, parent in found.values() if parent not in found]
+
+
+def _parent(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[1])
 
 
 def words(pid: int) -> list[str]:
