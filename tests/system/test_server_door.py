@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import time
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 from door_proofs import Kept, rows
-from door_world import Client, Door
+from door_world import OSTIARY, Client, Door
 from hosts import TOP
+from written import Written, forms, strace
 
 pytestmark = pytest.mark.root
 ENTERED = {
@@ -265,45 +264,42 @@ def test_other_hosts_stay_as_they_were(door, grace):
     assert "identityfile ~/.ssh/id_ed25519" in done.stdout
 
 
-WRITING = re.compile(
-    r'(?:openat|open|creat|mknod|mknodat)\(.*?"([^"]*)".*(?:O_WRONLY|O_RDWR|O_CREAT)'
-)
+CERTIFICATE = forms(b"-cert-v01@openssh.com")
+PRIVATE = [*forms(b"openssh-key-v1\0"), *forms(b"PRIVATE KEY")]
 
 
 def test_no_key_and_no_certificate_ever_touches_a_disk(door, grace, tmp_path):
-    """Every file that login, resident agent, entry files and ssh open to write, and all that they write there."""
-    trace = tmp_path / "trace"
-    watched = ("strace", "-f", "-qq", "-s", "4096", "-e", "trace=%file,write,pwrite64,writev", "-o")
-    number = grace.python(
-        "from pathlib import Path\n"
-        "for one in Path('/proc').glob('[0-9]*/cmdline'):\n"
-        "    try:\n"
-        "        words = one.read_bytes().split(b'\\0')\n"
-        "        env = (one.parent / 'environ').read_bytes()\n"
-        "    except OSError:\n"
-        "        continue\n"
-        f"    if b'ostiary.doors.servers.client.resident' in words and b'HOME={grace.home}\\0' in env:\n"
-        "        print(one.parent.name)\n"
-    ).strip()
-    attached = subprocess.Popen([*watched, f"{trace}.resident", "-p", number])
-    time.sleep(0.5)
-    done = grace.run(
-        *watched, f"{trace}.ssh", "ssh", "-F", grace.home / ".ssh/config", "web1", "echo in"
-    )
-    attached.terminate()
-    attached.wait(10)
+    """Whatever signing in, the resident agent, entry files and ssh write into files, also into those that are gone again."""
+    grace.leave()
+    watched = strace(tmp_path / "trace")
+    options = ("--control", door.url, "--ca", door.ca_file)
+    signing_in = grace.popen(*watched, OSTIARY, "login", *options, stdout=PIPE, stderr=PIPE)
+    try:
+        url = re.search(r"https://\S+", signing_in.stderr.readline())[0]
+        with grace.at_okta.browser() as browser:
+            grace.at_okta.allow_device(browser, url)
+        assert "is signed in" in signing_in.stdout.readline()
+        config = grace.home / ".ssh/config"
+        done = grace.run(*watched, "ssh", "-F", config, "web1", "echo in")
+    finally:
+        signing_in.terminate()  # strace, which lets go of the resident agent
+        signing_in.communicate(timeout=10)
     assert done.stdout == "in\n"
-    lines = Path(f"{trace}.resident").read_text() + Path(f"{trace}.ssh").read_text()
-    assert "agent.sock" in lines
-    opened = {found[1] for line in lines.splitlines() if (found := WRITING.search(line))}
+    seen = Written(tmp_path / "trace")
+    assert CERTIFICATE[0] in seen.elsewhere, "the certificate went from the resident agent to ssh"
+    for file, data in seen.files.items():
+        assert not [one for one in (*CERTIFICATE, *PRIVATE) if one in data], file
+        assert data.isascii(), f"{file}: bytes of a key have no form to be known by"
+    names = {re.sub(r"^\.|\.\d+$", "", Path(file).name) for file in seen.files}
+    assert {"client.json"} <= names <= {"client.json", "servers", "known_hosts"}
     allowed = (
         str(grace.home / "run/ostiary"),
         "/dev/null",
         "/dev/tty",
         str(grace.home / ".config/ostiary"),
     )
-    assert [one for one in opened if not one.startswith(allowed)] == []
+    assert [one for one in seen.opened if not one.startswith(allowed)] == []
     for file in (path for path in grace.home.rglob("*") if path.is_file()):
         text = file.read_bytes()
-        assert b"-cert-v01@openssh.com" not in text, file
+        assert CERTIFICATE[0] not in text, file
         assert b"PRIVATE KEY" not in text or file.name == "device.key", file
