@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ostiary.doors.servers.agent import bundle, interpreter, unit
-from ostiary.doors.servers.agent.commands import as_typed
+from ostiary.doors.servers.agent.commands import as_typed, parser
+from ostiary.doors.servers.agent.files import HostError, Paths
 
 AGENT = Path(bundle.__file__).parent
 FILES = sorted([*AGENT.glob("*.py"), *(AGENT.parent / "wire").glob("*.py")])
@@ -123,6 +124,16 @@ def test_an_older_python_is_told_so(tmp_path):
         1,
         "ostiary: error: the agent needs Python 3.9 or later\n",
     )
+
+
+def test_no_service_is_written_for_what_no_host_can_run(monkeypatch):
+    """The distribution's Python has no package of ours, and ``ostiary run`` is no command."""
+    monkeypatch.setattr(
+        sys, "argv", [str(Path(sys.executable).parent / "ostiary"), "agent", "unit"]
+    )
+    given = parser().parse_args(["unit"])
+    with pytest.raises(HostError, match="is not the agent's one file"):
+        given.work(given, Paths())
 
 
 def test_systemd_takes_the_unit(tmp_path):

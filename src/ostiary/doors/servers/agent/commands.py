@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -216,6 +217,12 @@ def _bundle(given: argparse.Namespace, _: Paths) -> int:
 
 def _unit(_: argparse.Namespace, __: Paths) -> int:
     file = os.path.realpath(sys.argv[0])
+    if not zipfile.is_zipfile(file):
+        raise HostError(
+            "cannot write the service",
+            why=f"{file} is not the agent's one file, which hosts run",
+            fix="run: ostiary agent bundle ostiary-agent.pyz && ./ostiary-agent.pyz unit",
+        )
     sys.stdout.write(unit.text(interpreter(), file))
     return 0
 
