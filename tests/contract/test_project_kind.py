@@ -191,7 +191,7 @@ def test_a_plan_says_who_gains_and_who_loses_what(kind):
         "control\n"
         "  ~ server-project prod\n"
         '      - access  "group sre: login on every server, 8h at most"\n'
-        '      - access  "group sre: sudo restart-web: /usr/bin/systemctl restart nginx on every server, 8h at most"\n'
+        '      - access  "group sre: sudo restart-web: /usr/bin/systemctl restart nginx (without a password) on every server, 8h at most"\n'
         '      + access  "group platform: admin on role=web"\n'
         '      + access  "group platform: login on role=web"\n'
         "\n"
