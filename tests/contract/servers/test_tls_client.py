@@ -10,6 +10,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -43,12 +44,19 @@ begin.hold(begin.profile_of(Profile(sys.argv[1]), session), session)
 
 
 @pytest.fixture
-def sign_in(world, tmp_path):
+def homes():
+    """A folder with a short name: that of a Unix socket has 107 bytes at most."""
+    with tempfile.TemporaryDirectory(prefix="ost-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def sign_in(world, homes):
     """``sign_in(login, groups)``: somebody whose real resident agent holds a session that is bound to their device."""
     people = []
 
     def sign_in(login, groups, **claims):
-        person = Person(tmp_path / f"home{len(people)}")
+        person = Person(homes / f"home{len(people)}")
         people.append(person)
         token = world.issuer.token(login, groups, **claims)
         code = SIGN_IN.replace("sys.argv[1]", repr(world.url)).replace("sys.argv[2]", repr(token))
