@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from person import Person
+from postgres_world import new_database, running
 
 TOP = Path(__file__).resolve().parents[2]
 OSTIARY = Path(sys.executable).parent / "ostiary"
@@ -145,3 +146,20 @@ def client(sandbox, tmp_path):
         return Client(path, sandbox, home)
 
     return client
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A PostgreSQL of the module's own."""
+    with running() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request, tmp_path):
+    """Of an empty database, on each of both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/c.db"
+        return
+    with new_database(request.getfixturevalue("cluster")) as url:
+        yield url

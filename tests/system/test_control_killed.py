@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from control_process import People, Process, free_port
 from control_world import Client, Issuer, Refused
-from postgres_world import new_database, running
 from sqlalchemy import select
 
 from ostiary.doors.servers.control import tables
@@ -22,21 +21,6 @@ from ostiary.doors.servers.control.database import Database
 
 FULL = os.environ.get("OSTIARY_CHAOS") == "full"
 STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    with running() as folder:
-        yield folder
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request, tmp_path):
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/c.db"
-        return
-    with new_database(request.getfixturevalue("cluster")) as url:
-        yield url
 
 
 @pytest.fixture

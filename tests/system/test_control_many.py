@@ -100,17 +100,16 @@ async def exchange(reader, writer, method, path, more=""):
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-def test_all_come_back_at_once_and_hear_of_a_removal(tmp_path):
+def test_all_come_back_at_once_and_hear_of_a_removal(tmp_path, database_url):
     many = 5000 if FULL else 500
     issuer = Issuer()
-    url = f"sqlite:///{tmp_path}/c.db"
-    process = Process(url, tmp_path, issuer)
+    process = Process(database_url, tmp_path, issuer)
     process.start()
     try:
         people = People(issuer, [process.url])
         people.project()
         agents = [Agent(number) for number in range(many)]
-        fill(url, agents)
+        fill(database_url, agents)
         everybody(people)
         began = time.monotonic()
         asyncio.run(all_ask(agents, process.port, spread=1.0))
@@ -175,10 +174,10 @@ def everybody(people):
         people.client(f"p{number}@acme.example", ["sre"]).close()
 
 
-def test_five_hundred_enrol_within_a_minute_by_one_counted_token(tmp_path):
+def test_five_hundred_enrol_within_a_minute_by_one_counted_token(tmp_path, database_url):
     """Sixteen at once, each with a key of its own; every one has an id, a certificate and a row of its own, and no more come in."""
     issuer = Issuer()
-    process = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer)
+    process = Process(database_url, tmp_path, issuer)
     process.start()
     hosts = [Host(process.url) for _ in range(ENROLLING + 1)]
     try:
