@@ -1,8 +1,8 @@
 """The kind ``kms-key``: the key that signs for a project, behind ``alias/ostiary/PROJECT``, and who may use it.
 
 Ours by the tag ``ostiary:estate``; which one it is, its alias says. A rotation makes its key behind
-``alias/ostiary/PROJECT/next``; when that signs, the project's alias goes over to it. Of a key's policy the statements whose Sid begins with ``Ostiary`` are ours; others stay as they
-are. A key is never deleted from here: what it signs for would be locked out. Its policy denies deletion and disabling to
+``alias/ostiary/PROJECT/next``; when that signs, the project's alias goes over to it. Of a key's policy the statements whose
+Sid begins with ``Ostiary`` are ours; others stay as they are. A key is never deleted from here: what it signs for would be locked out. Its policy denies deletion and disabling to
 everybody, so whoever means it changes the policy first, which CloudTrail shows.
 
 Sources: AWS KMS API Reference, "CreateKey", "PutKeyPolicy", "UpdateAlias"; AWS KMS Developer Guide, "Key policies" (a statement for the
