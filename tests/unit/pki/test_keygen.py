@@ -36,7 +36,8 @@ def zone(request, monkeypatch):
 def both(tmp_path, keys, monkeypatch, capsys):
     """``both(arguments)``: run ssh-keygen and ours in folders with the same keys; what each left, but for chance.
 
-    Times count from now, so both must have run within one second: else they run again.
+    Times count from now, so both must have run within one second: else they run again. ssh-keygen's now is time(2)'s,
+    of the coarse clock, which comes to a new second some milliseconds late.
     """
     for side in ("theirs", "ours"):
         folder = tmp_path / side
@@ -56,7 +57,7 @@ def both(tmp_path, keys, monkeypatch, capsys):
 
     def run(*arguments, stdin=b""):
         for _ in range(10):
-            second = int(time.time())
+            second = int(time.clock_gettime(time.CLOCK_REALTIME_COARSE))
             seen = once(arguments, stdin)
             if int(time.time()) == second:
                 return seen
