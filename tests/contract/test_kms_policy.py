@@ -177,6 +177,29 @@ def test_an_alias_moves_where_both_keys_let_it(kms):
     assert refusal(kms.update_alias, **alias, TargetKeyId=one) == "KMSInvalidStateException"
 
 
+@pytest.mark.parametrize(
+    ("spec", "usage", "moves"),
+    [
+        ("RSA_2048", "SIGN_VERIFY", True),
+        ("RSA_2048", "ENCRYPT_DECRYPT", False),
+        ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", False),
+        ("HMAC_256", "GENERATE_VERIFY_MAC", False),
+    ],
+)
+def test_an_alias_moves_to_a_key_of_the_same_type_and_usage_only(kms, spec, usage, moves):
+    """KMS Developer Guide, "Update aliases": of another family it may be."""
+    alias = {"AliasName": "alias/ostiary/prod"}
+    first = create(kms, document(ADMIN))
+    other = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]["Arn"]
+    kms.create_alias(**alias, TargetKeyId=first)
+    if moves:
+        kms.update_alias(**alias, TargetKeyId=other)
+    else:
+        assert refusal(kms.update_alias, **alias, TargetKeyId=other) == "ValidationException"
+    now = kms.describe_key(KeyId=alias["AliasName"])["KeyMetadata"]["Arn"]
+    assert now == (other if moves else first)
+
+
 def test_tags_are_kept_and_are_conditions(kms, site, signer):
     site.cloud.add_user(MANAGEMENT, "other", [])
     tagged = {

@@ -1,8 +1,8 @@
 """Key policies: what KMS accepts as one, and what it has to say about a call.
 
 moto keeps the policy of a key and hardly asks it. Sources: AWS KMS API Reference, "CreateKey", "PutKeyPolicy"; AWS KMS
-Developer Guide, "Key policies", "AWS KMS condition keys", "Default key policy" (the lockout safety check). The texts of the
-errors are from memory: unverified. That ``kms:MessageType`` is RAW where a request says nothing is unverified too.
+Developer Guide, "Key policies", "AWS KMS condition keys", "Default key policy" (the lockout safety check), "Update aliases". The
+texts of the errors are from memory: unverified, as is the code of an alias's refusal to move. That ``kms:MessageType`` is RAW where a request says nothing is unverified too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ostiary.model.policy import AuthRequest, Policies, decide
-from ostiary.sandbox.aws import behind
+from ostiary.sandbox.aws import behind, kms_keys
 from ostiary.sandbox.aws.call import Call
 from ostiary.sandbox.aws.documents import malformed, named_principals, parsed, statements
 from ostiary.sandbox.aws.iam_state import AwsError, Document
@@ -26,9 +26,12 @@ _ENCRYPTING = ("Encrypt", "Decrypt", "GenerateDataKey")
 
 def key_of(call: Call) -> Any:
     """moto's key that the call means; None where there is none."""
+    return _key_at(call, str(call.params.get("KeyArn", "")))
+
+
+def _key_at(call: Call, arn: str) -> Any:
     from moto.kms.models import kms_backends  # noqa: PLC0415 - see behind.py
 
-    arn = str(call.params.get("KeyArn", ""))
     with behind.entered(call.cloud, "kms"):
         return kms_backends[call.account.id][call.region].keys.get(arn.rpartition("/")[2])
 
@@ -96,6 +99,28 @@ def check(call: Call) -> None:
             text = f"PendingWindowInDays is {days}; it is {SHORTEST_WAIT} to {LONGEST_WAIT}"
             raise AwsError("ValidationException", text)
     _check_state(call)
+    if call.operation == "UpdateAlias":
+        _check_moves(call)
+
+
+def _check_moves(call: Call) -> None:
+    """An alias goes to a key of the same type and usage only: who uses it would fail otherwise."""
+    new, old = key_of(call), _key_at(call, kms_keys.left_behind(call))
+    if new is None or old is None:
+        return
+    kinds = [(_type(key.key_spec), str(key.key_usage)) for key in (old, new)]
+    if kinds[0] != kinds[1]:
+        (was, used), (would, use) = kinds
+        raise AwsError(
+            "ValidationException",
+            f"Alias {call.params['AliasName']} of a {was} {used} key cannot be updated to a {would} {use} key",
+        )
+
+
+def _type(spec: str) -> str:
+    if spec.startswith("HMAC"):
+        return "HMAC"
+    return "symmetric" if spec == "SYMMETRIC_DEFAULT" else "asymmetric"
 
 
 def _check_new(params: dict[str, Any]) -> None:
