@@ -89,8 +89,9 @@ def drained(world):
 
 
 def rows(world, table):
+    """In the order of their keys: PostgreSQL has an order of its own."""
     with world.services.database.reading() as connection:
-        return connection.execute(select(table)).all()
+        return connection.execute(select(table).order_by(*table.primary_key)).all()
 
 
 def test_certificates_of_a_project_in_kms_are_signed_there(both, kms_arn):
