@@ -148,8 +148,22 @@ class Forwarding:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.log += self.process.communicate(timeout=10)[1].splitlines()
+        """Told until it has heard: ssh before 9.5 looks whether it was told to end, and then waits for whatever else comes.
+
+        What comes in between the two it sleeps over (clientloop.c: poll, where later ones have ppoll), here for 300 s.
+        """
+        said = None
+        end = time.monotonic() + 20
+        while said is None:
+            self.process.terminate()
+            try:
+                _, said = self.process.communicate(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > end:
+                    self.process.kill()
+                    self.process.communicate()
+                    raise
+        self.log += said.splitlines()
 
     def greeting(self, port, ask=b"", answer=0):
         """The first line of what is behind ``port``, "" if nothing is."""
