@@ -12,10 +12,14 @@ botocore.loaders.create_loader = functools.cache(botocore.loaders.create_loader)
 botocore.session.create_loader = botocore.loaders.create_loader
 
 
+gc.disable()
+
+
 def pytest_collection_finish():
-    """All that was imported and collected stays to the end: no collection need look at it again."""
-    gc.collect()
+    """All that was imported and collected stays to the end: no collection need look at it, then or ever."""
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(trylast=True)

@@ -94,12 +94,14 @@ def client_environments() -> int:
     return 0
 
 
-def pytest(*arguments: str, folder: str | None = None) -> int:
-    """What was not run is listed at the end, with the reason. ``folder`` is where temporary files go.
+def bytecode_kept() -> dict[str, str]:
+    """This environment, but that bytecode is kept: each worker would compile everything again."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-    Bytecode is kept, whatever this shell says: each worker would compile everything again.
-    """
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+def pytest(*arguments: str, folder: str | None = None) -> int:
+    """What was not run is listed at the end, with the reason. ``folder`` is where temporary files go."""
+    env = bytecode_kept()
     if folder:
         env["TMPDIR"] = folder
     return run(sys.executable, "-m", "pytest", "-rs", *arguments, env=env)
@@ -133,6 +135,22 @@ def timed(name: str, step) -> None:
         sys.exit(code)
 
 
+@contextmanager
+def collected_meanwhile():
+    """One process compiles the tests, with what pytest makes of their assertions, beside checks that leave a core idle: else
+    each worker of the next layer would do it. What is wrong with them is told there.
+    """
+    env = bytecode_kept()
+    command = [sys.executable, "-m", "pytest", "--collect-only", *FAST]
+    process = subprocess.Popen(
+        command, cwd=TOP, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.wait()
+
+
 def main() -> None:
     if "--chaos" in sys.argv:
         full = {"OSTIARY_CHAOS": "full", "OSTIARY_KILL_POINTS": "200", "OSTIARY_EXAMPLES": "300"}
@@ -143,12 +161,13 @@ def main() -> None:
         return
     timed("packages", debian_packages)
     timed("clients", client_environments)
-    timed(
-        "ruff",
-        lambda: run(BIN / "ruff", "check", ".") or run(BIN / "ruff", "format", "--check", "."),
-    )
-    timed("mypy", lambda: run(BIN / "mypy"))
-    timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
+    with collected_meanwhile():
+        timed(
+            "ruff",
+            lambda: run(BIN / "ruff", "check", ".") or run(BIN / "ruff", "format", "--check", "."),
+        )
+        timed("mypy", lambda: run(BIN / "mypy"))
+        timed("import contracts", lambda: run(BIN / "lint-imports", "--no-cache"))
     with in_memory() as folder:
         # Some of these, and half of the served, wait for something: more of them than there are cores end sooner.
         fast = ("-n", "3", "--dist", "worksteal", "--ignore", SERVED)

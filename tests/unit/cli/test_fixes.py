@@ -20,7 +20,11 @@ PROSE = {
     "ostiary serve",
     "ostiary servers status says more",
 }
-FILES = [one for one in SOURCE.rglob("*.py") if "sandbox" not in one.parts]
+FILES = {
+    one: text
+    for one in SOURCE.rglob("*.py")
+    if "sandbox" not in one.parts and "ostiary " in (text := one.read_text())
+}
 
 
 def texts(tree):
@@ -60,8 +64,8 @@ def _texts(node):
 FOUND = sorted(
     {
         (found.strip(" ."), str(file.relative_to(SOURCE)))
-        for file in FILES
-        for text in texts(ast.parse(file.read_text()))
+        for file, source in FILES.items()
+        for text in texts(ast.parse(source))
         for found in COMMAND.findall(text)
         if found.strip() not in PROSE
     }
