@@ -93,4 +93,4 @@ def test_nothing_is_left_running_by_a_database_that_is_closed(tmp_path):
             pass
     assert set(threading.enumerate()) - before
     database.close()
-    assert set(threading.enumerate()) == before
+    assert not set(threading.enumerate()) - before  # of the others some may have ended
