@@ -236,6 +236,74 @@ def test_the_last_administrators_go_only_when_the_project_is_named(kind):
     Guard(None, (), named).require(made, {"server-project": 100})
 
 
+SHUT = HEAD.replace("max_age: 8h", "max_age: 8h, preauthorization: required")
+
+
+def test_to_require_a_preauthorization_is_the_loss_of_all_rights_of_people(kind):
+    found = kind.create(key_of("prod"), wanted(SRE + CI))
+    made = plan(kind, Resource(key_of("prod"), wanted(SRE + CI, SHUT)))
+    (change,) = made.changes
+    assert (change.risk, change.detaches) == (Risk.DETACH, 2)
+    sre = ("login", "sudo restart-web: /usr/bin/systemctl restart nginx (without a password)")
+    shown = render(made)
+    for right in sre:
+        assert f'- access  "group sre: {right} on every server, 8h at most"\n' in shown
+        assert (
+            f'+ access  "group sre: {right} on every server, 8h at most, when preauthorized"\n'
+            in shown
+        )
+    assert "machine ci" not in shown
+    assert change.differing == ("settings", "access")
+    with pytest.raises(GuardTripped) as refused:
+        Guard(None).require(made, {"server-project": 5})
+    assert "would take away 2 of 5, the cap is 1" in refused.value.why
+    both = wanted(CI, SHUT)
+    assert kind.detaches("update", found, both) == 2, "what goes altogether is counted once"
+
+
+def test_not_to_require_it_any_more_takes_nothing_away(kind):
+    found = kind.create(key_of("prod"), wanted(SRE + ADMINS, SHUT))
+    opened = wanted(SRE + ADMINS)
+    assert kind.differences(found, opened) == ("settings", "access")
+    assert kind.detaches("update", found, opened) == 0
+    assert kind.risk("update", found, opened) is Risk.NONE
+    assert kind.detaches("update", found, wanted(ADMINS, SHUT)) == 2, "as ever"
+    assert kind.risk("update", found, wanted(SRE, SHUT)) is Risk.CUTOVER, "the last administrators"
+
+
+@pytest.mark.parametrize("others", ["", CI.replace("login: prod", "login: prod, admin: true")])
+def test_administrators_are_shut_out_only_when_the_project_is_named(kind, others):
+    """A machine that stays one does not preauthorize anybody."""
+    kind.create(key_of("prod"), wanted(ADMINS + others))
+    made = plan(kind, Resource(key_of("prod"), wanted(ADMINS + others, SHUT)))
+    with pytest.raises(GuardTripped) as refused:
+        Guard(None).require(made, {"server-project": 100})
+    assert "--cutover server-project:control/prod" in refused.value.fix
+    named = Overrides(cutover=frozenset({"server-project:control/prod"}))
+    Guard(None, (), named).require(made, {"server-project": 100})
+
+
+def test_that_it_is_required_is_taken_over_and_left_behind(kind, peer):
+    """What was made by hand and is wanted so is only marked; without the mark it stays so."""
+    kind.create(key_of("prod"), wanted(SRE, SHUT))
+    peer.change("prod", estate="")
+    found = kind.look(key_of("prod"))
+    assert kind.differences(found, wanted(SRE, SHUT)) == ()
+    assert kind.detaches("update", found, wanted(SRE, SHUT)) == 0
+    kind.release(kind.update(found, wanted(SRE, SHUT)))
+    left = peer.projects["prod"]
+    assert (left.estate, left.settings.preauthorization) == ("", "required")
+
+
+def test_somebody_who_opens_it_by_hand_is_drift(kind, peer):
+    kind.create(key_of("prod"), wanted(SRE, SHUT))
+    peer.change("prod", settings=Settings(max_age=28800, owners=("platform",)))
+    made = plan(kind, Resource(key_of("prod"), wanted(SRE, SHUT)))
+    (change,) = made.changes
+    assert change.differing == ("settings", "access")
+    assert '- access  "group sre: login on every server, 8h at most"' in render(made)
+
+
 def test_too_many_rights_at_once_trip_the_cap(kind):
     many = "".join(f"  - {{group: g{n}, may: {{login: prod}}}}\n" for n in range(40))
     kind.create(key_of("prod"), wanted(many))

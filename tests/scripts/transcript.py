@@ -33,7 +33,7 @@ _OTHER_EACH_TIME = (
     (re.compile(r"\(request [^)]+\)"), "(request [..])"),
     (re.compile(r"https://localhost:\d+"), "https://localhost:[..]"),
     (re.compile(r"http://127.0.0.1:\d+"), "http://127.0.0.1:[..]"),
-    (re.compile(r"\b(srv|prj|tok|ca|dev)_[A-Za-z0-9_-]{8,}"), r"\1_[..]"),
+    (re.compile(r"\b(srv|prj|tok|ca|dev|pre)_[A-Za-z0-9_-]{8,}"), r"\1_[..]"),
     (re.compile(r"\bostiary_[a-z]+_[A-Za-z0-9_-]{20,}"), "[..]"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\dZ"), "[..]"),
     (re.compile(r"\b(ami|snap|i)-[0-9a-f]{17}\b"), r"\1-[..]"),

@@ -36,7 +36,7 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
         more = {"servers": servers.as_json()["servers"]} if servers else {}
         term.result_json({**reached.as_json(), **more})
         return
-    entered = [_row(one) for one in (servers.servers if servers else ()) if one.may]
+    entered = [_row(one) for one in (servers.servers if servers else ()) if one.may or one.after]
     rows = [
         (
             item.account,
@@ -91,7 +91,7 @@ def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> N
 @estate_option
 @json_option
 def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
-    """Everybody who can enter TARGET now, with what and why.
+    """Everybody who can enter TARGET now, with what and why, or could once preauthorized.
 
     TARGET is a server (name or id), a project, PROJECT/SERVER, account:NAME-OR-ID, or account:NAME-OR-ID/ROLE.
     """
@@ -153,5 +153,9 @@ def _questions(work: Work) -> Questions:
 
 
 def _row(one: ServerReach) -> tuple[str, str, str, str]:
+    """What is to come only with a preauthorization says so, in front of what it is."""
     server = one.server or "(none yet)"
-    return one.project, server, ", ".join(one.rights), ", ".join(one.because)
+    may = ", ".join(one.rights)
+    if one.after:
+        may = f"when preauthorized: {', '.join(one.after)}"
+    return one.project, server, may, ", ".join(one.because)

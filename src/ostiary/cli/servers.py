@@ -14,6 +14,10 @@ SERVERS = {
     ),
     "project": ("servers_project:project", "Projects: make, show, rotate their authorities"),
     "token": ("servers_token:token", "Enrollment tokens of a project"),
+    "preauthorization": (
+        "servers_preauthorization:preauthorization",
+        "Let somebody's rules count for some hours, where a project requires it",
+    ),
     "inventory": ("servers_inventory:inventory", "Every enrolled server as administrators see it"),
     "retire": ("servers_inventory:retire", "Let a server go: no certificate for it any more"),
     "release": ("servers_inventory:release", "Take a server out of quarantine"),

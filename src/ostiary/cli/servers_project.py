@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ def show(*, name: str, as_json: bool) -> None:
 
 
 def _show(one: Project) -> None:
-    from ostiary.doors.servers.words import duration, sentences  # noqa: PLC0415
+    from ostiary.doors.servers.words import duration  # noqa: PLC0415
 
     settings = one.settings
     age = f"at most {duration(settings.max_age)} old" if settings.max_age else "of any age"
@@ -76,10 +77,11 @@ def _show(one: Project) -> None:
         f"  UIDs from {one.uid_start}, next {one.uid_next}; GIDs from {one.gid_start}, next {one.gid_next}",
         f"  sign-in: {settings.acr_values or 'any strength'}, {age}",
         f"  other ways into its hosts: {settings.other_ways}",
+        f"  preauthorization: {settings.preauthorization}",
         f"  owners: {', '.join(settings.owners) or 'none beside the administrators'}",
         f"  instances of {', '.join(settings.accounts) or 'no account'} may enrol by identity",
         "who may do what",
-        *(f"  {line}" for line in sorted(line for rule in one.rules for line in sentences(rule))),
+        *(f"  {line}" for line in sorted(_lines(one))),
         *(
             f"  machine {m.name} ({m.kind}), of {m.owner}, until {moment(m.until)}"
             for m in one.machines
@@ -93,6 +95,13 @@ def _show(one: Project) -> None:
     term.result("\n".join([*lines, table]))
     for warning in one.warnings:
         term.say(f"! {warning}")
+
+
+def _lines(one: Project) -> Iterator[str]:
+    from ostiary.doors.servers.words import sentences  # noqa: PLC0415
+
+    for rule in one.rules:
+        yield from sentences(rule, one.settings.preauthorization)
 
 
 @project.command()

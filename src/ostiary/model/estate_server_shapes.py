@@ -16,6 +16,7 @@ from ostiary.model.estate_shapes import (
     texts,
     texts_by_name,
 )
+from ostiary.model.preauthorization import MODES, NONE
 
 PROJECT_NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 RULE_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -56,6 +57,11 @@ SERVER_SHAPES: dict[str, Shape] = {
             ENROLLING_ACCOUNT,
         ),
         "owners": texts("Okta groups that may administer the project"),
+        "preauthorization": {
+            "enum": list(MODES),
+            "default": NONE,
+            "description": "required: people get in only while an owner has preauthorized them",
+        },
     },
     "sudo_rule": {
         "commands": texts("absolute paths with fixed arguments, or ALL alone"),

@@ -19,6 +19,7 @@ from ostiary.model.estate_server_shapes import (
     PROJECT_NAME,
     RULE_NAME,
 )
+from ostiary.model.preauthorization import MODES, NONE
 from ostiary.model.server_access import Rule, SudoRule, faults
 from ostiary.model.servers import ProjectSettings, ServersSettings
 
@@ -96,6 +97,9 @@ def _project(name: str, fields: Fields) -> ProjectSettings:
         ),
         accounts=fields.texts("accounts", ENROLLING_ACCOUNT),
         owners=fields.texts("owners"),
+        preauthorization=cast(
+            'Literal["none", "required"]', fields.choice("preauthorization", NONE, MODES)
+        ),
         place=fields.place,
     )
 

@@ -17,7 +17,8 @@ class ProjectSettings:
 
     ``kms`` is the KMS key (ARN or alias) of its user authority, "" for a key of the control plane's own. ``max_age`` in
     seconds since the sign-in, 0 for no bound. ``accounts`` are ``ACCOUNT`` or ``ACCOUNT/REGION`` whose instances may enrol
-    by identity; ``owners`` are Okta groups.
+    by identity; ``owners`` are Okta groups. Where ``preauthorization`` is required, what assignments give to people counts only
+    while an owner has preauthorized them.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ProjectSettings:
     other_ways: Literal["report", "close"] = "report"
     accounts: tuple[str, ...] = ()
     owners: tuple[str, ...] = ()
+    preauthorization: Literal["none", "required"] = "none"
     place: Place = NOWHERE
 
 

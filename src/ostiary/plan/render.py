@@ -26,6 +26,7 @@ from ostiary.plan.resource import Json
 RELEASE = "release"  # no action of a plan: how a deletion is shown that only takes our mark off
 ACCESS = "access"
 _LONG = 120  # characters of a value that are still shown whole
+_LONGEST_SENTENCE = 2000
 
 _SYMBOLS = {
     "create": "+",
@@ -82,10 +83,10 @@ def summary_line(plan: Plan) -> str:
     return "plan: " + (", ".join(parts) if parts else "nothing is wanted and nothing is there")
 
 
-def shown(value: Json) -> str:
-    """A value on one line; a long one as digest and length."""
+def shown(value: Json, name: str = "") -> str:
+    """A value on one line; a long one as digest and length, but for sentences of ``access``, which people have to read."""
     text = value if isinstance(value, str) else canonical(value)
-    if len(text) > _LONG:
+    if len(text) > (_LONGEST_SENTENCE if name == ACCESS else _LONG):
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         return f"sha256:{digest}… ({len(text):,} characters)"
     return canonical(value)  # quotes show spaces
@@ -123,13 +124,13 @@ def _change(change: Change, details: bool, names: Mapping[str, str]) -> Iterator
     elif change.action == "create":
         for name, value in sorted((change.after or {}).items()):
             if name == ACCESS and isinstance(value, list):
-                yield from (f"      + {name}  {shown(item)}" for item in value)
+                yield from (f"      + {name}  {shown(item, name)}" for item in value)
             elif details:
                 yield f"      + {name}  {shown(value)}"
     elif change.action == "delete":
         lost = (change.before or {}).get(ACCESS)
         if isinstance(lost, list):
-            yield from (f"      - {ACCESS}  {shown(item)}" for item in lost)
+            yield from (f"      - {ACCESS}  {shown(item, ACCESS)}" for item in lost)
     elif change.action in ("update", "replace"):
         for name in change.differing:
             lines = _difference(name, change.before or {}, change.after or {})
@@ -142,8 +143,8 @@ def _difference(name: str, before: Mapping[str, Json], after: Mapping[str, Json]
         gone = [item for item in old if item not in new]
         come = [item for item in new if item not in old]
         if gone or come:
-            yield from (f"      - {name}  {shown(item)}" for item in gone)
-            yield from (f"      + {name}  {shown(item)}" for item in come)
+            yield from (f"      - {name}  {shown(item, name)}" for item in gone)
+            yield from (f"      + {name}  {shown(item, name)}" for item in come)
             return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):

@@ -1,4 +1,4 @@
-"""``device revoke`` and ``token revoke``: they say what goes, ask at a terminal, and take ``--yes`` elsewhere."""
+"""``device revoke``, ``token revoke`` and ``preauthorization revoke``: they say what goes, ask at a terminal, and take ``--yes`` elsewhere."""
 
 import io
 import sys
@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from ostiary.cli import run
-from ostiary.doors.servers.wire.admin import Devices, Tokens
+from ostiary.doors.servers.wire.admin import Devices, Preauthorizations, Settings, Tokens
 
 
 class Terminal(io.StringIO):
@@ -49,6 +49,11 @@ def tokens(world):
     return world.admin().call("GET", path, kind=Tokens).tokens
 
 
+def preauthorizations(world):
+    path = "/v1/projects/prod/preauthorizations"
+    return world.admin().call("GET", path, kind=Preauthorizations).preauthorizations
+
+
 def test_a_device_is_not_revoked_unasked(world, ostiary):
     _, device_id = device(world)
     code, said = ostiary("servers", "device", "revoke", device_id)
@@ -77,6 +82,24 @@ def test_a_token_is_not_revoked_unasked_and_is_with_yes(world, ostiary):
     assert not tokens(world)[0].revoked
     assert ostiary("servers", "token", "revoke", one.id, "--project", "prod", "--yes")[0] == 0
     assert tokens(world)[0].revoked
+
+
+def test_a_preauthorization_is_not_revoked_unasked_and_is_when_somebody_says_yes(world, ostiary):
+    world.project("prod", settings=Settings(preauthorization="required"))
+    create = ("servers", "preauthorization", "create", "linus@acme.example", "--project", "prod")
+    assert ostiary(*create, "--reason", "change 4711")[0] == 0
+    assert ostiary(*create, "--reason", "change 4712")[0] == 0
+    one, other = preauthorizations(world)
+    revoke = ("servers", "preauthorization", "revoke", one.id, "--project", "prod")
+    code, said = ostiary(*revoke)
+    assert (code, "fix: add --yes" in said) == (2, True)
+    assert f"revoke preauthorization {one.id} of linus@acme.example (good, until" in said
+    assert ostiary(*revoke, says="no")[0] == 2
+    assert [one.state for one in preauthorizations(world)] == ["good", "good"]
+    assert ostiary(*revoke, says="yes")[0] == 0
+    assert [one.state for one in preauthorizations(world)] == ["revoked", "good"]
+    assert ostiary(*revoke[:3], other.id, *revoke[4:], "--yes")[0] == 0
+    assert [one.state for one in preauthorizations(world)] == ["revoked", "revoked"]
 
 
 def test_what_is_not_there_is_said_before_anybody_is_asked(world, ostiary):

@@ -13,7 +13,7 @@ SERVERS = """servers:
   control: "https://control.acme.example"
   projects:
     prod: {uid_start: 70001, gid_start: 80001, kms: alias/prod, acr_values: [urn:mfa, phr], max_age: 8h,
-           other_ways: close, accounts: ["111122223333/eu-west-1"], owners: [platform]}
+           preauthorization: required, other_ways: close, accounts: ["111122223333/eu-west-1"], owners: [platform]}
     dev: {}
   sudo:
     restart: {commands: ["/usr/bin/systemctl restart nginx"], noexec: true}
@@ -92,6 +92,7 @@ def test_projects_and_machines_are_read():
     prod, dev, ci = servers.projects["prod"], servers.projects["dev"], servers.machines["ci"]
     assert (prod.uid_start, prod.gid_start, prod.kms) == (70001, 80001, "alias/prod")
     assert (prod.acr_values, prod.max_age, prod.other_ways) == ("urn:mfa phr", 28800, "close")
+    assert (prod.preauthorization, dev.preauthorization) == ("required", "none")
     assert (prod.accounts, prod.owners) == (("111122223333/eu-west-1",), ("platform",))
     assert (dev.uid_start, dev.gid_start, dev.kms, dev.max_age) == (60001, 63001, "", 0)
     assert (ci.project, ci.kind, ci.claims, ci.rate) == (
@@ -162,6 +163,8 @@ def test_what_is_no_set_of_public_keys_is_refused(file, says):
         ("uid_start: 70001", "uid_start: 12", "must be between 1000 and 999999999"),
         ("alias/prod", "prod", "kms of project 'prod' is 'prod'; it must match"),
         ("other_ways: close", "other_ways: clos", "did you mean 'close'?"),
+        ("preauthorization: required", "preauthorization: require", "did you mean 'required'?"),
+        ("preauthorization: required", "preauthorization: true", "preauthorization"),
         ("111122223333/eu", "1111/eu", "accounts of project 'prod' is"),
         ("max_age: 8h", "max_age: 100h", "not a duration"),
         ("  dev: {}", "  Dev: {}", "bad name of project 'Dev'"),

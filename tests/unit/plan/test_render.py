@@ -115,3 +115,16 @@ def test_who_gains_and_loses_access_is_shown_without_details():
     assert '      + access  "group sre: login on every server"\n' in text
     assert '      - access  "group sre: login on every server"\n' in text
     assert "rules" not in text
+
+
+def test_a_long_sentence_of_access_is_read_whole():
+    """A rule with a long command, say: whoever judges the plan must see all of it, and a digest says nothing."""
+    key = Key("server-project", "control", "prod")
+    short, long, endless = "group a: login", f"group b: {'x' * 300}", f"group c: {'x' * 3000}"
+    made = Change("create", key, after={"access": [long]})
+    gone = Change("delete", key, {"access": [long]})
+    changed = Change("update", key, {"access": [short]}, {"access": [long, endless]}, ("access",))
+    text = render(Plan("acme", "", "", ("control",), (made, gone, changed)))
+    assert text.count(f'access  "{long}"\n') == 3
+    assert "access  sha256:" in text
+    assert endless not in text

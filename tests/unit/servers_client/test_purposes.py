@@ -6,22 +6,32 @@ from ostiary.doors.servers.client.purposes import PURPOSES, purpose
 from ostiary.doors.servers.control import (
     api_authorities,
     api_people,
+    api_preauthorizations,
     api_projects,
     api_status,
     audit_api,
     machines,
 )
-from ostiary.doors.servers.wire.admin import NewProject, Rotation
+from ostiary.doors.servers.wire.admin import NewPreauthorization, NewProject, Rotation
 from ostiary.doors.servers.wire.person import CertificateRequest, MachineSignIn
 
 ENDPOINTS = [
     one
-    for module in (api_authorities, api_people, api_projects, api_status, audit_api, machines)
+    for module in (
+        api_authorities,
+        api_people,
+        api_preauthorizations,
+        api_projects,
+        api_status,
+        audit_api,
+        machines,
+    )
     for one in module.ENDPOINTS
 ]
 MESSAGES = {
     "/v1/projects": NewProject("prod", 70001, 73001),
     "/v1/projects/{name}/authorities": Rotation("user", "begin"),
+    "/v1/projects/{name}/preauthorizations": NewPreauthorization("a@b", 60.0, "change 7"),
     "/v1/certificates": CertificateRequest("web1", "ssh-ed25519 AAAA", "login"),
     "/v1/machines/sign-in": MachineSignIn("deploy", "oidc", "proof"),
 }

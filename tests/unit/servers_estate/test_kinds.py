@@ -139,6 +139,28 @@ print([one for one in sys.modules if one.startswith(("ostiary.doors.servers", "s
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
+def test_that_hosts_will_have_nobody_for_break_glass_is_told_with_the_plan_that_makes_it_so(
+    environ,
+):
+    text = f'{HEAD}servers: {{control: "{HERE}", projects: {{prod: {{uid_start: 70001, gid_start: 73001, preauthorization: required}}}}}}\n'
+    part = kinds.open_part(parse(text, file="e.yaml"), environ)
+    (wanted,) = part.resources(date(2026, 3, 1))
+    open_ = {**wanted.wanted, "settings": {**wanted.wanted["settings"], "preauthorization": "none"}}
+    told = {}
+    for name, action, before in (
+        ("new", "create", None),
+        ("turned on", "update", open_),
+        ("other", "update", wanted.wanted),
+        ("not ours", "foreign", open_),
+    ):
+        change = Change(action, wanted.key, before, dict(wanted.wanted))
+        told[name] = part.warnings(date(2026, 3, 1), Plan("acme", "", "", (), (change,)))
+    assert told["other"] == told["not ours"] == ()
+    for name in ("new", "turned on"):
+        (line,) = told[name]
+        assert line.startswith("e.yaml:4: project prod: while nobody is preauthorized"), line
+
+
 MACHINES = """
     oidc: {project: prod, kind: oidc, owner: a@b, until: 2027-01-31, issuer: "https://ci.example", audience: ostiary,
            claims: {sub: "repo:acme/web:ref:refs/heads/main", environment: prod}}

@@ -60,6 +60,18 @@ def test_every_right_and_bound_has_its_words():
     assert sentences(rule) == tuple(f"{right}{bounds}" for right in rights(rule))
 
 
+def test_where_a_preauthorization_is_required_people_have_their_rights_with_it():
+    mine, bounded = Rule("group:sre", login=True), Rule("user:k@b", login=True, max_session=60)
+    assert sentences(mine, "required") == ("group sre: login on every server, when preauthorized",)
+    assert sentences(bounded, "required") == (
+        "user k@b: login on every server, 1m at most, when preauthorized",
+    )
+    for one in (mine, bounded):
+        assert sentences(one, "none") == sentences(one)
+    machine = Rule("machine:ci", login=True)
+    assert sentences(machine, "required") == sentences(machine) == rights(machine)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(28800, "8h"), (5400, "1h30m"), (90, "1m30s"), (59, "59s"), (0, "")]
 )

@@ -74,7 +74,12 @@ def _wanted(
         and one.rule.subject not in gone
     ]
     settings = admin.Settings(
-        project.acr_values, project.max_age, project.other_ways, project.accounts, project.owners
+        acr_values=project.acr_values,
+        max_age=project.max_age,
+        other_ways=project.other_ways,
+        accounts=project.accounts,
+        owners=project.owners,
+        preauthorization=project.preauthorization,
     )
     return attributes(
         {"uid_start": project.uid_start, "gid_start": project.gid_start, "kms": project.kms},
@@ -102,7 +107,9 @@ def attributes(
                     "accounts": sorted(settings.accounts),
                     "owners": sorted(settings.owners),
                 },
-                "access": sorted(line for rule in kept for line in sentences(rule)),
+                "access": sorted(
+                    line for rule in kept for line in sentences(rule, settings.preauthorization)
+                ),
                 "rules": [asdict(rule) for rule in kept],
                 "machines": {
                     one.name: asdict(one) for one in sorted(machines, key=lambda one: one.name)

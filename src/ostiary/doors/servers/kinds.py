@@ -10,13 +10,14 @@ from datetime import date
 from ostiary.doors.servers import desired
 from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
-from ostiary.doors.servers.project_found import GIVEN_ONCE
+from ostiary.doors.servers.project_found import GIVEN_ONCE, shuts
 from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
 from ostiary.doors.servers.wire.admin import Projects, ServersHeld, Status
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate import Estate, resolve
 from ostiary.model.estate_servers import SCOPE, control_defect
 from ostiary.model.server_numbers import number_warnings
+from ostiary.plan.change import Change
 from ostiary.plan.plan import Plan
 from ostiary.plan.resource import Kind, Resource
 
@@ -44,7 +45,10 @@ class ServersPart:
         return desired.projects(self.estate, today)
 
     def warnings(self, today: date, made: Plan) -> tuple[str, ...]:
-        """What has ended, and where the numbers of a project that is to be made meet others: they are given once."""
+        """What has ended, and where the numbers of a project that is to be made meet others: they are given once.
+
+        And by which account alone break-glass enters, where people are to have accounts only for hours.
+        """
         servers = self.estate.servers
         new = [
             servers.projects[change.key.name]
@@ -56,7 +60,13 @@ class ServersPart:
             for one in new
             for line in number_warnings(one.uid_start, one.gid_start)
         )
-        return (*desired.overdue(self.estate, today), *numbers)
+        shut = (
+            f"{servers.projects[change.key.name].place}: project {change.key.name}: while nobody is preauthorized its"
+            " hosts have no LocalUser, and break-glass enters by the account of agent enroll --break-glass-account alone"
+            for change in made.changes
+            if servers and change.key.kind == desired.KIND and _shuts(change)
+        )
+        return (*desired.overdue(self.estate, today), *numbers, *shut)
 
     def problems(self, made: Plan) -> tuple[str, ...]:
         """Numbers and keys that were given when a project was made and are wanted otherwise now."""
@@ -107,6 +117,13 @@ class ServersPart:
     def close(self) -> None:
         if isinstance(self.control, Control):
             self.control.close()
+
+
+def _shuts(change: Change) -> bool:
+    """Whether people need a preauthorization after it and not before."""
+    if not change.writes or change.after is None:
+        return False
+    return shuts(change.before or {"settings": {}}, change.after)
 
 
 def open_part(estate: Estate, environ: Mapping[str, str] | None = None) -> ServersPart:

@@ -9,7 +9,8 @@ from typing import Any
 from ostiary.doors.servers.desired import KIND, attributes
 from ostiary.doors.servers.wire.admin import Project, ProjectWanted, Rule
 from ostiary.doors.servers.wire.message import VERSION, decode
-from ostiary.doors.servers.words import rights
+from ostiary.doors.servers.words import of_people, rights
+from ostiary.model.preauthorization import NONE, REQUIRED
 from ostiary.plan.resource import Found, Json, Key, Owner
 
 GIVEN_ONCE = ("uid_start", "gid_start", "kms")
@@ -60,6 +61,24 @@ def _same(name: str, found: Json, wanted: Json) -> bool:
 def rules_of(attributes_: Mapping[str, Any]) -> tuple[Rule, ...]:
     wanted = {"v": VERSION, "generation": 0, "settings": {}, "rules": attributes_["rules"]}
     return decode(ProjectWanted, json.dumps(wanted).encode()).rules
+
+
+def lost(before: Mapping[str, Any], after: Mapping[str, Any]) -> frozenset[str]:
+    """What somebody would miss of ``before``. Where a preauthorization is required from now on: every right of people."""
+    gone = held_in(before) - held_in(after)
+    if not shuts(before, after):
+        return gone
+    people = (rule for rule in rules_of(before) if of_people(rule))
+    return gone | {line for rule in people for line in rights(rule)}
+
+
+def shuts(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a preauthorization is required from now on, and was not before."""
+    return not _requires(before) and _requires(after)
+
+
+def _requires(attributes_: Mapping[str, Any]) -> bool:
+    return bool(attributes_["settings"].get("preauthorization", NONE) == REQUIRED)
 
 
 def held_in(attributes_: Mapping[str, Any]) -> frozenset[str]:

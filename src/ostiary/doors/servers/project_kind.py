@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from ostiary.doors.servers.desired import KIND
-from ostiary.doors.servers.project_found import GIVEN_ONCE, differences, found_of, held_in, rules_of
+from ostiary.doors.servers.project_found import (
+    GIVEN_ONCE,
+    differences,
+    found_of,
+    held_in,
+    lost,
+    rules_of,
+    shuts,
+)
 from ostiary.doors.servers.wire.admin import (
     NewProject,
     Project,
@@ -20,6 +28,7 @@ from ostiary.doors.servers.wire.admin import (
     ServersHeld,
 )
 from ostiary.doors.servers.wire.message import VERSION, decode
+from ostiary.doors.servers.words import of_people
 from ostiary.errors import Conflict, NotFound, OstiaryError, StalePlan
 from ostiary.plan.change import fingerprint
 from ostiary.plan.resource import Found, Json, Key, Owner, Reading, Resource, Risk, Value
@@ -59,13 +68,18 @@ class ProjectKind:
         return differences(found.attributes, wanted)
 
     def risk(self, action: str, found: Found | None, wanted: Mapping[str, Value] | None) -> Risk:
-        """Who loses something is counted; that nobody would be administrator any more is a cut-over."""
+        """Who loses something is counted; that nobody would be administrator any more is a cut-over.
+
+        So it is that all of them are out until somebody preauthorizes them.
+        """
         if action == "delete":
             return Risk.DETACH
         if found is None or wanted is None:
             return Risk.NONE
         before, after = rules_of(found.attributes), rules_of(wanted)
         if any(rule.admin for rule in before) and not any(rule.admin for rule in after):
+            return Risk.CUTOVER
+        if shuts(found.attributes, wanted) and any(r.admin and of_people(r) for r in before):
             return Risk.CUTOVER
         return Risk.DETACH if self.detaches(action, found, wanted) else Risk.NONE
 
@@ -75,7 +89,7 @@ class ProjectKind:
             return 0
         if action == "delete":
             return max(1, len(held_in(found.attributes)))
-        return len(held_in(found.attributes) - held_in(wanted or {}))
+        return len(lost(found.attributes, wanted or {}))
 
     def needed_by(self, found: Found) -> str:
         """Which servers are enrolled in a project that is no longer wanted."""

@@ -9,8 +9,15 @@ from typing import Protocol
 
 from ostiary.doors.servers.project_kind import Calls
 from ostiary.doors.servers.reached import ProjectSeen, ServerReach, reach, subjects
-from ostiary.doors.servers.wire.admin import Projects, ServersHeld
+from ostiary.doors.servers.wire.admin import (
+    Preauthorization,
+    Preauthorizations,
+    Project,
+    Projects,
+    ServersHeld,
+)
 from ostiary.errors import NotFound
+from ostiary.model.preauthorization import REQUIRED
 
 ACTIVE = "ACTIVE"
 
@@ -74,14 +81,14 @@ class Questions:
                 groups = frozenset(one.name for one in org.groups_of(person.id))
                 found = self._reach(seen, person.login, groups, target)
                 if person.status != ACTIVE:
-                    found = tuple(replace(one, may=False, rights=()) for one in found)
+                    found = tuple(replace(one, may=False, rights=(), after=()) for one in found)
                 return ServersOf(person.login, person.status, found)
         raise NotFound(
             f"no user {login} in the Okta orgs of this estate", fix="check the login in Okta"
         )
 
     def who(self, target: str) -> tuple[ServersOf, ...]:
-        """Everybody who may enter a server or a project, each with what and why."""
+        """Everybody who may enter a server or a project, or would with a preauthorization, each with what and why."""
         seen = self._seen(target)
         groups, others = subjects(seen)
         held: dict[str, set[str]] = {login: set() for login in others}
@@ -98,7 +105,9 @@ class Questions:
             ServersOf(
                 login,
                 status[login],
-                tuple(one for one in self._reach(seen, login, mine, target) if one.may),
+                tuple(
+                    one for one in self._reach(seen, login, mine, target) if one.may or one.after
+                ),
             )
             for login, mine in sorted(held.items())
             if status[login] == ACTIVE
@@ -111,7 +120,7 @@ class Questions:
         for project in self._control.call("GET", "/v1/projects", kind=Projects).projects:
             path = f"/v1/projects/{project.name}/servers"
             held: ServersHeld = self._control.call("GET", path, kind=ServersHeld)
-            seen.append(ProjectSeen(project, held.servers))
+            seen.append(ProjectSeen(project, held.servers, self._preauthorizations(project)))
         wanted = [one for one in seen if _holds(one, target)]
         if not wanted:
             raise NotFound(
@@ -119,6 +128,14 @@ class Questions:
                 fix="see them with: ostiary servers inventory",
             )
         return wanted
+
+    def _preauthorizations(self, project: Project) -> tuple[Preauthorization, ...]:
+        """Of a project that requires them; nobody needs those of others."""
+        if project.settings.preauthorization != REQUIRED:
+            return ()
+        path = f"/v1/projects/{project.name}/preauthorizations"
+        made: Preauthorizations = self._control.call("GET", path, kind=Preauthorizations)
+        return made.preauthorizations
 
     def _reach(
         self, seen: Iterable[ProjectSeen], login: str, groups: Iterable[str], target: str

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from ostiary.doors.servers.control.rules_wire import from_wire
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.words import day, duration, sentences
+from ostiary.model.preauthorization import REQUIRED, Preauthorization, good_one, needs_one
 from ostiary.model.server_access import ServerAccess, decide
+
+NEEDS = "nothing: no preauthorization is good now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class ServerReach:
     """What a person may do on one server of a project. ``server`` is "" where it has none yet.
 
     ``because`` are the groups and names whose rules gave it, ``rules`` all of the project's, those that hold first.
+    ``after`` are the rights that the person would have with a preauthorization, where one is missing and nothing else.
     """
 
     project: str
@@ -34,6 +38,7 @@ class ServerReach:
     rights: tuple[str, ...]
     because: tuple[str, ...]
     rules: tuple[Judged, ...]
+    after: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -43,6 +48,7 @@ class ServerReach:
             "may": self.may,
             "rights": list(self.rights),
             "because": list(self.because),
+            "when_preauthorized": list(self.after),
             "rules": [
                 {"rule": one.rule, "holds": one.holds, "because": one.because} for one in self.rules
             ],
@@ -51,31 +57,32 @@ class ServerReach:
 
 @dataclass(frozen=True, slots=True)
 class ProjectSeen:
-    """A project with its servers, as the control plane gives them."""
+    """A project with its servers, and its preauthorizations where it requires them, as the control plane gives them."""
 
     project: admin.Project
     servers: tuple[admin.ServerHeld, ...]
+    preauthorizations: tuple[admin.Preauthorization, ...] = ()
 
 
 def reach(
     seen: ProjectSeen, person: str, groups: Collection[str], now: float
 ) -> Iterator[ServerReach]:
     """One answer for each server of a project that is not retired; one for the project where it has none."""
-    project = seen.project
     present = [one for one in seen.servers if one.state != "retired"]
     if not present:
-        yield _answer(project, None, person, groups, now)
+        yield _answer(seen, None, person, groups, now)
     for server in sorted(present, key=lambda one: one.name):
-        yield _answer(project, server, person, groups, now)
+        yield _answer(seen, server, person, groups, now)
 
 
 def _answer(
-    project: admin.Project,
+    seen: ProjectSeen,
     server: admin.ServerHeld | None,
     person: str,
     groups: Collection[str],
     now: float,
 ) -> ServerReach:
+    project = seen.project
     labels = {one.key: one.value for one in server.labels} if server else None
     access = decide((from_wire(one) for one in project.rules), person, groups, labels or {}, now)
     quarantined = server is not None and server.state != "active"
@@ -84,14 +91,44 @@ def _answer(
         for rule in project.rules
         for line in sentences(rule)
     ]
+    gate = _gate(seen, server, person, now) if access.login else None
+    closed = gate is not None and not gate.holds
+    rights: tuple[str, ...] = said(access)
+    if server and quarantined:
+        rights = (f"nothing: it is {server.state}",)
+    elif closed:
+        rights = (NEEDS,)
     return ServerReach(
         project=project.name,
         server=server.name if server else "",
         server_id=server.id if server else "",
-        may=access.login and not quarantined,
-        rights=(f"nothing: it is {server.state}",) if server and quarantined else said(access),
+        may=access.login and not quarantined and not closed,
+        rights=rights,
         because=tuple(one.replace(":", " ", 1) for one in access.because),
-        rules=tuple(sorted(rules, key=lambda one: (not one.holds, one.rule))),
+        rules=(
+            *([gate] if gate else ()),
+            *sorted(rules, key=lambda one: (not one.holds, one.rule)),
+        ),
+        after=said(access) if closed and not quarantined else (),
+    )
+
+
+def _gate(
+    seen: ProjectSeen, server: admin.ServerHeld | None, person: str, now: float
+) -> Judged | None:
+    """Whether the rules of a person count, and by which preauthorization; None where none is needed."""
+    project = seen.project
+    if project.settings.preauthorization != REQUIRED or not needs_one(person):
+        return None
+    rule = f"project {project.name} requires a preauthorization"
+    held = {one.id: one for one in seen.preauthorizations if one.state == "good"}
+    some = (Preauthorization(one.id, one.person, one.server_id, one.until) for one in held.values())
+    found = good_one(some, person, server.id if server else "", now)
+    if found is None:
+        return Judged(rule, holds=False, because="none is good now")
+    by = held[found.id]
+    return Judged(
+        rule, holds=True, because=f"{by.id} by {by.by} until {day(by.until)}: {by.reason}"
     )
 
 

@@ -7,14 +7,24 @@ from datetime import UTC, datetime, timedelta
 
 from ostiary.doors.servers.wire.admin import Rule
 from ostiary.doors.servers.wire.host import SudoRule
+from ostiary.model.preauthorization import NONE, REQUIRED, needs_one
 
 HOUR = 3600
 
 
-def sentences(rule: Rule) -> tuple[str, ...]:
-    """Every right that a rule gives, with its bounds: no two different rules have the same sentences."""
+def sentences(rule: Rule, preauthorization: str = NONE) -> tuple[str, ...]:
+    """Every right that a rule gives, with its bounds: no two different rules have the same sentences.
+
+    ``preauthorization`` is what the project says of it: where one is required, people have their rights only with it.
+    """
     bounds = "".join(f", {bound}" for bound in _bounds(rule))
-    return tuple(f"{right}{bounds}" for right in rights(rule))
+    only = ", when preauthorized" if preauthorization == REQUIRED and of_people(rule) else ""
+    return tuple(f"{right}{bounds}{only}" for right in rights(rule))
+
+
+def of_people(rule: Rule) -> bool:
+    """Whether a rule is of people, not of a machine."""
+    return needs_one(rule.subject)
 
 
 def rights(rule: Rule) -> tuple[str, ...]:

@@ -26,6 +26,15 @@ PURPOSES = (
     ("GET /v1/projects/{}/tokens", "list the enrollment tokens of project {}"),
     ("POST /v1/projects/{}/tokens", "create an enrollment token of project {}"),
     ("DELETE /v1/projects/{}/tokens/{}", "revoke enrollment token {1} of project {0}"),
+    ("GET /v1/projects/{}/preauthorizations", "list the preauthorizations of project {}"),
+    (
+        "POST /v1/projects/{}/preauthorizations",
+        "make a preauthorization of {message.person} in project {}",
+    ),
+    (
+        "DELETE /v1/projects/{}/preauthorizations/{}",
+        "revoke preauthorization {1} of project {0}",
+    ),
     ("GET /v1/projects/{}/servers", "list the servers of project {}"),
     (
         "POST /v1/projects/{}/authorities",

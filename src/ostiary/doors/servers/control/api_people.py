@@ -25,10 +25,11 @@ from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import challenges
-from ostiary.doors.servers.control.ways import entry
+from ostiary.doors.servers.control.ways import entries
 from ostiary.doors.servers.wire.person import (
     CertificateRequest,
     Issued,
+    ServerEntry,
     Servers,
     Session,
     SignIn,
@@ -119,9 +120,9 @@ def _use(connection: Connection, ledger: Ledger, mark: str) -> None:
 
 
 def servers(services: Services, call: Call) -> Servers:
-    """The servers that the caller may enter, and the bastions on the way there."""
+    """The servers that the caller may enter, or would with a preauthorization, and the bastions on the way there."""
     now, person = services.clock(), call.who.person
-    found = []
+    found: list[ServerEntry] = []
     with translated("cannot list servers"), services.database.reading() as connection:
         for project in projects.every(connection):
             view = services.views.of(connection, project)
@@ -130,13 +131,7 @@ def servers(services: Services, call: Call) -> Servers:
                 for one in inventory.every(connection, project.id)
                 if one.state == inventory.ACTIVE
             ]
-            ways = {one.name: view.access(person, one, now) for one in held}
-            hops = {one.bastion for one in held if one.bastion and ways[one.name].login}
-            found += [
-                entry(view, one, ways[one.name], may_hop=one.name in hops)
-                for one in held
-                if ways[one.name].login or one.name in hops
-            ]
+            found += entries(view, person, held, now)
     return Servers(tuple(found))
 
 

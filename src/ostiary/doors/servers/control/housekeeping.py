@@ -1,4 +1,4 @@
-"""What time alone changes: rules that end, servers that nobody has seen for long, and what may be forgotten."""
+"""What time alone changes: rules and preauthorizations that end, servers that nobody has seen for long, and what may be forgotten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from ostiary.doors.servers.control import host_proof, inventory, sessions
+from ostiary.doors.servers.control import host_proof, inventory, preauthorizations, sessions
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.lease import Lease, Leased
@@ -39,6 +39,7 @@ class Housekeeping:
             ended = connection.scalars(
                 select(entitlements.c.project_id).distinct().where(_ended(now))
             ).all()
+            over = preauthorizations.over(connection, now)
             gone = connection.execute(
                 select(servers.c.id, servers.c.project_id).where(
                     servers.c.state != inventory.RETIRED,
@@ -47,6 +48,8 @@ class Housekeeping:
             ).all()
         if ended:
             self._writer.write(ended, end_rules)
+        if over:
+            self._writer.write(over, preauthorizations.end)
         for row in gone:
             self._retire(row.id, row.project_id, now)
         if abs(now - self._forgotten) > FORGET_SECONDS:
@@ -92,3 +95,4 @@ def _ended(now: float) -> ColumnElement[bool]:
 def _forget(connection: Connection, ledger: Ledger) -> None:
     host_proof.forget(connection, ledger)
     sessions.forget(connection, ledger)
+    preauthorizations.forget(connection, ledger)

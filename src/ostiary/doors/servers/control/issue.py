@@ -268,6 +268,8 @@ def _row(
         "source": source,
         "because": list(way.access.because),
     }
+    if way.preauthorization:
+        body["preauthorization"] = way.preauthorization
     row: Mapping[str, Any] = {
         "serial": noted.serial,
         "project_id": project_id,

@@ -16,11 +16,13 @@ from ostiary.doors.servers.control.tables import (
     enrollment_tokens,
     entitlements,
     machines,
+    preauthorizations,
     projects,
     servers,
 )
 from ostiary.doors.servers.wire.admin import Settings
 from ostiary.errors import Conflict, NotFound, StalePlan, UsageError
+from ostiary.model.preauthorization import MODES
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 UID_START, GID_START = 60001, 63001  # as Okta's product has them
@@ -195,6 +197,9 @@ def _faults(wanted: Settings) -> list[str]:
     ]
     if wanted.other_ways not in OTHER_WAYS:
         found.append(f"other_ways {wanted.other_ways[:60]!r} is none of {', '.join(OTHER_WAYS)}")
+    if wanted.preauthorization not in MODES:
+        said = wanted.preauthorization[:60]
+        found.append(f"preauthorization {said!r} is none of {', '.join(MODES)}")
     if wanted.max_age < 0:
         found.append(f"max_age {wanted.max_age} is less than 0")
     for name, text in (
@@ -225,7 +230,7 @@ def remove(connection: Connection, ledger: Ledger, project: Project) -> None:
             code="servers-enrolled",
         )
     ledger.append(project.id, "project.deleted", {"name": project.name})
-    for table in (entitlements, machines, enrollment_tokens):
+    for table in (entitlements, machines, enrollment_tokens, preauthorizations):
         connection.execute(delete(table).where(table.c.project_id == project.id))
     gone = f"{project.id}{_DELETED}"
     connection.execute(update(projects).where(projects.c.id == project.id).values(name=gone))

@@ -71,7 +71,9 @@ class StillSo:
             self._decide(connection, replace(known, login=login, groups=groups))
 
     def _project(self, connection: Connection, row: Any) -> None:
-        if row is None or row[0] != self._way.view.project.generation:
+        view, now = self._way.view, self._ledger.now
+        moved = row is None or row[0] != view.project.generation
+        if moved or not view.counts(self._caller.person, self._way.target, now):
             self._decide(connection, self._caller.person)
 
     def _decide(self, connection: Connection, person: Person) -> None:
@@ -86,6 +88,7 @@ def _decided(way: Way) -> tuple[Any, ...]:
     """What a certificate is made of."""
     return (
         way.access,
+        way.preauthorization,
         (way.server.id, way.server.name, way.server.address, way.server.port),
         (way.target.id, way.target.bastion),
         [_signs(one) for one in way.view.authorities],

@@ -186,6 +186,23 @@ entitlements = Table(
     Index(None, "project_id"),
 )
 
+# Where a project requires it, a person's rules count only while one of these is good.
+preauthorizations = Table(
+    "preauthorizations",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("person", String(320), nullable=False),  # the Okta login
+    Column("server_id", String(40), nullable=False),  # "" for every server of the project
+    Column("until", Float, nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("made_by", String(320), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("ended", Boolean, nullable=False),  # hosts were told that it has
+    Index(None, "project_id"),
+)
+
 sessions = Table(
     "sessions",
     METADATA,

@@ -20,6 +20,7 @@ from ostiary.doors.servers.control import (
     local_users,
     machines_kept,
     people,
+    preauthorizations,
     projects,
     rules,
 )
@@ -29,15 +30,21 @@ from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.wire.host import HostGroup
+from ostiary.model.preauthorization import REQUIRED, Preauthorization, good_one, needs_one
 from ostiary.model.server_access import Rule, ServerAccess, decide
 
 MACHINE = "machine:"
+_NOTHING = ServerAccess()
 MOST_GRANTED = 10_000  # decisions that are remembered: labels of a server are for its life
 
 
 @dataclass(frozen=True)
 class View:
-    """``people`` are the active ones that some rule names; ``behind`` the servers reached through one, by its name."""
+    """``people`` are the active ones that some rule names; ``behind`` the servers reached through one, by its name.
+
+    ``preauthorized`` are the preauthorizations by login, None where the project requires none. What is remembered is what
+    rules give alone: whether they count is decided anew each time, for one server and moment.
+    """
 
     project: Project
     rules: tuple[Rule, ...]
@@ -46,12 +53,31 @@ class View:
     locals: Mapping[str, Local]
     groups: Mapping[str, HostGroup]
     behind: Mapping[str, tuple[Server, ...]]
+    preauthorized: Mapping[str, tuple[Preauthorization, ...]] | None = None
     _granted: dict[tuple[str, tuple[str, ...], str], ServerAccess] = field(default_factory=dict)
     _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
         default_factory=dict
     )
 
     def access(self, person: Person, server: Server, now: float) -> ServerAccess:
+        """What a person may do on a server now."""
+        return self.by_rules(person, server, now) if self.counts(person, server, now) else _NOTHING
+
+    def counts(self, person: Person, server: Server, now: float) -> bool:
+        """Whether the rules of a person count on a server now."""
+        if self.preauthorized is None or not needs_one(person.login):
+            return True
+        return self.preauthorization(person, server, now) is not None
+
+    def preauthorization(
+        self, person: Person, server: Server, now: float
+    ) -> Preauthorization | None:
+        """By which the rules of a person count on a server now; None where none is good, or none is required."""
+        mine = (self.preauthorized or {}).get(person.login, ())
+        return good_one(mine, person.login, server.id, now)
+
+    def by_rules(self, person: Person, server: Server, now: float) -> ServerAccess:
+        """What rules give, whether they count or not."""
         if self._is_passing:
             return decide(self.rules, person.login, person.groups, server.labels, now)
         asked = (person.login, person.groups, server.id)
@@ -75,9 +101,11 @@ class View:
         """
         labels = tuple(sorted(server.labels.items()))
         if labels not in self._decided:
-            decided = ((one, self.access(one, server, now)) for one in self.people)
+            decided = ((one, self.by_rules(one, server, now)) for one in self.people)
             self._decided[labels] = tuple((one, access) for one, access in decided if access.login)
-        return self._decided[labels]
+        if self.preauthorized is None:
+            return self._decided[labels]
+        return tuple(one for one in self._decided[labels] if self.counts(one[0], server, now))
 
     @cached_property
     def trusted_hosts(self) -> tuple[str, ...]:
@@ -134,6 +162,9 @@ def _read(connection: Connection, project: Project) -> View:
         local_users.of_project(connection, project.id),
         local_groups.of_project(connection, project.id),
         behind,
+        preauthorizations.standing(connection, project.id)
+        if project.settings.preauthorization == REQUIRED
+        else None,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -11,7 +12,14 @@ from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.view import View, Views
-from ostiary.doors.servers.wire.person import HOP, LOGIN, X509, CertificateRequest, ServerEntry
+from ostiary.doors.servers.wire.person import (
+    HOP,
+    LOGIN,
+    NEEDS,
+    X509,
+    CertificateRequest,
+    ServerEntry,
+)
 from ostiary.errors import Denied, NotFound, UsageError
 from ostiary.model.server_access import ServerAccess
 
@@ -20,12 +28,16 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What somebody asks for, found and permitted: ``access`` is to ``target``, which for a hop lies behind ``server``."""
+    """What somebody asks for, found and permitted: ``access`` is to ``target``, which for a hop lies behind ``server``.
+
+    ``preauthorization`` is the id of the one by which it is, "" where none was needed.
+    """
 
     view: View
     server: Server
     target: Server
     access: ServerAccess
+    preauthorization: str = ""
 
 
 class Places:
@@ -55,10 +67,18 @@ def find_way(places: Places, person: Person, asked: CertificateRequest, now: flo
         )
     name = asked.forward_to or asked.server
     ways = []
+    closed = []
     for target, view in places.named(name):
+        if asked.project not in ("", view.project.name):
+            continue
         access = view.access(person, target, now)
-        if access.login and asked.project in ("", view.project.name):
-            ways.append(Way(view, target, target, access))
+        if access.login:
+            by = view.preauthorization(person, target, now)
+            ways.append(Way(view, target, target, access, by.id if by else ""))
+        elif view.by_rules(person, target, now).login:
+            closed.append((target, view))
+    if not ways and closed:
+        raise _not_preauthorized(person, *closed[0])
     if not ways:
         behind = () if asked.forward_to else _behind(places, person, asked, now)
         raise _may_pass(person, behind) if behind else _not_entitled(person, name)
@@ -77,7 +97,7 @@ def _through(places: Places, way: Way, asked: CertificateRequest) -> Way:
     for bastion, _ in places.named(asked.server):
         same = bastion.project_id == way.target.project_id
         if same and bastion.name == way.target.bastion:
-            return Way(way.view, bastion, way.target, way.access)
+            return replace(way, server=bastion)
     raise Denied(
         f"cannot hop through {asked.server[:80]} to {way.target.name}",
         why=f"it is reached through {way.target.bastion}"
@@ -112,6 +132,17 @@ def _may_pass(person: Person, behind: Sequence[Server]) -> Denied:
     )
 
 
+def _not_preauthorized(person: Person, server: Server, view: View) -> Denied:
+    name, login = view.project.name, shlex.quote(person.login)
+    return Denied(
+        f"cannot enter {server.name}",
+        why=f"project {name} requires a preauthorization, and {person.login} has none that is good now",
+        fix=f"ask an owner of project {name} to run:"
+        f" ostiary servers preauthorization create {login} --project {name} --hours 2 --reason TEXT",
+        code="no-preauthorization",
+    )
+
+
 def _not_entitled(person: Person, name: str) -> NotFound:
     return NotFound(
         f"{person.login} may enter no server named {name[:80]!r}",
@@ -121,8 +152,26 @@ def _not_entitled(person: Person, name: str) -> NotFound:
     )
 
 
+def entries(
+    view: View, person: Person, held: Sequence[Server], now: float
+) -> Iterator[ServerEntry]:
+    """Of the servers of a project those that a person may enter or would with a preauthorization, and the bastions on the way."""
+    ways = {one.name: view.access(person, one, now) for one in held}
+    closed = {
+        one.name
+        for one in held
+        if not view.counts(person, one, now) and view.by_rules(person, one, now).login
+    }
+    hops = {one.bastion for one in held if one.bastion and ways[one.name].login}
+    closed |= {one.bastion for one in held if one.bastion and one.name in closed} - hops
+    for one in held:
+        needs = one.name in closed and not ways[one.name].login
+        if ways[one.name].login or one.name in hops or needs:
+            yield entry(view, one, ways[one.name], may_hop=one.name in hops, needs=needs)
+
+
 def entry(
-    view: View, server: Server, access: ServerAccess, *, may_hop: bool = False
+    view: View, server: Server, access: ServerAccess, *, may_hop: bool = False, needs: bool = False
 ) -> ServerEntry:
     """A server as people see it."""
     rights = {
@@ -131,6 +180,7 @@ def entry(
         "forward": bool(access.forward),
         "sftp": access.sftp_only,
         "hop": may_hop,
+        NEEDS: needs,
     }
     return ServerEntry(
         server_id=server.id,

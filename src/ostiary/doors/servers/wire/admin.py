@@ -9,6 +9,9 @@
     GET    /v1/projects/NAME/tokens                  -> Tokens
     POST   /v1/projects/NAME/tokens  NewToken        -> MadeToken
     DELETE /v1/projects/NAME/tokens/ID               -> 204
+    GET    /v1/projects/NAME/preauthorizations       -> Preauthorizations
+    POST   /v1/projects/NAME/preauthorizations  NewPreauthorization -> Preauthorization
+    DELETE /v1/projects/NAME/preauthorizations/ID    -> 204
     GET    /v1/projects/NAME/servers                 -> ServersHeld
     POST   /v1/servers/ID/retire                     -> 204
     POST   /v1/servers/ID/release                    -> 204        out of quarantine
@@ -78,7 +81,7 @@ class Machine:
 class Settings:
     """What holds for a whole project. ``max_age`` seconds since the sign-in, 0 for no bound; ``accounts`` are AWS accounts
 
-    whose instances may enrol by identity, each ``ACCOUNT`` or ``ACCOUNT/REGION``.
+    whose instances may enrol by identity, each ``ACCOUNT`` or ``ACCOUNT/REGION``. ``preauthorization``: none or required.
     """
 
     acr_values: str = ""
@@ -86,6 +89,7 @@ class Settings:
     other_ways: str = "report"
     accounts: Tuple[str, ...] = ()  # noqa: UP006
     owners: Tuple[str, ...] = ()  # noqa: UP006 - Okta groups
+    preauthorization: str = "none"
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,44 @@ class Token:
 @dataclass(frozen=True)
 class Tokens:
     tokens: Tuple[Token, ...]  # noqa: UP006
+
+
+LONGEST_PREAUTHORIZATION = 7 * 86400.0  # seconds
+MOST_REASON = 200  # characters
+
+
+@dataclass(frozen=True)
+class NewPreauthorization:
+    """``person`` is a login of Okta, ``server`` a name or id, "" for every server of the project."""
+
+    person: str
+    seconds: float
+    reason: str
+    server: str = ""
+
+
+@dataclass(frozen=True)
+class Preauthorization:
+    """``state``: good, ended or revoked. ``server`` is the name of ``server_id``, both "" for every server.
+
+    ``warnings`` are of the one that was just made.
+    """
+
+    id: str
+    person: str
+    server_id: str
+    server: str
+    until: float
+    reason: str
+    by: str
+    created: float
+    state: str
+    warnings: Tuple[str, ...] = ()  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Preauthorizations:
+    preauthorizations: Tuple[Preauthorization, ...]  # noqa: UP006
 
 
 CLOCK_FAR = 5.0  # seconds of a host's clock offset that are worth a word

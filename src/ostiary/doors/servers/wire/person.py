@@ -21,6 +21,7 @@ from typing import Dict, Tuple  # noqa: UP035 - as host.py
 DEVICE_HEADER = "ostiary-device"
 DEVICE_NAMESPACE = "ostiary-device@v1"
 LOGIN, HOP, X509 = "login", "hop", "x509"  # purposes of a certificate
+NEEDS = "needs-preauthorization"  # nothing yet, though rules let in
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ServerEntry:
     bastion: str  # name of the server to go through, or ""
     labels: Dict[str, str]  # noqa: UP006
     last_seen: float
-    may: Tuple[str, ...]  # noqa: UP006 - login, admin, forward, sftp, hop
+    may: Tuple[str, ...]  # noqa: UP006 - login, admin, forward, sftp, hop; NEEDS
 
 
 @dataclass(frozen=True)

@@ -196,6 +196,28 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "preauthorizations",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("project_id", sa.String(length=40), nullable=False),
+        sa.Column("person", sa.String(length=320), nullable=False),
+        sa.Column("server_id", sa.String(length=40), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("made_by", sa.String(length=320), nullable=False),
+        sa.Column("created", sa.Float(), nullable=False),
+        sa.Column("revoked", sa.Boolean(), nullable=False),
+        sa.Column("ended", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.id"], name=op.f("fk_preauthorizations_project_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_preauthorizations")),
+    )
+    with op.batch_alter_table("preauthorizations", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_preauthorizations_project_id"), ["project_id"], unique=False
+        )
+
+    op.create_table(
         "local_groups",
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("okta_group", sa.String(length=320), nullable=False),

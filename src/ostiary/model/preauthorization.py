@@ -1,0 +1,40 @@
+"""Preauthorizations: where a project requires them, a person's rules count only while one is good. Pure.
+
+One gives no right. Machines need none: they have an owner, an end and a rate of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+NONE, REQUIRED = "none", "required"
+MODES = (NONE, REQUIRED)
+_MACHINE = "machine:"
+
+
+@dataclass(frozen=True, slots=True)
+class Preauthorization:
+    """``person`` is a login of Okta; ``server_id`` is "" for every server of the project; ``until`` seconds since the epoch."""
+
+    id: str
+    person: str
+    server_id: str
+    until: float
+
+
+def needs_one(person: str) -> bool:
+    """Whether somebody is a person. ``person`` is a login, or ``machine:NAME``."""
+    return not person.startswith(_MACHINE)
+
+
+def good_one(
+    some: Iterable[Preauthorization], person: str, server_id: str, now: float
+) -> Preauthorization | None:
+    """Of those that are good for a person on a server now, the one that lasts longest; None where none is."""
+    held = (
+        one
+        for one in some
+        if one.person == person and now < one.until and one.server_id in ("", server_id)
+    )
+    return max(held, key=lambda one: (one.until, one.id), default=None)
