@@ -92,11 +92,12 @@ class People:
             raise
         return client
 
-    def project(self, name="prod"):
+    def project(self, name="prod", groups=("sre",)):
+        """A project that these groups may enter; its host web1."""
         by = self.client("admin@acme.example", [ADMINS])
         new = admin.NewProject(name, 60001, 63001)
         made = by.call("POST", "/v1/projects", new, admin.Project)
-        rules = (Rule("group:sre", login=True),)
+        rules = tuple(Rule(f"group:{one}", login=True) for one in groups)
         wanted = admin.ProjectWanted(made.generation, admin.Settings(), rules)
         by.call("PUT", f"/v1/projects/{name}", wanted)
         token = by.call(
