@@ -25,6 +25,7 @@ class Server:
 
     def __init__(self, folder):
         self.folder = folder
+        self._before = ()
         self._as = {}
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -32,15 +33,34 @@ class Server:
             self._as = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
         self.control = (program("pg_ctl"), "-D", folder / "data", "-w")
 
+    def enter(self, before):
+        """Be in other namespaces: ``before`` is the nsenter that leads there, which needs root."""
+        numbers = (f"--setuid={self._as['user']}", f"--setgid={self._as['group']}")
+        self._before = (*before[:-1], *numbers, before[-1])
+        self._as = {}
+
     def run(self, *command):
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, **self._as
-        )
+        done = self._done(*command)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def make(self):
+    def _done(self, *command):
+        command = (*self._before, *command)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, check=False, **self._as
+        )
+
+    def is_running(self):
+        return self._done(*self.control, "status").returncode == 0
+
+    def pids(self):
+        """Of all its processes, as this machine counts them."""
+        main = (self.folder / "data/postmaster.pid").read_text().split()[0]
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        return [int(one) for one in (main, *children)]
+
+    def make(self, *more):
         form = ("-U", "ostiary", "-A", "trust", "--no-sync", "--locale=C", "-E", "UTF8")
-        self.run(program("initdb"), "-D", self.folder / "data", *form)
+        self.run(program("initdb"), "-D", self.folder / "data", *form, *more)
 
     def copy_of(self, other):
         """Become a standby of another."""

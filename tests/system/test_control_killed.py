@@ -1,16 +1,13 @@
-"""What was answered is written down, whatever happens to the process: killed, on a full disk, on a broken one."""
+"""What was answered is written down, whatever happens to the process."""
 
-import contextlib
 import json
 import os
-import shutil
 import statistics
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from control_process import People, Process, free_port
+from control_process import People, Process
 from control_world import Issuer, Refused
 from sqlalchemy import select
 
@@ -148,101 +145,6 @@ def test_it_ends_in_good_order(tmp_path, issuer):
     for secret in ("ostiary_session", "ostiary_enroll", "eyJ", "ssh-ed25519-cert", "PRIVATE"):
         assert secret not in log
     assert "Traceback" not in log
-
-
-@pytest.mark.root
-def test_a_full_disk_refuses_and_recovers_without_a_restart(tmp_path, issuer):
-    if os.geteuid() != 0:
-        (pytest.fail if STRICT else pytest.skip)("not run: a small disk of its own needs root")
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = f'mount -t tmpfs -o size=2m tmpfs {small} && exec "$@"'
-    own = ("unshare", "-m", "sh", "-c", mount, "sh")
-    process = Process(f"sqlite:///{small}/c.db", tmp_path, issuer, before=own)
-    process.start()
-    inside = Path(f"/proc/{process.process.pid}/root{small}")
-    alice = None
-    try:
-        people = People(issuer, [process.url])
-        people.project()
-        alice = people.client("alice@acme.example", ["sre"])
-        answered = [alice.certificate("web1")]
-        filler = inside / "filler"
-        fill(filler)
-        codes = set()
-        for _ in range(60):
-            try:
-                answered.append(alice.certificate("web1"))
-            except Refused as no:
-                codes.add((no.status, no.code))
-        assert codes == {(503, "database")}, "no certificate leaves"
-        filler.unlink()
-        answered.append(alice.certificate("web1"))
-        for name in ("c.db", "c.db-wal"):  # SQLite itself would look for them outside
-            shutil.copy(inside / name, tmp_path / name)
-        database = Database(f"sqlite:///{tmp_path}/c.db")
-        judge(database, answered)
-        database.close()
-    finally:
-        if alice is not None:
-            alice.close()
-        process.end()
-
-
-def fill(path):
-    """Write until there is no space."""
-    file = os.open(path, os.O_WRONLY | os.O_CREAT)
-    with contextlib.suppress(OSError):
-        while True:
-            os.write(file, b"\0" * 4096)
-    os.close(file)
-
-
-def test_a_disk_that_fails_lets_no_certificate_out(tmp_path, issuer):
-    if shutil.which("strace") is None:
-        (pytest.fail if STRICT else pytest.skip)("not run: no strace")
-    url = f"sqlite:///{tmp_path}/c.db"
-    port = free_port()
-    whole = Process(url, tmp_path, issuer, port=port)
-    whole.start()
-    people = People(issuer, [whole.url])
-    people.project()
-    alice = people.client("alice@acme.example", ["sre"])
-    answered = [alice.certificate("web1")]
-    whole.end()
-    alice.close()
-    inject = "fdatasync,fsync:error=EIO:when=5+"
-    strace = (
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-e",
-        "trace=fdatasync,fsync",
-        "-e",
-        f"inject={inject}",
-    )
-    process = Process(url, tmp_path, issuer, port=port, before=strace)
-    process.start(40)
-    try:
-        codes = set()
-        for _ in range(12):
-            try:
-                answered.append(alice.certificate("web1"))
-            except Refused as no:
-                codes.add((no.status, no.code))
-        assert codes == {(503, "database")}
-        assert len(answered) < 12
-    finally:
-        alice.close()
-        children = Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children")
-        for child in children.read_text().split():
-            os.kill(int(child), 9)
-        process.process.wait()
-    database = Database(url)
-    judge(database, answered)
-    database.close()
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -11,7 +11,7 @@ from hosts import TOP, Fleet
 pytestmark = pytest.mark.root
 USER = "developer"
 PASSED, FAILED = 0, 1  # exit codes of pytest
-FEW = ("tests/system/test_hosts.py", "tests/system/test_control_killed.py")
+FEW = ("tests/system/test_hosts.py", "tests/system/test_control_disk.py")
 
 
 @pytest.fixture(scope="module")
