@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -254,10 +255,10 @@ class Engine(RuleBasedStateMachine):
 
 
 Engine.TestCase.settings = settings(
-    max_examples=int(os.environ.get("OSTIARY_EXAMPLES", "25")),
+    max_examples=300 if os.environ.get("OSTIARY_CHAOS") == "full" else 25,
     stateful_step_count=8,
     deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-TestEngine = Engine.TestCase
+TestEngine = pytest.mark.chaos(Engine.TestCase)

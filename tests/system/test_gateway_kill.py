@@ -1,4 +1,4 @@
-"""O1: kill -9 of ``ostiary gateway import`` while it uploads. ``OSTIARY_KILL_POINTS`` says at how many moments (default 4)."""
+"""O1: kill -9 of ``ostiary gateway import`` while it uploads."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from ostiary.sandbox.serve import Listeners
 from ostiary.sandbox.world import World
 
 FULL = os.environ.get("OSTIARY_CHAOS") == "full"
-POINTS = int(os.environ.get("OSTIARY_KILL_POINTS", "20" if FULL else "4"))
+POINTS = 20 if FULL else 4
 BUCKET = "ostiary-gateway-100000000001-us-east-1"
 DISKS = (DiskSpec(), DiskSpec(64 * 1024 * 1024, noise=1_000_000, every=1))
 PATIENCE = 60

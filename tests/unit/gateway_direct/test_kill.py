@@ -1,4 +1,4 @@
-"""kill -9 of a real process that sends blocks. ``OSTIARY_KILL_POINTS`` says at how many moments (default 4)."""
+"""kill -9 of a real process that sends blocks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ostiary.sandbox.world import World
 
 KILLABLE = Path(__file__).with_name("killable_send.py")
 FULL = os.environ.get("OSTIARY_CHAOS") == "full"
-POINTS = int(os.environ.get("OSTIARY_KILL_POINTS", "60" if FULL else "4"))
 CONNECTIONS = 4
 RAW = made_raw(10 * MIB, seed=2, holes=0.05)
 BLOCKS = sum(any(RAW[at : at + BLOCK]) for at in range(0, len(RAW), BLOCK))
 # Two of each block, two of the first append and of the completion: as many there are at least.
 MOMENTS = 2 * BLOCKS + 4
+POINTS = MOMENTS if FULL else 4
 
 
 @pytest.fixture(scope="module")

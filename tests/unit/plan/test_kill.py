@@ -1,4 +1,4 @@
-"""kill -9 of a real process in the middle of an apply. ``OSTIARY_KILL_POINTS`` says at how many moments (default 4)."""
+"""kill -9 of a real process in the middle of an apply."""
 
 import json
 import os
@@ -13,12 +13,9 @@ from ostiary.plan.resume import list_runs, show_run
 from ostiary.plan.runs import FolderStore
 
 KILLABLE = Path(__file__).with_name("killable.py")
-POINTS = int(
-    os.environ.get(
-        "OSTIARY_KILL_POINTS", "200" if os.environ.get("OSTIARY_CHAOS") == "full" else "4"
-    )
-)
-ACCOUNTS = 5 if POINTS <= 50 else 20
+FULL = os.environ.get("OSTIARY_CHAOS") == "full"
+POINTS = 200 if FULL else 4
+ACCOUNTS = 20 if FULL else 5
 MOMENTS = 10 * ACCOUNTS  # five mutations in each account, before and after; the appends come on top
 
 
