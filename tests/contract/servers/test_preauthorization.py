@@ -84,6 +84,7 @@ def test_rules_count_while_a_preauthorization_is_good_and_on_hosts_too(both):
         "ask an owner of project prod to run:"
         f" ostiary servers preauthorization create {ALICE} --project prod --hours 2 --reason TEXT"
     )
+    assert not may(alice, purpose="x509")
     state = web.state()
     assert state.users == ()
     made = preauthorized(both)
@@ -192,7 +193,7 @@ def test_one_for_a_server_is_for_that_server(both):
     assert [may(alice, one) for one in ("web1", "db1", "gate")] == [True, False, False]
     assert may(alice, "gate", purpose="hop", forward_to="web1")
     assert not may(alice, "gate", purpose="hop", forward_to="db1")
-    assert [len(one.state().users) for one in (web, db)] == [1, 0]
+    assert [len(one.state().users) for one in (db, web, db)] == [0, 1, 0]
     (user,) = gate.state().users
     assert [(one.hop, one.forward) for one in user.entries] == [(True, ("192.0.2.10:22",))]
     needs = ("needs-preauthorization",)
