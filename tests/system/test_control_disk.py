@@ -117,14 +117,16 @@ def started(postgres, ending):
 
 
 def on_postgres(postgres, tmp_path, issuer, ending):
-    """Somebody who asks a control plane on it; its end is judged."""
+    """Somebody who asks a control plane on it, and the database of which it is judged."""
     url = f"postgresql://ostiary@/postgres?host={postgres.folder}"
     process = Process(url, tmp_path, issuer)
     process.start()
     ending.callback(process.end)
     asking = Asking(issuer, process.url, ending)
     assert asking.ask() is None
-    return asking, Database(url)
+    database = Database(url)
+    ending.callback(database.close)
+    return asking, database
 
 
 @pytest.mark.root
@@ -140,7 +142,6 @@ def test_where_postgresql_finds_no_room_it_refuses_until_there_is_some(
     disk.free()
     assert asking.ask() is None
     judge(database, asking.answered)
-    database.close()
 
 
 @pytest.mark.root
@@ -156,7 +157,6 @@ def test_where_postgresql_ends_for_want_of_room_we_do_not(small_postgres, tmp_pa
         postgres.start()
     asking.until_it_comes()
     judge(database, asking.answered)
-    database.close()
 
 
 def use_up_the_log(postgres):
@@ -207,7 +207,6 @@ def test_where_the_disk_fails_postgresql_no_certificate_leaves(tmp_path, issuer,
         postgres.start()
     asking.until_it_comes()
     judge(database, asking.answered)
-    database.close()
 
 
 def test_a_disk_that_fails_lets_no_certificate_out(tmp_path, issuer, ending):
@@ -231,5 +230,5 @@ def test_a_disk_that_fails_lets_no_certificate_out(tmp_path, issuer, ending):
         process.process.wait()
     assert set(said) - {None} == AWAY
     database = Database(url)
+    ending.callback(database.close)
     judge(database, asking.answered)
-    database.close()
