@@ -75,6 +75,10 @@ def test_it_runs(tmp_path, version):
     made = run("bundle", str(tmp_path / "again.pyz"))
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "again.pyz").read_bytes() == file.read_bytes()  # a bundle bundles itself
+    told = run("selinux", str(tmp_path / "policy"))
+    assert "semodule --install" in told.stderr
+    for name in ("ostiary.te", "ostiary.fc"):
+        assert (tmp_path / "policy" / name).read_bytes() == (AGENT / name).read_bytes()
     service = run("unit").stdout
     found = re.search(rf"^ExecStart=(/\S+) -I {re.escape(str(file))} run$", service, re.MULTILINE)
     assert found[1] == (

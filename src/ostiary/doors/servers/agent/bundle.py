@@ -57,5 +57,5 @@ def _entries() -> Iterator[tuple[str, bytes]]:
         yield f"{parent}/__init__.py", b""
     for package in PACKAGES:
         for one in resources.files(package).iterdir():
-            if one.name.endswith(".py") and one.is_file():
+            if one.name.endswith((".py", ".te", ".fc")) and one.is_file():
                 yield f"{package.replace('.', '/')}/{one.name}", one.read_bytes()

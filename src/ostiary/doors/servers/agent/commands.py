@@ -20,6 +20,7 @@ from ostiary.doors.servers.agent import (
     identity,
     leave,
     loop,
+    selinux,
     sshd_install,
     trust,
     unit,
@@ -61,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     bundling.set_defaults(work=_bundle, root=False)
     printing = commands.add_parser("unit", help="print the service of systemd for this agent")
     printing.set_defaults(work=_unit, root=False)
+    policy = commands.add_parser(
+        "selinux", help="write the source of a policy module for SELinux (untested)"
+    )
+    policy.add_argument("folder", type=Path, metavar="FOLDER")
+    policy.set_defaults(work=_selinux, root=False)
     return made
 
 
@@ -212,6 +218,12 @@ def _told(problems: tuple[str, ...]) -> int:
 def _bundle(given: argparse.Namespace, _: Paths) -> int:
     digest = bundle.bundle(given.file)
     sys.stdout.write(f"{digest}  {given.file}\n")
+    return 0
+
+
+def _selinux(given: argparse.Namespace, _: Paths) -> int:
+    following = selinux.write(given.folder)
+    sys.stderr.write(f"untested: try it in permissive mode first; as root: {following}\n")
     return 0
 
 
