@@ -259,7 +259,7 @@ def test_who_has_rules_sees_what_to_ask_for(world):
     world.server("lab1", "test")
     alice = world.person(ALICE, ["sre"])
     needs = ("needs-preauthorization",)
-    assert entries(alice) == {"gate": needs, "web1": needs, "lab1": ("login",)}
+    assert entries(alice) == {"gate": ("hop", *needs), "web1": needs, "lab1": ("login",)}
     made = preauthorized(world)
     assert entries(alice) == {"gate": ("hop",), "web1": ("login",), "lab1": ("login",)}
     revoked(world, made)

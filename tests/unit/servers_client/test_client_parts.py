@@ -161,6 +161,14 @@ class TestPick:
     def test_the_best_are_meant(self, pattern, names):
         assert [one.name for one in pick.matching(self.SERVERS, pattern)] == names
 
+    def test_what_waits_for_a_preauthorization_is_meant_and_a_bastion_on_the_way_there_is_not(self):
+        waiting = (
+            entry("store1", may=("needs-preauthorization",)),
+            entry("stop", may=("hop", "needs-preauthorization")),
+        )
+        assert [one.name for one in pick.matching(waiting, "sto")] == ["store1"]
+        assert [one.name for one in pick.matching(waiting, "stop")] == ["stop"]
+
     def test_a_list_shows_all_that_are_like_it_best_first(self):
         found = [one.name for one in pick.matching(self.SERVERS, "web", every=True)]
         assert found == ["web1", "web10", "db-web"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ostiary.doors.servers.wire.person import ServerEntry
+from ostiary.doors.servers.wire.person import NEEDS, ServerEntry
 
 EXACT, BEGINS, HOLDS, BESIDE, SCATTERED = range(5)
 
@@ -20,12 +20,17 @@ def matching(
     ranked: dict[int, list[ServerEntry]] = {}
     for one in servers:
         rank = _rank(one, pattern.lower())
-        if rank is not None and (every or "login" in one.may or rank == EXACT):
+        if rank is not None and (every or _is_entered(one) or rank == EXACT):
             ranked.setdefault(rank, []).append(one)
     chosen = sorted(ranked)[: None if every else 1]
     return [
         one for rank in chosen for one in sorted(ranked[rank], key=lambda x: (x.name, x.project))
     ]
+
+
+def _is_entered(one: ServerEntry) -> bool:
+    """Or would be, with a preauthorization: who names it is told so."""
+    return "login" in one.may or (NEEDS in one.may and "hop" not in one.may)
 
 
 def _rank(one: ServerEntry, pattern: str) -> int | None:

@@ -73,8 +73,8 @@ class View:
         self, person: Person, server: Server, now: float
     ) -> Preauthorization | None:
         """By which the rules of a person count on a server now; None where none is good, or none is required."""
-        mine = (self.preauthorized or {}).get(person.login, ())
-        return good_one(mine, person.login, server.id, now)
+        mine = self.preauthorized.get(person.login) if self.preauthorized else None
+        return good_one(mine, person.login, server.id, now) if mine else None
 
     def by_rules(self, person: Person, server: Server, now: float) -> ServerAccess:
         """What rules give, whether they count or not."""

@@ -163,11 +163,13 @@ def entries(
         if not view.counts(person, one, now) and view.by_rules(person, one, now).login
     }
     hops = {one.bastion for one in held if one.bastion and ways[one.name].login}
-    closed |= {one.bastion for one in held if one.bastion and one.name in closed} - hops
+    behind = {one.bastion for one in held if one.bastion and one.name in closed} - hops
     for one in held:
-        needs = one.name in closed and not ways[one.name].login
-        if ways[one.name].login or one.name in hops or needs:
-            yield entry(view, one, ways[one.name], may_hop=one.name in hops, needs=needs)
+        way = ways[one.name]
+        needs = not way.login and one.name in closed | behind
+        may_hop = one.name in hops or (needs and one.name not in closed)
+        if way.login or may_hop or needs:
+            yield entry(view, one, way, may_hop=may_hop, needs=needs)
 
 
 def entry(

@@ -21,7 +21,9 @@ from typing import Dict, Tuple  # noqa: UP035 - as host.py
 DEVICE_HEADER = "ostiary-device"
 DEVICE_NAMESPACE = "ostiary-device@v1"
 LOGIN, HOP, X509 = "login", "hop", "x509"  # purposes of a certificate
-NEEDS = "needs-preauthorization"  # nothing yet, though rules let in
+NEEDS = (
+    "needs-preauthorization"  # nothing yet, though rules let in; with hop: they let pass through
+)
 
 
 @dataclass(frozen=True)
