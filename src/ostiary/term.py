@@ -97,19 +97,24 @@ def counted(number: int, noun: str) -> str:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns padded to their widest cell, headings dimmed; no trailing blanks.
 
-    On a terminal that is too narrow for them, a paragraph for each row: nothing is cut, and no line breaks where it
-    means something else.
+    On a terminal that is too narrow for them, each row on two lines; where that is too wide too, a paragraph for each row:
+    nothing is cut, and no line breaks where it means something else.
     """
     cells = [[cell.replace("\n", "?") for cell in row] for row in rows]
     widths = [
         max([len(heading), *(len(row[index]) for row in cells)])
         for index, heading in enumerate(headings)
     ]
-    if sum(widths) + 2 * len(widths) - 2 > _room():
-        return "\n".join(_paragraph(headings, row) for row in cells)
-    lines = [paint(_line(headings, widths), "dim")]
-    lines += [_line(row, widths) for row in cells]
-    return "\n".join(lines)
+    room = _room()
+    if _width(widths) <= room:
+        return "\n".join(_rows(headings, cells, widths))
+    for split in range(len(widths) - 1, 0, -1):
+        if _width(widths[:split]) <= room and len(_BELOW) + _width(widths[split:]) <= room:
+            return _on_two_lines(headings, cells, widths, split)
+    return "\n".join(_paragraph(headings, row) for row in cells)
+
+
+_BELOW = "  "  # before what belongs to the line above
 
 
 def _room() -> float:
@@ -117,11 +122,31 @@ def _room() -> float:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else math.inf
 
 
+def _width(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * len(widths) - 2
+
+
+def _rows(
+    headings: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int]
+) -> list[str]:
+    return [paint(_line(headings, widths), "dim"), *(_line(row, widths) for row in cells)]
+
+
+def _on_two_lines(
+    headings: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int], split: int
+) -> str:
+    """The columns from ``split`` on below the others; a row that has nothing there has one line."""
+    above = _rows(headings[:split], [row[:split] for row in cells], widths[:split])
+    below = _rows(headings[split:], [row[split:] for row in cells], widths[split:])
+    pairs = zip(above, below, strict=True)
+    return "\n".join(line for one, two in pairs for line in (one, two and _BELOW + two) if line)
+
+
 def _paragraph(headings: Sequence[str], row: Sequence[str]) -> str:
     """The first cell, and below it each other one behind its heading."""
     width = max(map(len, headings[1:]), default=0)
     told = zip(headings[1:], row[1:], strict=True)
-    lines = [f"  {paint(name.ljust(width), 'dim')}  {cell}" for name, cell in told if cell]
+    lines = [f"{_BELOW}{paint(name.ljust(width), 'dim')}  {cell}" for name, cell in told if cell]
     return "\n".join([row[0], *lines])
 
 

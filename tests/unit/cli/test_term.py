@@ -216,8 +216,23 @@ def test_a_table_that_has_room_is_one(monkeypatch, plain):
     assert len(lines) == 3
 
 
-def test_in_a_narrow_terminal_every_cell_is_whole_on_a_line_of_its_own(monkeypatch, plain):
-    lines = on_a_terminal(monkeypatch, 60)
+def test_in_a_narrow_terminal_a_row_has_two_lines(monkeypatch, plain):
+    assert on_a_terminal(monkeypatch, 60) == [
+        "name     may          through  labels",
+        "  id",
+        "web1     login,admin  bastion  env=prod,role=web",
+        "  srv_irx8gdfqked8xjsb",
+        "bastion  hop          -        -",
+        "  srv_7f3k2m9qzd5v8ntb  its clock is +9 s off",
+    ]
+    monkeypatch.setattr("sys.stdout", Terminal())
+    monkeypatch.setenv("COLUMNS", "9")
+    text = term.table(("name", "state"), [("web1", "active"), ("web2", "")])
+    assert text.splitlines() == ["name", "  state", "web1", "  active", "web2"]
+
+
+def test_in_one_too_narrow_for_that_every_cell_is_whole_on_a_line_of_its_own(monkeypatch, plain):
+    lines = on_a_terminal(monkeypatch, 40)
     assert lines == [
         "web1",
         "  may      login,admin",
