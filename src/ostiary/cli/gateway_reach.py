@@ -31,9 +31,16 @@ def reach_options(function: F) -> F:
 
 
 def reach(
-    *, estate_file: str | None, region: str | None, profile: str | None, runs: str | None
+    *,
+    estate_file: str | None,
+    region: str | None,
+    profile: str | None,
+    runs: str | None,
+    origin: str = "",
 ) -> Reached:
-    """The way into the account; says which region it is and why. Closed with the command."""
+    """The way into the account; says which region it is and why (``origin`` where no option said it). Closed with the
+    command.
+    """
     from ostiary.connect_region import reach_region  # noqa: PLC0415 - clients are built only by commands that call
     from ostiary.doors.federation.estate_file import read_estate  # noqa: PLC0415
     from ostiary.settings import load  # noqa: PLC0415
@@ -43,5 +50,5 @@ def reach(
     estate = read_estate(settings.estate_file) if named else None
     reached = reach_region(profile=profile, region=region, runs=runs, estate=estate)
     click.get_current_context().call_on_close(reached.close)
-    term.say(f"region {reached.region} (from {reached.region_origin})")
+    term.say(f"region {reached.region} (from {origin or reached.region_origin})")
     return reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.cli.servers_key import NEW, kept, made_first, signer_option
+from ostiary.cli.servers_key import NEW, check_signer, kept, made_first, signer_option
 from ostiary.cli.servers_rotation import rotate
+from ostiary.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from ostiary.doors.servers.client.control_api import Control
     from ostiary.doors.servers.wire.admin import Project
 
 
@@ -136,11 +139,14 @@ def create(
     """Make a project with its authorities. Rules come by the estate: adopt it there."""
     from ostiary.doors.servers.wire.admin import NewProject, Project  # noqa: PLC0415
 
+    check_signer(name, signer, kms)
+    control = open_control()
     if kms == NEW:
+        _check_free(control, name)
         way = reach(estate_file=None, region=region, profile=profile, runs=runs)
         kms = made_first(way, name, signer, yes=yes)
     asked = NewProject(name, uid_start, gid_start, kms)
-    made = open_control().call("POST", "/v1/projects", asked, kind=Project)
+    made = control.call("POST", "/v1/projects", asked, kind=Project)
     if as_json:
         term.result_json(asdict(made))
         return
@@ -148,6 +154,20 @@ def create(
     for warning in made.warnings:
         term.say(f"! {warning}")
     term.say(f"let servers in with: ostiary servers token create --project {made.name}")
+
+
+def _check_free(control: Control, name: str) -> None:
+    """Conflict where the project is there: before a key is made that nothing would sign with."""
+    from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
+
+    with contextlib.suppress(NotFound):
+        control.call("GET", f"/v1/projects/{name}", kind=Project)
+        raise Conflict(
+            f"cannot create project {name}",
+            why="it exists, and no key was made",
+            fix=f"give it a key in KMS by: ostiary servers project rotate {name} --step begin --kms --signer ARN",
+            code="exists",
+        )
 
 
 project.add_command(rotate)

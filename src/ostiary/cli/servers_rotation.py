@@ -11,7 +11,7 @@ from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.cli.servers_key import NEW, give_alias, kept, made_anew, signer_option
+from ostiary.cli.servers_key import NEW, check_signer, give_alias, kept, made_anew, signer_option
 from ostiary.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def rotate(
     from ostiary.doors.servers.wire.admin import Project, Rotation  # noqa: PLC0415
 
     _check_kms(name, use, step, kms)
+    if step == "begin":
+        check_signer(name, signer, kms)
     control = open_control()
     now = control.call("GET", f"/v1/projects/{name}", kind=Project) if kms == NEW else None
     arn = "" if kms == NEW else kms
@@ -71,7 +73,8 @@ def rotate(
         _check_turn(name, step, live)
         if step == "sign":
             region = live[-1].kms_key.split(":")[3]  # of its ARN: the alias is where the key is
-        way = reach(estate_file=None, region=region, profile=profile, runs=runs)
+        origin = "the key" if step == "sign" else ""
+        way = reach(estate_file=None, region=region, profile=profile, runs=runs, origin=origin)
         if step == "begin":
             arn = made_anew(way, name, signer, yes=yes)
     confirm(f"{step} the rotation of the {use} authority of project {name}", yes=yes)

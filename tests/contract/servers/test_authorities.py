@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from aws_world import join, small_organization
+from aws_world import MANAGEMENT, join, small_organization
 from sqlalchemy import select
 
 from ostiary import connect, connect_control
@@ -16,7 +16,7 @@ from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.tables import METADATA, audit
 from ostiary.doors.servers.control.tables import authorities as table
 from ostiary.doors.servers.control.writer import Writer
-from ostiary.errors import Denied, NotFound, Unreachable
+from ostiary.errors import Conflict, Denied, NotFound, Unreachable
 from ostiary.pki import ssh_certificate, ssh_key
 from ostiary.pki.ssh_certificate import Certificate
 from ostiary.pki.ssh_signature import verify
@@ -113,6 +113,17 @@ def test_a_key_of_kms_is_kept_by_its_arn_and_signs(site, database, writer, proje
     signed = ssh_certificate.sign(Certificate(KEY, "id", ("a@b",)), held.signer(found))
     assert signed.authority.text() == found.public_key
     assert events(database, writer, project)[-1][1]["kms_key"] == arn
+
+
+def test_a_key_that_kms_lets_us_read_but_not_sign_with_is_no_authority(site, held):
+    """The policy of a key may let any administrator read its public half."""
+    arn = kms_arn(site)
+    site.world.switches.denied.add((MANAGEMENT, "kms:Sign"))
+    with pytest.raises(Conflict, match="AccessDenied") as refused:
+        held.make("user", arn)
+    assert refused.value.what == f"cannot sign with {arn}"
+    site.world.switches.denied.clear()
+    assert held.make("user", arn).kms_key == arn
 
 
 def test_without_a_way_to_aws_nothing_of_kms_signs(site, tmp_path, database, writer, project, held):

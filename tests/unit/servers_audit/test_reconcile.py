@@ -158,6 +158,12 @@ def test_every_signature_with_its_row_is_no_finding(judged):
     assert judged(kms_rows(10), trail(10)) == []
 
 
+def test_the_signature_that_a_new_authority_shows_is_no_finding_and_a_second_is(judged):
+    assert judged(kms_rows(10), [*trail(10), record("trial", -1)]) == []
+    found = judged(kms_rows(10), [*trail(10), record("trial", -1), record("rogue", -5)])
+    assert [one.kind for one in found] == ["signature-without-row"]
+
+
 def test_a_signature_that_is_no_row_is_named(judged):
     found = judged(kms_rows(10), [*trail(10), record("rogue", 330)])
     assert [one.kind for one in found] == ["signature-without-row"]

@@ -127,6 +127,9 @@ class Books:
         self.twice: list[Finding] = []
         self.by_authority: dict[str, list[float]] = {}  # of those in KMS: when each signed
         self.kms_keys: dict[str, str] = {}  # authority -> ARN of its key
+        self.begun: dict[
+            str, float
+        ] = {}  # authority -> when it was made: its key signed once to show that it does
         self._last = ""
 
     def take(self, row: Linked) -> None:
@@ -139,6 +142,7 @@ class Books:
             made = _CREATED(row.body)
             if made.kms_key and made.use in PEOPLE:
                 self.kms_keys[made.authority] = made.kms_key
+                self.begun[made.authority] = _seconds(row.time)
         self._last = row.time
 
     @property

@@ -31,7 +31,7 @@ from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import authorities
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.control.x509_authority import authority_text
-from ostiary.errors import NotFound, OstiaryError, Throttled
+from ostiary.errors import Conflict, NotFound, OstiaryError, Throttled
 from ostiary.pki import ssh_key
 from ostiary.pki.signer import LocalSigner, Private, Signer
 from ostiary.plan.wrap import Wrap, seal, unseal
@@ -39,6 +39,7 @@ from ostiary.plan.wrap import Wrap, seal, unseal
 USER, HOST, X509, BREAK_GLASS = "user", "host", "x509", "break-glass"
 SIGNING, TRUSTED, RETIRED = "signing", "trusted", "retired"
 RSA_BITS = 3072
+_TRIAL = b"ostiary: does this key sign?"  # no certificate of any kind
 _LENGTH = 2  # bytes in front of the wrapped key
 
 
@@ -84,12 +85,15 @@ class Authorities:
     def make(self, use: str, kms_key: str = "", state: str = SIGNING) -> Authority:
         """A new authority, not kept yet: a key of ours (Ed25519; RSA for x509), or the one that KMS holds under ``kms_key``.
 
-        What is trusted of an X.509 authority is its certificate, PEM.
+        What is trusted of an X.509 authority is its certificate, PEM. A key that KMS holds has to sign once, so that none
+        becomes an authority by which nobody would get in.
         """
         authority_id = new_id("ca")
         arn, key, private = "", new_key(use), None
         if kms_key:
             arn, key = self._in_kms(authority_id, kms_key)
+            if use != X509:  # whose own certificate is signed below
+                _try(arn, key)
         else:
             private = self._sealed(authority_id, key)
         if use == X509:
@@ -167,6 +171,19 @@ class Authorities:
                 code="no-authority",
             )
         return self._open_kms(kms_key)
+
+
+def _try(arn: str, key: Private) -> None:
+    """Conflict where we may not sign with the key, by the words of KMS."""
+    try:
+        LocalSigner(key).sign(_TRIAL)
+    except OstiaryError as error:
+        raise Conflict(
+            f"cannot sign with {arn}",
+            why=error.why or error.what,
+            fix="start ostiary serve as the role that the key's policy lets sign (--signer), or let its own sign",
+            code="no-signature",
+        ) from error
 
 
 def new_key(use: str) -> Private:

@@ -78,7 +78,7 @@ def create(
         raise Conflict(
             f"cannot make project {name}",
             why="it exists",
-            fix="choose another name",
+            fix=f"choose another name, or see it with: ostiary servers project show {name}",
             code="project-exists",
         )
     made = Project(new_id("prj"), name, uid_start, gid_start, 1, uid_start, gid_start, estate)
