@@ -115,8 +115,7 @@ def run(arguments: Sequence[str]) -> int:
         return UsageError.exit_code
     except click.UsageError as wrong:
         command = wrong.ctx.command_path if wrong.ctx else "ostiary"
-        message = wrong.format_message().rstrip(".").replace(". (Did", " (did")
-        what = message[:1].lower() + message[1:]
+        what = _of_click(wrong.format_message())
         term.error(UsageError(what, fix=f"run: {command} --help"), as_json=as_json)
         return UsageError.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -142,7 +141,16 @@ def run(arguments: Sequence[str]) -> int:
     return ended if isinstance(ended, int) else 0  # click gives the code of an Exit
 
 
+def _of_click(message: str) -> str:
+    """Its sentences in one line, as ours begin and end."""
+    text = " ".join(message.split()).rstrip(".")
+    text = text.replace(". (Did", " (did").replace(". Choose from:", ": choose from")
+    return text[:1].lower() + text[1:]
+
+
 def _interrupted() -> int:
+    if sys.stderr.isatty():
+        term.say("")  # the terminal has written ^C
     term.say("ostiary: interrupted")
     return Interrupted.exit_code
 

@@ -79,11 +79,11 @@ def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> N
     for one in answer.servers:
         name = f"{one.project}/{one.server}" if one.server else f"project {one.project}"
         held = any(rule.holds for rule in one.rules)
-        nothing = "nothing is open" if held else "no rule lets in"
+        nothing = "nothing is open" if held else f"no rule lets {answer.login} in"
         term.result(f"{name}: {', '.join(one.rights) or nothing}")
         for rule in one.rules:
             mark = term.paint("✓", "green") if rule.holds else term.paint("·", "dim")
-            term.result(f"  {mark} {rule.rule}   {rule.because}")
+            term.result(f"  {mark} {rule.rule}\n      {rule.because}")
 
 
 @access.command()

@@ -59,12 +59,20 @@ def verify(
     if found.faults:
         raise ProofFailed(
             f"the audit of {found.project_id} is not whole",
-            why="\n".join(found.faults),
+            why="\n".join(_told(found)),
             fix="compare with another copy, and with the checkpoints kept elsewhere",
             code="tampered",
         )
     if not as_json:
         term.result(sentence(found))
+
+
+def _told(found: Verified) -> list[str]:
+    """The faults, and that more may be there than are told."""
+    from ostiary.doors.servers.audit.verify import MOST_FAULTS  # noqa: PLC0415
+
+    more = len(found.faults) == MOST_FAULTS
+    return [*found.faults, *([f"only the first {MOST_FAULTS} are told"] if more else [])]
 
 
 def sentence(found: Verified) -> str:
@@ -75,6 +83,7 @@ def sentence(found: Verified) -> str:
         lines.append(f"what came before row {found.first} is not in these files")
     if not found.covered:
         lines.append("no checkpoint stands for them: a tail that was cut would not show")
+        lines.append("give what export wrote beside FILE: --checkpoint FILE.checkpoints")
         return "\n".join(lines)
     by = ", ".join(found.signers)
     trust = "" if found.trusted else ", which nobody vouched for: give --authority"

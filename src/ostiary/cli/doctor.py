@@ -62,7 +62,8 @@ def _print(findings: Sequence[Checked]) -> None:
         trouble = [finding for finding in checks if not finding.ok]
         failed = sum(finding.ok is False for finding in checks)
         mark, colour = _MARKS[None if trouble and not failed else not failed]
-        count = f"{failed} of {len(checks)} checks failed" if failed else f"{len(checks)} checks"
+        number = term.counted(len(checks), "check")
+        count = f"{failed} of {number} failed" if failed else number
         term.result(f"{term.paint(mark, colour)} {where}: {count}")
         for finding in trouble:
             mark, colour = _MARKS[finding.ok]

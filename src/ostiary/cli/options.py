@@ -89,4 +89,5 @@ def confirm(question: str, *, yes: bool) -> None:
             f"cannot ask whether to {question}", why="this is not a terminal", fix="add --yes"
         )
     if not term.ask(f"{question}? (yes to go on)", "yes"):
-        raise UsageError("nothing was written", why="the answer was not yes")
+        fix = "run it again and answer with the whole word yes, or add --yes"
+        raise UsageError("nothing was written", why="the answer was not yes", fix=fix)

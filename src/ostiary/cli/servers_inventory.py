@@ -44,7 +44,7 @@ def inventory(
         term.result_json({"servers": [{"project": name, **asdict(one)} for name, one in found]})
         return
     if not found:
-        term.say("no server is like that" if selector else "no server that you may administer")
+        term.say(_none(selector, project))
         return
     rows = [
         (
@@ -67,6 +67,15 @@ def inventory(
             lines.append(f"nobody reaches it: no server {one.bastion} is active in {name}")
         for line in (*lines, *(one.other_ways if ways else ())):
             term.say(f"! {one.name}: {line}")
+
+
+def _none(selector: str, project: str | None) -> str:
+    """That there is no server to show, and what brings one."""
+    if selector:
+        return f"no server that you may administer is like {selector}"
+    token = f"ostiary servers token create --project {project or 'NAME'}"
+    of = f"of project {project}" if project else "of a project that you may administer"
+    return f"no server {of} has enrolled; one comes with: {token}"
 
 
 def _noteworthy(one: ServerHeld) -> list[str]:

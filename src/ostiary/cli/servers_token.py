@@ -68,9 +68,16 @@ def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: 
         term.result(made.token)
     good = f"good for {term.counted(uses, 'host')} and {hours:g} h"
     term.say(f"token {made.id}, {good}{f', in {out}' if out else ''}")
-    term.say(
-        f"on the host, as root: ostiary-agent.pyz enroll --url {control.url} --token-file {out.name if out else '-'}"
-    )
+    command = f"enroll --url {control.url} --token-file {out.name if out else '-'}"
+    term.say(f"on the host, as root: ostiary-agent.pyz {command}{_authority()}")
+
+
+def _authority() -> str:
+    """The option by which a host trusts the control plane too, where this machine had to be told of its authority."""
+    from ostiary.doors.servers.client import place  # noqa: PLC0415
+
+    trusted = place.read_profile().ca
+    return f" --ca-file {Path(trusted).name}" if trusted else ""
 
 
 @contextmanager

@@ -40,7 +40,9 @@ def read(file: Path) -> tuple[Slip, ...]:
         lines = file.read_bytes().splitlines()
     except FileNotFoundError as none:
         raise NotFound(
-            f"no slip is in {file}", fix="name the file that break-glass sign wrote"
+            f"no slip is in {file}",
+            why="nobody signed by break-glass here, or the file has another name",
+            fix="name the file of slips with --slips, as break-glass sign said it",
         ) from none
     except OSError as error:
         raise OstiaryError(

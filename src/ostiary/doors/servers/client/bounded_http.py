@@ -152,6 +152,8 @@ def reason(error: Exception) -> str:
         return f"its certificate is not trusted: {message[:1].lower()}{message[1:]}"
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it speaks no TLS there"
+    if isinstance(error, ssl.SSLEOFError):
+        return "the connection was closed before TLS was spoken"
     if isinstance(error, TimeoutError):
         return "no whole answer in time"
     if isinstance(error, OSError) and error.strerror:
@@ -159,12 +161,12 @@ def reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def advice(error: Exception, variable: str) -> str:
-    """What to do about a certificate that is not trusted, "" for another error. ``variable`` names authorities."""
+def advice(error: Exception, naming: str) -> str:
+    """What to do about a certificate that is not trusted, "" for another error. ``naming`` is how authorities are named."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         return ""
     if error.verify_code in NOT_NOW:
         return "see this machine's clock by: date -u; if it is right, the service needs a new certificate"
     if error.verify_code in OTHER_NAME:
         return "use the name that is in its certificate"
-    return f"name the authority of its certificate: export {variable}=FILE"
+    return f"name the authority of its certificate: {naming}"

@@ -166,10 +166,13 @@ class Control:
 
     def _unreachable(self, error: Exception, *, maybe_done: bool) -> Unreachable:
         otherwise = "see that it runs; another one: ostiary login --control URL"
+        trusting = (
+            f"ostiary login --control {self.url} --ca FILE, or export OSTIARY_CONTROL_CA=FILE"
+        )
         return Unreachable(
             f"cannot reach the control plane at {self.url}",
             why=reason(error),
-            fix=advice(error, "OSTIARY_CONTROL_CA") or otherwise,
+            fix=advice(error, trusting) or otherwise,
             code="control-unreachable",
             maybe_done=maybe_done,
         )

@@ -121,7 +121,7 @@ def fetch(url: str, form: Mapping[str, str] | None = None) -> tuple[int, Mapping
         finally:
             connection.close()
     except (OSError, http.client.HTTPException) as error:
-        fix = advice(error, "SSL_CERT_FILE") or "see that this network leads there"
+        fix = advice(error, "export SSL_CERT_FILE=FILE") or "see that this network leads there"
         what = f"cannot reach {place.host} port {place.port} to sign in"
         raise Unreachable(what, why=reason(error), fix=fix) from error
     try:

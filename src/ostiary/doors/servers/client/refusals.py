@@ -18,7 +18,10 @@ from ostiary.errors import (
 )
 
 STEP_UP = "step-up"
-EMPTY = frozenset({"a", "answer", "certificate", "do", "issue", "now", "such", "the", "this"})
+EMPTY = frozenset({
+    "a", "answer", "certificate", "do", "go", "issue", "make", "name", "now", "of", "on", "rotation", "such", "the",
+    "this", "with",
+})  # fmt: skip
 KINDS: dict[int, type[OstiaryError]] = {
     HTTPStatus.BAD_REQUEST: UsageError,
     HTTPStatus.UNAUTHORIZED: Denied,
