@@ -1,6 +1,7 @@
 """Preauthorizations: where a project requires them, a person's rules count only while one is good. Pure.
 
 One gives no right. Machines need none: they have an owner, an end and a rate of their own.
+Source: Okta Advanced Server Access, "Create a preauthorization for a user" (setup/preauthorizations), for what it is.
 """
 
 from __future__ import annotations
