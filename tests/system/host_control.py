@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,6 +65,7 @@ class Peer:
         self.enrolled: dict[str, Enroll] = {}
         self.says: dict[str, HostState | bytes] = {}
         self.reports: list[tuple[str, HostReport]] = []
+        self.before_thanks: Callable[[HostReport], None] = lambda _: None  # for a report
         self.clock = 0.0  # seconds that it is ahead
         self.challenges: set[str] = set()
         self.asked: list[str] = []
@@ -261,7 +263,9 @@ class Handler(BaseHTTPRequestHandler):
             return 401, encode(Refusal("retired", "the server is retired", "sign again"))
         self.proven(server_id, self.peer.enrolled[server_id].host_key, body)
         if self.path == "/v1/hosts/report":
-            self.peer.reports.append((server_id, decode(HostReport, body)))
+            report = decode(HostReport, body)
+            self.peer.reports.append((server_id, report))
+            self.peer.before_thanks(report)
             return 204, b""
         if self.path == "/v1/hosts/retire":
             del self.peer.enrolled[server_id]

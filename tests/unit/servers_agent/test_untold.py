@@ -68,6 +68,24 @@ def test_what_is_lost_while_it_is_told_is_told_next(full):
     assert said(spool.Spool(full).take()[0]) == [("", "untold", words(3))]
 
 
+def test_what_was_told_and_could_not_be_crossed_off_is_not_told_again(full):
+    for serial in (7, 8):
+        hook.tell(str(full.var), serial, "accepted")
+    shipping = spool.Spool(full)
+    _, offset = shipping.take()
+    counted = full.untold.rename(full.var / "counted")
+    full.untold.mkdir()
+    with pytest.raises(OSError, match=os.strerror(errno.EISDIR)):
+        shipping.shipped(offset)
+    assert shipping.take() == ((), 0)
+    full.untold.rmdir()
+    counted.rename(full.untold)
+    hook.untold(str(full.untold))
+    assert said(shipping.take()[0]) == [("", "untold", words(1))]
+    shipping.shipped(0)
+    assert untold.read(full)[0] == 0
+
+
 def test_a_report_never_holds_more_than_is_taken_at_once(paths, monkeypatch):
     monkeypatch.setattr(spool, "MOST", 2)
     paths.spool.write_text("".join(f"{number}\ta\t1.5\tx\taccepted\n" for number in range(3)))

@@ -106,7 +106,7 @@ class Agent:
             return (), None
 
     def _shipped(self, offset: int) -> None:
-        """On a disk that fails the same events are sent again; that is told, and ends no agent."""
+        """On a disk that fails they stay there, and the spool remembers that they went; that is told, and ends no agent."""
         try:
             self._spool.shipped(offset)
         except OSError as error:

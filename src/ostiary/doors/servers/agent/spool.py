@@ -31,13 +31,17 @@ class Spool:
         self._paths, self._new, self._sending = paths, paths.spool, paths.sending
         self._offset, self._last = 0, b""
         self._untold = 0  # how many the last report tells of
+        self._uncrossed = 0  # were told, while the disk would not have them crossed off
 
     def take(self) -> tuple[tuple[Login, ...], int]:
         """The next events, and what to give to ``shipped`` once they are."""
         events, offset = self._events()
+        with contextlib.suppress(OSError):
+            self._cross_off()
         number, since = untold.read(self._paths)
-        self._untold = number if len(events) < MOST else 0
-        return ((*events, untold.event(number, since)) if self._untold else events), offset
+        self._untold = max(0, number - self._uncrossed) if len(events) < MOST else 0
+        more = (untold.event(self._untold, since),) if self._untold else ()
+        return (*events, *more), offset
 
     def _events(self) -> tuple[tuple[Login, ...], int]:
         if not self._sending.exists():
@@ -58,13 +62,18 @@ class Spool:
         return tuple(filter(None, map(_event, lines))), self._offset + length
 
     def shipped(self, offset: int) -> None:
+        """They were. OSError from a disk that fails: this object remembers what it does not tell again."""
+        self._uncrossed, self._untold = self._uncrossed + self._untold, 0
         with contextlib.suppress(FileNotFoundError), _locked(self._sending) as file:
             self._offset, self._last = offset, self._words_before(file, offset)
             if os.fstat(file).st_size <= offset:
                 self._sending.unlink()
-        if self._untold:
-            untold.told(self._paths, self._untold)
-            self._untold = 0
+        self._cross_off()
+
+    def _cross_off(self) -> None:
+        if self._uncrossed:
+            untold.told(self._paths, self._uncrossed)
+            self._uncrossed = 0
 
     def _words_before(self, file: int, offset: int) -> bytes:
         first = max(0, offset - _LAST)
