@@ -47,7 +47,7 @@ class ServersPart:
     def warnings(self, today: date, made: Plan) -> tuple[str, ...]:
         """What has ended, and where the numbers of a project that is to be made meet others: they are given once.
 
-        And by which account alone break-glass enters, where people are to have accounts only for hours.
+        And by which account alone break-glass enters, where people have accounts for hours only.
         """
         servers = self.estate.servers
         new = [
@@ -61,8 +61,8 @@ class ServersPart:
             for line in number_warnings(one.uid_start, one.gid_start)
         )
         shut = (
-            f"{servers.projects[change.key.name].place}: project {change.key.name}: while nobody is preauthorized its"
-            " hosts have no LocalUser, and break-glass enters by the account of agent enroll --break-glass-account alone"
+            f"{servers.projects[change.key.name].place}: project {change.key.name}: while nobody is preauthorized no"
+            " person's account is open on its hosts, and break-glass enters by the account of agent enroll --break-glass-account alone"
             for change in made.changes
             if servers and change.key.kind == desired.KIND and _shuts(change)
         )
