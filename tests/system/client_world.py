@@ -32,7 +32,7 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.pki import ssh_certificate, ssh_key
 from ostiary.pki.signer import LocalSigner
 from ostiary.pki.ssh_certificate import HOST, Certificate
-from ostiary.pki.ssh_option import flag
+from ostiary.pki.ssh_option import Options, flag
 
 LOGIN = getpass.getuser()
 HOP, SHELL = ("permit-port-forwarding",), ("permit-pty", "permit-agent-forwarding")
@@ -52,7 +52,8 @@ class Peer(ThreadingHTTPServer):
         self.asked: list[tuple[CertificateRequest, dict[str, str]]] = []
         self.listed = 0
         self.slow = 0.0
-        self.change: dict[str, Any] = {}  # fields of the next certificates
+        self.change: dict[str, Any] = {}  # fields of the next answers
+        self.critical: Options = ()  # of the next certificates
         self.connections = 0
         self.issuer = ""
         self.seconds = 600.0
@@ -86,6 +87,7 @@ class Peer(ThreadingHTTPServer):
             serial=len(self.asked),
             valid_after=now - 60,
             valid_before=now + 120,
+            critical_options=self.critical,
             extensions=tuple(map(flag, HOP if hop else SHELL)),
         )
         fields = {"login": LOGIN, "host_authorities": (self.host.public_key.text(),), **self.change}

@@ -15,6 +15,7 @@ from hosts import Fleet, wait_for
 
 from ostiary.doors.servers.wire.host import Entry
 from ostiary.pki.signer import LocalSigner
+from ostiary.pki.ssh_option import valued
 
 pytestmark = pytest.mark.root
 REFUSED = 254  # sshd's own end of a session for which PAM opened none
@@ -306,6 +307,17 @@ def test_a_hop_passes_to_its_server_and_is_no_shell(world, ssh, certificate):
     assert ssh(certificate(FORWARDS, hop=True), "sftp", before=("-s",)).returncode == 1
     other = ssh(certificate(FORWARDS, hop=True), before=("-W", "10.99.0.13:22"), stdin="")
     assert (other.returncode, other.stdout) == (DENIED, "")
+
+
+def test_an_option_that_a_host_does_not_know_is_a_refusal(world, web1, ssh, certificate):
+    """Negative 8: of a hop too, which then passes nothing on. What may be left unheeded is an extension."""
+    unknown = {"critical_options": (valued("of-a-later-day@acme.example", "yes"),)}
+    assert ssh(certificate(**unknown), "true").returncode == DENIED
+    hop = certificate(FORWARDS, hop=True, **unknown)
+    done = ssh(hop, before=("-W", "10.99.0.12:22"), stdin="")
+    assert (done.returncode, done.stdout) == (DENIED, "")
+    assert web1.sshd_log.count('"of-a-later-day@acme.example" is not supported') == 2
+    assert ssh(certificate(("permit-pty", "of-a-later-day@acme.example")), "true").returncode == 0
 
 
 @pytest.mark.parametrize("how", ["exec", "sftp", "no command"])

@@ -13,9 +13,7 @@ PROMISES = {
     *(f"O{number}" for number in range(1, 9)),
     *(f"C{number}" for number in range(1, 15)),
     *(f"G{number}" for number in range(1, 11)),
-    *(
-        f"N{number}" for number in range(1, 26) if number != 8
-    ),  # 8 is of a gateway that there is not
+    *(f"N{number}" for number in range(1, 26)),
 }
 
 

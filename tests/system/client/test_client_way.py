@@ -23,6 +23,7 @@ from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.message import encode
 from ostiary.doors.servers.wire.person import Refusal, ServerEntry, Session
 from ostiary.pki import ssh_key
+from ostiary.pki.ssh_option import valued
 
 
 @pytest.fixture
@@ -40,6 +41,29 @@ def test_ssh_enters_with_a_certificate_made_for_it(peer, person, web1):
     ((request, headers),) = peer.asked
     assert (request.server, request.purpose, request.project) == ("srv_1", "login", "prod")
     assert headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+UNKNOWN = "of-a-later-day@acme.example"
+
+
+def test_an_option_that_nobody_knows_comes_to_sshd_as_it_was_signed(peer, person, web1):
+    """Negative 8: whatever of ours a certificate goes through takes nothing out of it, so that sshd refuses."""
+    peer.critical = (valued(UNKNOWN, "yes"),)
+    assert person.ssh("web1").returncode == 255
+    assert f'critical option "{UNKNOWN}" is not supported' in web1.log
+    peer.critical = ()
+    assert person.ssh("web1").returncode == 0, web1.log
+
+
+def test_a_bastion_is_shown_such_an_option_too_and_passes_nothing_on(peer, person, host):
+    """Negative 8."""
+    bastion, web1 = host("bastion", "srv_b"), host("web1", "srv_1")
+    peer.servers = [bastion.entry("bastion"), web1.entry("web1", bastion="bastion")]
+    person.sign_in(peer)
+    peer.critical = (valued(UNKNOWN, "yes"),)
+    assert person.ssh("web1").returncode == 255
+    assert f'critical option "{UNKNOWN}" is not supported' in bastion.log
+    assert web1.log.count("Connection from") == 1, "by who looked whether it listens"
 
 
 def test_the_device_proves_itself_and_its_key_stays(peer, person, web1):
