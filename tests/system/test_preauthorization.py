@@ -100,7 +100,7 @@ def test_with_one_he_comes_in_and_is_cut_off_when_it_is_revoked(door, ken, made)
 
 
 def test_at_its_end_he_is_out_to_the_second_and_cut_off(ken, made):
-    seconds = 12.0
+    seconds = 20.0
     before = time.time()
     made(seconds / 3600)
     ken.until_in("web1", seconds)
