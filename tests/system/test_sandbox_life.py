@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -46,6 +47,20 @@ def test_reset_is_the_beginning_at_the_same_place(own_sandbox):
     names = {one["profile"]["name"] for one in own_sandbox.api("GET", "/api/v1/groups").json()}
     assert GROUP["profile"]["name"] not in names
     assert "platform-engineering" in names
+
+
+def test_code_is_what_an_authenticator_shows(own_sandbox):
+    own_sandbox.up()
+    ada = own_sandbox.people["ada"]
+    for login in ("ada", "ada@acme.example"):
+        done = own_sandbox.ostiary("sandbox", "code", login)
+        assert re.fullmatch(r"good for \d+ s, for one sign-in\n", done.stderr)
+    ada.authenticator.code = done.stdout.strip
+    with ada.browser() as browser:
+        assert "Sign out" in ada.open(browser, own_sandbox.described["okta_url"]).text
+    refused = own_sandbox.ostiary("sandbox", "code", "eve")
+    assert (refused.returncode, refused.stdout) == (5, "")
+    assert "nobody in the sandbox is eve" in refused.stderr
 
 
 def test_down_ends_it_and_nothing_answers(own_sandbox):

@@ -189,7 +189,7 @@ class Guard:
         for change in changes:
             key = str(change.key)
             if change.risk is Risk.CUTOVER and key not in self.overrides.cutover:
-                why = f"changes {', '.join(change.differing)} of what everybody enters by"
+                why = f"changes {', '.join(change.differing)}: the way in of everybody, or of all who administer"
                 yield Verdict(
                     "cutover", key, ok=False, why=why, fix=f"--cutover {shlex.quote(key)}"
                 )

@@ -23,7 +23,7 @@ from ostiary.doors.servers.agent.run import attempt
 
 SPAN = 10_000  # numbers above a start that a project is expected to come to use
 MOST_ASKED = 200  # accounts whose sudo rights are asked for, one process each
-FIRST_OF_PEOPLE = 1000
+FIRST_OF_PEOPLE, NOBODY = 1000, 65534
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from ostiary.doors.servers.agent import (
 )
 from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.accounts_lookup import Lookup
-from ostiary.doors.servers.agent.discover import FIRST_OF_PEOPLE, Discovery, Planned, discover
+from ostiary.doors.servers.agent.discover import (
+    FIRST_OF_PEOPLE,
+    NOBODY,
+    Discovery,
+    Planned,
+    discover,
+)
 from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
 
@@ -125,7 +131,7 @@ def lines(found: Discovery) -> Iterable[str]:
     yield f"accounts of {found.host}"
     for one in found.accounts:
         if (
-            one.uid < FIRST_OF_PEOPLE
+            (one.uid < FIRST_OF_PEOPLE or one.uid == NOBODY)
             and one.uid != 0
             and not (one.keys or one.password or one.sudo)
         ):

@@ -57,11 +57,19 @@ def admin(services: Services, caller: Caller) -> None:
 
 
 def project(services: Services, caller: Caller, name: str) -> Project:
-    """The project of this name, for its owners. NotFound for everybody else."""
+    """The project of this name, for its owners. NotFound for everybody else, said alike where there is none."""
+    absent = NotFound(
+        f"no project that you administer is named {name[:80]!r}",
+        fix="see them with: ostiary servers project list",
+        code="no-project",
+    )
     with translated("cannot read the project"), services.database.reading() as connection:
-        found = projects.by_name(connection, name)
+        try:
+            found = projects.by_name(connection, name)
+        except NotFound:
+            raise absent from None
     if not is_owner(services, caller, found):
-        raise projects.absent(name)
+        raise absent
     return found
 
 

@@ -97,7 +97,6 @@ def by_name(connection: Connection, name: str) -> Project:
 
 
 def absent(name: str) -> NotFound:
-    """Said alike of a project that does not exist and of one that is nobody's business."""
     return NotFound(
         f"no project is named {name[:80]!r}",
         fix="see them with: ostiary servers project list",

@@ -18,7 +18,8 @@ _LOCK = 0x6F737469617279  # of PostgreSQL's advisory locks: "ostiary"
 
 def upgrade(database: Database) -> None:
     """Make the tables, or change them into those of this version. Conflict when a newer version has made them."""
-    with translated("cannot upgrade the database"), database.writing() as connection:
+    shown = database.engine.url.render_as_string(hide_password=True)
+    with translated(f"cannot open the database {shown}"), database.writing() as connection:
         if not database.is_sqlite:  # SQLite's writing transactions exclude each other anyway
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
         try:
