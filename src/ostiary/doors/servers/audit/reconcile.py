@@ -127,9 +127,8 @@ class Books:
         self.twice: list[Finding] = []
         self.by_authority: dict[str, list[float]] = {}  # of those in KMS: when each signed
         self.kms_keys: dict[str, str] = {}  # authority -> ARN of its key
-        self.begun: dict[
-            str, float
-        ] = {}  # authority -> when it was made: its key signed once to show that it does
+        # authority -> when it was made: its key signed once to show that it does
+        self.begun: dict[str, float] = {}
         self._last = ""
 
     def take(self, row: Linked) -> None:
