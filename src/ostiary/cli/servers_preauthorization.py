@@ -62,13 +62,13 @@ def create(
 
 @preauthorization.command("list")
 @project_option
+@click.option("--good", is_flag=True, help="Only those that are good now.")
 @json_option
-def list_(*, project: str, as_json: bool) -> None:
+def list_(*, project: str, good: bool, as_json: bool) -> None:
     """Preauthorizations of a project; those that are over stay for a month."""
-    from ostiary.doors.servers.wire.admin import Preauthorizations  # noqa: PLC0415
+    from ostiary.doors.servers import preauthorized  # noqa: PLC0415
 
-    path = f"/v1/projects/{quote(project, safe='')}/preauthorizations"
-    found = open_control().call("GET", path, kind=Preauthorizations).preauthorizations
+    found = preauthorized.listed(open_control(), project, good=good)
     if as_json:
         term.result_json({"preauthorizations": [asdict(one) for one in found]})
         return
@@ -88,7 +88,7 @@ def list_(*, project: str, as_json: bool) -> None:
     if rows:
         term.result(term.table(HEADINGS, rows))
     else:
-        term.say(f"project {project} has no preauthorizations")
+        term.say(f"project {project} has no preauthorizations{' that are good now' * good}")
 
 
 @preauthorization.command()
@@ -98,11 +98,11 @@ def list_(*, project: str, as_json: bool) -> None:
 @json_option
 def revoke(*, known: str, project: str, yes: bool, as_json: bool) -> None:
     """End a preauthorization now: no certificate by it any more, and open sessions are cut."""
-    from ostiary.doors.servers.wire.admin import Preauthorizations  # noqa: PLC0415
+    from ostiary.doors.servers import preauthorized  # noqa: PLC0415
 
     control = open_control()
     path = f"/v1/projects/{quote(project, safe='')}/preauthorizations"
-    listed = control.call("GET", path, kind=Preauthorizations).preauthorizations
+    listed = preauthorized.listed(control, project)
     found = next((one for one in listed if one.id == known), None)
     if found is None:
         raise NotFound(

@@ -25,17 +25,21 @@ class Preauthorization:
 
 
 def needs_one(person: str) -> bool:
-    """Whether somebody is a person. ``person`` is a login, or ``machine:NAME``."""
+    """Whether somebody is a person. ``person`` is an id or a login of Okta, or ``machine:NAME``."""
     return not person.startswith(_MACHINE)
 
 
+def same_login(login: str) -> str:
+    """A login in the form in which two are compared: to Okta the case of its letters makes no other login.
+
+    Of ASCII only: what else looks alike is another.
+    """
+    return login.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+
+
 def good_one(
-    some: Iterable[Preauthorization], person: str, server_id: str, now: float
+    some: Iterable[Preauthorization], server_id: str, now: float
 ) -> Preauthorization | None:
-    """Of those that are good for a person on a server now, the one that lasts longest; None where none is."""
-    held = (
-        one
-        for one in some
-        if one.person == person and now < one.until and one.server_id in ("", server_id)
-    )
+    """Of a person's those that are good on a server now, the one that lasts longest; None where none is."""
+    held = (one for one in some if now < one.until and one.server_id in ("", server_id))
     return max(held, key=lambda one: (one.until, one.id), default=None)

@@ -61,6 +61,12 @@ def rows(world, events="preauthorization."):
     return [(one.event, json.loads(one.body)) for one in found if one.event.startswith(events)]
 
 
+def alice_id(world):
+    with world.services.database.reading() as connection:
+        query = select(tables.people.c.id).where(tables.people.c.login == ALICE)
+        return connection.scalars(query).one()
+
+
 def keep_house(world):
     services = world.services
     Housekeeping(services.database, services.writer, services.clock, 30 * 86400.0)(None)
@@ -124,6 +130,7 @@ def test_it_ends_to_the_second_and_hosts_hear_of_it(both):
     assert ended[1] == {
         "preauthorization": made.id,
         "person": ALICE,
+        "person_id": alice_id(both),
         "server": "",
         "until": made.until,
         "reason": "change 7",
@@ -387,7 +394,7 @@ def test_owners_and_administrators_make_list_and_revoke_and_nobody_else(world):
         ("admin@acme.example", "good"),
     ]
     olga.call("DELETE", f"{PATH}/{theirs.id}")
-    kept = {"person": ALICE, "server": "", "until": theirs.until, "reason": "change 7"}
+    kept = {"person": ALICE, "person_id": alice_id(world), "server": "", "until": theirs.until, "reason": "change 7"}  # fmt: skip
     first, second, third = rows(world)
     assert first[1]["by"] == first[1]["made_by"] == "olga@acme.example"
     assert first[1]["preauthorization"] == mine.id

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ostiary.doors.servers import preauthorized
 from ostiary.doors.servers.project_kind import Calls
 from ostiary.doors.servers.reached import ProjectSeen, ServerReach, reach, subjects
 from ostiary.doors.servers.wire.admin import (
     Preauthorization,
-    Preauthorizations,
     Project,
     Projects,
     ServersHeld,
@@ -133,9 +133,7 @@ class Questions:
         """Of a project that requires them; nobody needs those of others."""
         if project.settings.preauthorization != REQUIRED:
             return ()
-        path = f"/v1/projects/{project.name}/preauthorizations"
-        made: Preauthorizations = self._control.call("GET", path, kind=Preauthorizations)
-        return made.preauthorizations
+        return preauthorized.listed(self._control, project.name, good=True)
 
     def _reach(
         self, seen: Iterable[ProjectSeen], login: str, groups: Iterable[str], target: str

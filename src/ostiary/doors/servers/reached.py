@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from ostiary.doors.servers.control.rules_wire import from_wire
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.words import day, duration, sentences
-from ostiary.model.preauthorization import REQUIRED, Preauthorization, good_one, needs_one
+from ostiary.model.preauthorization import (
+    REQUIRED,
+    Preauthorization,
+    good_one,
+    needs_one,
+    same_login,
+)
 from ostiary.model.server_access import ServerAccess, decide
 
 NEEDS = "nothing: no preauthorization is good now"
@@ -121,9 +127,13 @@ def _gate(
     if project.settings.preauthorization != REQUIRED or not needs_one(person):
         return None
     rule = f"project {project.name} requires a preauthorization"
-    held = {one.id: one for one in seen.preauthorizations if one.state == "good"}
+    held = {
+        one.id: one
+        for one in seen.preauthorizations
+        if one.state == "good" and same_login(one.person) == same_login(person)
+    }
     some = (Preauthorization(one.id, one.person, one.server_id, one.until) for one in held.values())
-    found = good_one(some, person, server.id if server else "", now)
+    found = good_one(some, server.id if server else "", now)
     if found is None:
         return Judged(rule, holds=False, because="none is good now")
     by = held[found.id]

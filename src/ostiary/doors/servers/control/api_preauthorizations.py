@@ -6,24 +6,36 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from ostiary.doors.servers.control import inventory, people, permitted, preauthorizations, projects
+from ostiary.doors.servers.control import (
+    inventory,
+    people,
+    permitted,
+    preauthorizations,
+    preauthorizations_kept,
+    projects,
+)
 from ostiary.doors.servers.control.api_projects import by
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
 from ostiary.doors.servers.control.ledger import Ledger
+from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.view import View
 from ostiary.doors.servers.wire import admin
-from ostiary.model.preauthorization import REQUIRED
+from ostiary.model.preauthorization import REQUIRED, same_login
 from ostiary.model.server_access import decide
+
+MOST_AFTER = 40  # letters of an id
 
 
 def listed(services: Services, call: Call) -> admin.Preauthorizations:
     project = permitted.project(services, call.who, call.path["name"])
     with translated("cannot list preauthorizations"), services.database.reading() as connection:
-        now = services.clock()
-        return admin.Preauthorizations(preauthorizations.of_project(connection, project, now))
+        after, good = call.query.get("after", ""), call.query.get("good", "") == "1"
+        return preauthorizations_kept.page(
+            connection, project.id, services.clock(), after=after[:MOST_AFTER], good=good
+        )
 
 
 def make(services: Services, call: Call) -> admin.Preauthorization:
@@ -32,8 +44,7 @@ def make(services: Services, call: Call) -> admin.Preauthorization:
 
     def work(connection: Connection, ledger: Ledger) -> admin.Preauthorization:
         made = preauthorizations.make(connection, ledger, project, asked)
-        held = preauthorizations.of_project(connection, project, ledger.now)
-        return next(one for one in held if one.id == made)
+        return preauthorizations_kept.listed(connection, made, ledger.now)
 
     made = services.writer.write([project.id], work, by(call))
     with translated("cannot read the project"), services.database.reading() as connection:
@@ -49,7 +60,7 @@ def _warnings(
     found = []
     if project.settings.preauthorization != REQUIRED:
         found.append(f"project {project.name} requires none: {made.person} needs its rules alone")
-    person = next((one for one in people.every(connection) if one.login == made.person), None)
+    person = _meant(connection, made)
     if person is None:
         found.append(f"nobody has signed in as {made.person}: see that the login is right")
         return found
@@ -61,6 +72,14 @@ def _warnings(
         why = "" if person.active else ": Okta says that the person is not active"
         found.append(f"no rule of project {project.name} lets {made.person} in {where}{why}")
     return found
+
+
+def _meant(connection: Connection, made: admin.Preauthorization) -> Person | None:
+    """Whose rules it lets count: somebody who is active before whoever had the login and is gone."""
+    meant = [
+        one for one in people.every(connection) if same_login(one.login) == same_login(made.person)
+    ]
+    return max(meant, key=lambda one: (one.active, one.read), default=None)
 
 
 def revoke(services: Services, call: Call) -> None:

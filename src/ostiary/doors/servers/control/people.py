@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from ostiary.doors.servers.control import preauthorizations
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import entitlements, local_users, people, sessions
@@ -44,7 +45,9 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
     same = (person.login, groups, person.active)
     if before is not None and (before.login, before.groups, before.active) == same:
         return
-    if not person.active:
+    if person.active:
+        preauthorizations.bind(connection, person.id, person.login)
+    else:
         connection.execute(delete(sessions).where(sessions.c.person_id == person.id))
     body = {"person": person.id, "login": person.login, "active": person.active}
     was = tuple(json.loads(before.groups)) if before else ()

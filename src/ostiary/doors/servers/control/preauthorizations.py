@@ -5,29 +5,28 @@ What is over stays listed for a month; its rows in the audit stay for ever.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project, changed
 from ostiary.doors.servers.control.secret import new_id
-from ostiary.doors.servers.control.tables import preauthorizations, servers
-from ostiary.doors.servers.wire import admin
+from ostiary.doors.servers.control.tables import people, preauthorizations
 from ostiary.doors.servers.wire.admin import (
     LONGEST_PREAUTHORIZATION,
     MOST_REASON,
     NewPreauthorization,
 )
-from ostiary.errors import NotFound, UsageError
-from ostiary.model.preauthorization import Preauthorization, needs_one
+from ostiary.errors import Conflict, NotFound, UsageError
+from ostiary.model.preauthorization import needs_one, same_login
 
-GOOD, ENDED, REVOKED = "good", "ended", "revoked"
 KEPT = 30 * 86400.0  # seconds after its end
 MOST_LOGIN = 320
+MOST_GOOD = 10_000  # of a project at a time: each of its views reads them
 
 
 def make(
@@ -39,12 +38,14 @@ def make(
         fix = "run: ostiary servers preauthorization create --help"
         raise UsageError(what, why="\n".join(problems), fix=fix, code="bad-request")
     server = server_of(connection, project, asked.server) if asked.server else None
+    _check_room(connection, project, ledger.now)
     made = connection.execute(
         insert(preauthorizations)
         .values(
             id=new_id("pre"),
             project_id=project.id,
-            person=asked.person,
+            person=same_login(asked.person),
+            person_id=_known(connection, asked.person),
             server_id=server.id if server else "",
             until=ledger.now + asked.seconds,
             reason=asked.reason,
@@ -62,9 +63,10 @@ def make(
 
 def _faults(asked: NewPreauthorization) -> list[str]:
     found = []
-    if not 0 < len(asked.person) <= MOST_LOGIN or not asked.person.isprintable():
+    plain = asked.person.isprintable() and asked.person.strip() == asked.person
+    if not 0 < len(asked.person) <= MOST_LOGIN or not plain:
         found.append(f"person {asked.person[:60]!r} is no login of Okta")
-    elif not needs_one(asked.person):
+    elif not needs_one(same_login(asked.person)):
         found.append(f"{asked.person[:60]} needs none: a machine has an end and a rate of its own")
     if not 0 < asked.seconds <= LONGEST_PREAUTHORIZATION:
         most = LONGEST_PREAUTHORIZATION / 3600
@@ -74,6 +76,19 @@ def _faults(asked: NewPreauthorization) -> list[str]:
     elif len(asked.reason) > MOST_REASON:
         found.append(f"the reason is longer than {MOST_REASON} characters")
     return found
+
+
+def _check_room(connection: Connection, project: Project, now: float) -> None:
+    """Conflict where so many are good that another would make each look at the project slow."""
+    table = preauthorizations
+    good = (table.c.project_id == project.id) & table.c.revoked.is_(False) & (table.c.until > now)
+    if connection.execute(select(func.count()).where(good)).scalar_one() >= MOST_GOOD:
+        raise Conflict(
+            f"cannot make a preauthorization in project {project.name}",
+            why=f"{MOST_GOOD:,} are good now, and no project has more",
+            fix=f"see them with: ostiary servers preauthorization list --project {project.name} --good",
+            code="too-many",
+        )
 
 
 def server_of(connection: Connection, project: Project, name: str) -> Server:
@@ -88,47 +103,24 @@ def server_of(connection: Connection, project: Project, name: str) -> Server:
     )
 
 
-def standing(connection: Connection, project_id: str) -> Mapping[str, tuple[Preauthorization, ...]]:
-    """Those of a project that were not revoked, and of whose end hosts were not told, by person."""
+def bind(connection: Connection, person_id: str, login: str) -> None:
+    """What was made for a login that nobody was known by is of this person from now on, whatever their login is later."""
     table = preauthorizations
-    rows = connection.execute(
-        select(table).where(
-            table.c.project_id == project_id, table.c.revoked.is_(False), table.c.ended.is_(False)
-        )
+    connection.execute(
+        update(table)
+        .where(table.c.person_id == "", table.c.person == same_login(login))
+        .values(person_id=person_id)
     )
-    found: dict[str, tuple[Preauthorization, ...]] = {}
-    for row in rows:
-        one = Preauthorization(row.id, row.person, row.server_id, row.until)
-        found[row.person] = (*found.get(row.person, ()), one)
-    return found
 
 
-def of_project(
-    connection: Connection, project: Project, now: float
-) -> tuple[admin.Preauthorization, ...]:
-    """All that are listed, the newest last."""
-    table = preauthorizations
-    rows = connection.execute(
-        select(table, servers.c.name)
-        .join(servers, servers.c.id == table.c.server_id, isouter=True)
-        .where(table.c.project_id == project.id)
-        .order_by(table.c.created, table.c.id)
-    )
-    return tuple(_listed(row, now) for row in rows)
-
-
-def _listed(row: Any, now: float) -> admin.Preauthorization:
-    return admin.Preauthorization(
-        id=row.id,
-        person=row.person,
-        server_id=row.server_id,
-        server=(row.name or "").partition("~")[0],  # a retired one bears its id behind it
-        until=row.until,
-        reason=row.reason,
-        by=row.made_by,
-        created=row.created,
-        state=REVOKED if row.revoked else GOOD if now < row.until else ENDED,
-    )
+def _known(connection: Connection, login: str) -> str:
+    """The id of the one active person who has this login; "" where nobody is known by it, or several are."""
+    asked = (people.c.login == login) | (func.lower(people.c.login) == same_login(login))
+    rows = connection.execute(select(people.c.id, people.c.login).where(asked, people.c.active))
+    found = [
+        row.id for row in rows if needs_one(row.id) and same_login(row.login) == same_login(login)
+    ]
+    return found[0] if len(found) == 1 else ""
 
 
 def revoke(connection: Connection, ledger: Ledger, project: Project, known: str) -> None:
@@ -189,6 +181,7 @@ def _told(row: Any) -> dict[str, Any]:
     return {
         "preauthorization": row.id,
         "person": row.person,
+        "person_id": row.person_id,
         "server": row.server_id,
         "until": row.until,
         "reason": row.reason,

@@ -192,7 +192,10 @@ preauthorizations = Table(
     METADATA,
     Column("id", String(40), primary_key=True),
     Column("project_id", ForeignKey("projects.id"), nullable=False),
-    Column("person", String(320), nullable=False),  # the Okta login
+    Column("person", String(320), nullable=False),  # the Okta login when it was made
+    Column(
+        "person_id", String(64), nullable=False
+    ),  # who has it since: "" while nobody is known by it
     Column("server_id", String(40), nullable=False),  # "" for every server of the project
     Column("until", Float, nullable=False),
     Column("reason", String(200), nullable=False),
@@ -201,6 +204,7 @@ preauthorizations = Table(
     Column("revoked", Boolean, nullable=False),
     Column("ended", Boolean, nullable=False),  # hosts were told that it has
     Index(None, "project_id"),
+    Index(None, "person"),  # asked for when somebody is known by this login for the first time
 )
 
 sessions = Table(

@@ -20,7 +20,7 @@ from ostiary.doors.servers.control import (
     local_users,
     machines_kept,
     people,
-    preauthorizations,
+    preauthorizations_kept,
     projects,
     rules,
 )
@@ -28,9 +28,16 @@ from ostiary.doors.servers.control.authorities import Authority
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.local_users import Local
 from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.preauthorizations_kept import Whose
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.wire.host import HostGroup
-from ostiary.model.preauthorization import REQUIRED, Preauthorization, good_one, needs_one
+from ostiary.model.preauthorization import (
+    REQUIRED,
+    Preauthorization,
+    good_one,
+    needs_one,
+    same_login,
+)
 from ostiary.model.server_access import Rule, ServerAccess, decide
 
 MACHINE = "machine:"
@@ -42,8 +49,8 @@ MOST_GRANTED = 10_000  # decisions that are remembered: labels of a server are f
 class View:
     """``people`` are the active ones that some rule names; ``behind`` the servers reached through one, by its name.
 
-    ``preauthorized`` are the preauthorizations by login, None where the project requires none. What is remembered is what
-    rules give alone: whether they count is decided anew each time, for one server and moment.
+    ``preauthorized`` are the preauthorizations by whose they are, None where the project requires none. What is remembered is
+    what rules give alone: whether they count is decided anew each time, for one server and moment.
     """
 
     project: Project
@@ -53,7 +60,7 @@ class View:
     locals: Mapping[str, Local]
     groups: Mapping[str, HostGroup]
     behind: Mapping[str, tuple[Server, ...]]
-    preauthorized: Mapping[str, tuple[Preauthorization, ...]] | None = None
+    preauthorized: Mapping[Whose, tuple[Preauthorization, ...]] | None = None
     _granted: dict[tuple[str, tuple[str, ...], str], ServerAccess] = field(default_factory=dict)
     _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
         default_factory=dict
@@ -64,8 +71,8 @@ class View:
         return self.by_rules(person, server, now) if self.counts(person, server, now) else _NOTHING
 
     def counts(self, person: Person, server: Server, now: float) -> bool:
-        """Whether the rules of a person count on a server now."""
-        if self.preauthorized is None or not needs_one(person.login):
+        """Whether the rules of a person count on a server now. Who is a person is told by the id: logins are given anew."""
+        if self.preauthorized is None or not needs_one(person.id):
             return True
         return self.preauthorization(person, server, now) is not None
 
@@ -73,8 +80,11 @@ class View:
         self, person: Person, server: Server, now: float
     ) -> Preauthorization | None:
         """By which the rules of a person count on a server now; None where none is good, or none is required."""
-        mine = self.preauthorized.get(person.login) if self.preauthorized else None
-        return good_one(mine, person.login, server.id, now) if mine else None
+        if not self.preauthorized:
+            return None
+        mine, unbound = Whose(person.id), Whose(login=same_login(person.login))
+        some = (*self.preauthorized.get(mine, ()), *self.preauthorized.get(unbound, ()))
+        return good_one(some, server.id, now)
 
     def by_rules(self, person: Person, server: Server, now: float) -> ServerAccess:
         """What rules give, whether they count or not."""
@@ -162,7 +172,7 @@ def _read(connection: Connection, project: Project) -> View:
         local_users.of_project(connection, project.id),
         local_groups.of_project(connection, project.id),
         behind,
-        preauthorizations.standing(connection, project.id)
+        preauthorizations_kept.standing(connection, project.id)
         if project.settings.preauthorization == REQUIRED
         else None,
     )

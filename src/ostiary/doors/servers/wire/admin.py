@@ -9,7 +9,7 @@
     GET    /v1/projects/NAME/tokens                  -> Tokens
     POST   /v1/projects/NAME/tokens  NewToken        -> MadeToken
     DELETE /v1/projects/NAME/tokens/ID               -> 204
-    GET    /v1/projects/NAME/preauthorizations       -> Preauthorizations
+    GET    /v1/projects/NAME/preauthorizations?after=MORE&good=1  -> Preauthorizations  at most 1,000; good=1: of now alone
     POST   /v1/projects/NAME/preauthorizations  NewPreauthorization -> Preauthorization
     DELETE /v1/projects/NAME/preauthorizations/ID    -> 204
     GET    /v1/projects/NAME/servers                 -> ServersHeld
@@ -203,7 +203,7 @@ MOST_REASON = 200  # characters
 
 @dataclass(frozen=True)
 class NewPreauthorization:
-    """``person`` is a login of Okta, ``server`` a name or id, "" for every server of the project."""
+    """``person`` is a login of Okta in whatever case, ``server`` a name or id, "" for every server of the project."""
 
     person: str
     seconds: float
@@ -213,9 +213,9 @@ class NewPreauthorization:
 
 @dataclass(frozen=True)
 class Preauthorization:
-    """``state``: good, ended or revoked. ``server`` is the name of ``server_id``, both "" for every server.
+    """``state``: good, ended or revoked. ``person`` is the login that they have now.
 
-    ``warnings`` are of the one that was just made.
+    ``server`` is the name of ``server_id``, both "" for every server; ``warnings`` are of the one that was just made.
     """
 
     id: str
@@ -232,7 +232,10 @@ class Preauthorization:
 
 @dataclass(frozen=True)
 class Preauthorizations:
+    """The newest last. ``more`` is what to ask for those behind these with, "" where these are all."""
+
     preauthorizations: Tuple[Preauthorization, ...]  # noqa: UP006
+    more: str = ""
 
 
 CLOCK_FAR = 5.0  # seconds of a host's clock offset that are worth a word

@@ -200,6 +200,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("person", sa.String(length=320), nullable=False),
+        sa.Column("person_id", sa.String(length=64), nullable=False),
         sa.Column("server_id", sa.String(length=40), nullable=False),
         sa.Column("until", sa.Float(), nullable=False),
         sa.Column("reason", sa.String(length=200), nullable=False),
@@ -216,6 +217,7 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_preauthorizations_project_id"), ["project_id"], unique=False
         )
+        batch_op.create_index(batch_op.f("ix_preauthorizations_person"), ["person"], unique=False)
 
     op.create_table(
         "local_groups",
