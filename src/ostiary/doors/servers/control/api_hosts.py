@@ -23,6 +23,7 @@ from ostiary.errors import NotFound, Throttled
 
 LONGEST_WAIT = 25.0
 ATTEMPTS = 10
+FREE_ATTEMPTS = 2  # to number who is missing without holding up everybody else
 
 
 def challenge(services: Services, _: Call) -> Challenge:
@@ -63,15 +64,18 @@ def state(services: Services, call: Call) -> HostState | Wait:
     """What the host should hold, or that it holds it. Numbers and certificates that are missing are made on the way."""
     told = _told(services, call.host.server_id)
     asked = _number(call.query.get("generation", "0"))
-    if not told.state.generation <= asked <= told.until:
-        return told.state
+    if not told.is_held(asked):
+        is_between = told.state.generation < asked < told.until
+        return (services.states.anew(told) if is_between else told).state
     seconds = min(float(_number(call.query.get("wait", "0"))), LONGEST_WAIT)
     return Wait(told.server.project_id, told.project_generation, seconds)
 
 
 def _told(services: Services, server_id: str) -> Told:
-    """Read anew after each thing that was made: once for numbers, once for a certificate."""
-    for _ in range(ATTEMPTS):
+    """Read anew after each thing that was made: once for numbers, once for a certificate. More often while people come, for
+    whom there are no numbers yet: then nobody else comes in between.
+    """
+    for attempt in range(ATTEMPTS):
         with translated("cannot read what a host should hold"), services.database.reading() as c:
             found = inventory.at_home(c, server_id)
             if found is None:
@@ -83,6 +87,8 @@ def _told(services: Services, server_id: str) -> Told:
         if known := services.states.known(server, view.project.generation):
             return known
         if missing := services.states.missing(view, server):
+            if attempt >= FREE_ATTEMPTS:
+                return services.states.made(services.states.numbered(server), server)
             services.states.number(server.project_id, missing)
             continue
         return services.states.made(view, server)

@@ -147,12 +147,12 @@ class Views:
         with self._lock:
             known = self._views.get(project.id)
             if known is None or known.project.generation < project.generation:
-                known = self._views[project.id] = _read(connection, project)
+                known = self._views[project.id] = read(connection, project)
             return known
 
 
-def _read(connection: Connection, project: Project) -> View:
-    """The generation was read before: what changes meanwhile is newer than it says, and read again with the next."""
+def read(connection: Connection, project: Project) -> View:
+    """The generation of ``project`` was read before: what changes meanwhile is newer than it says, and read again with the next."""
     machines = {one.name for one in machines_kept.of_project(connection, project.id)}
     held = tuple(
         one
