@@ -28,7 +28,10 @@ def access() -> None:
 @estate_option
 @json_option
 def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
-    """Everything that USER can enter now, worked out from what Okta, AWS and the control plane hold."""
+    """Everything that USER can enter now.
+
+    Worked out from what Okta, AWS and the control plane hold.
+    """
     work = open_work(estate_file, "plan")
     reached = work.reach_of(login)
     servers = _on_servers(work, login)
@@ -91,9 +94,9 @@ def why(*, login: str, target: str, estate_file: str | None, as_json: bool) -> N
 @estate_option
 @json_option
 def who(*, target: str, estate_file: str | None, as_json: bool) -> None:
-    """Everybody who can enter TARGET now, with what and why, or could once preauthorized.
+    """Everybody who can enter TARGET now.
 
-    TARGET is a server (name or id), a project, PROJECT/SERVER, account:NAME-OR-ID, or account:NAME-OR-ID/ROLE.
+    With what and why, and who could once preauthorized. TARGET is a server (name or id), a project, PROJECT/SERVER, account:NAME-OR-ID, or account:NAME-OR-ID/ROLE.
     """
     work = open_work(estate_file, "plan")
     if target.startswith("account:"):

@@ -27,7 +27,10 @@ def bootstrap() -> None:
     help="Who may assume the roles [the caller].",
 )
 def render(*, estate_file: str | None, organization: str | None, trusted: str | None) -> None:
-    """Print a CloudFormation template for a stack or a service-managed StackSet."""
+    """Print a CloudFormation template for a stack or a StackSet.
+
+    A StackSet is service-managed.
+    """
     from ostiary.aws.bootstrap import template  # noqa: PLC0415 - boto3 is loaded only by commands that call
 
     work = open_work(estate_file, "apply")
@@ -56,7 +59,10 @@ def deploy(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make both roles in every account, by the fallback role of the estate."""
+    """Make both roles in every account.
+
+    By the fallback role of the estate.
+    """
     from ostiary.aws.bootstrap import deploy as deploy_roles  # noqa: PLC0415
 
     work = open_work(estate_file, "apply")

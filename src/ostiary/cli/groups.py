@@ -38,7 +38,10 @@ def groups() -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def preview(*, group_filter: str, pattern: str, names_file: str, as_json: bool) -> None:
-    """Show for each name which role in which account results, or why none does."""
+    """Show for each name which role in which account results.
+
+    Or why none does.
+    """
     from ostiary.doors.federation.role_groups import preview as previews_of  # noqa: PLC0415 - imports stay inside commands
     from ostiary.doors.federation.role_groups import previews_json  # noqa: PLC0415
 
@@ -85,7 +88,10 @@ def _names(file: str) -> list[str]:
 @click.option("--app-filter", default="okta", show_default=True, help="App Filter.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def lint(*, group_filter: str, pattern: str, app_filter: str, as_json: bool) -> None:
-    """Say what a filter and a pattern let in that they should not, or keep out that they should."""
+    """Say what a filter and a pattern let in that they should not.
+
+    And what they keep out that they should let in.
+    """
     from ostiary.doors.federation.group_lint import lint as findings_of  # noqa: PLC0415
 
     findings = findings_of(group_filter, pattern, app_filter)

@@ -140,7 +140,10 @@ def down() -> None:
 
 @sandbox.command()
 def reset() -> None:
-    """Put the world back to its beginning; addresses, people and keys stay the same."""
+    """Put the world back to its beginning.
+
+    Addresses, people and keys stay the same.
+    """
     described = _running()
     stamp = state_folder() / "sandbox.json"
     before = stamp.stat().st_mtime_ns
@@ -156,7 +159,10 @@ def reset() -> None:
 @sandbox.command()
 @click.argument("login", metavar="USER")
 def code(*, login: str) -> None:
-    """The one-time code of USER's authenticator: its pages ask for it after the password. USER as ada@acme.example or ada."""
+    """The one-time code that USER's authenticator shows.
+
+    The org's pages ask for it after the password. USER is ada@acme.example or ada.
+    """
     from ostiary.okta.sign_in import STEP, totp  # noqa: PLC0415
 
     for person in _running()["people"]:

@@ -42,9 +42,9 @@ def appliance(
     version: int,
     faults: tuple[str, ...],
 ) -> None:
-    """Write a small real appliance to FILE (.ova), to try the gateway's commands with.
+    """Write a small real appliance to FILE (.ova).
 
-    It has an ext4 with a kernel of noise, in a streamOptimized VMDK; the same flags give the same bytes.
+    It is there to try the gateway's commands with. It has an ext4 with a kernel of noise, in a streamOptimized VMDK; the same flags give the same bytes.
     """
     from ostiary.sandbox.appliance.command import make  # noqa: PLC0415 - only for who makes one
 

@@ -65,7 +65,10 @@ def create(
 @click.option("--good", is_flag=True, help="Only those that are good now.")
 @json_option
 def list_(*, project: str, good: bool, as_json: bool) -> None:
-    """Preauthorizations of a project; those that are over stay for a month."""
+    """Preauthorizations of a project.
+
+    Those that are over stay for a month.
+    """
     from ostiary.doors.servers import preauthorized  # noqa: PLC0415
 
     found = preauthorized.listed(open_control(), project, good=good)
@@ -97,7 +100,10 @@ def list_(*, project: str, good: bool, as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def revoke(*, known: str, project: str, yes: bool, as_json: bool) -> None:
-    """End a preauthorization now: no certificate by it any more, and open sessions are cut."""
+    """End a preauthorization now.
+
+    No certificate is issued by it any more, and open sessions are cut.
+    """
     from ostiary.doors.servers import preauthorized  # noqa: PLC0415
 
     control = open_control()

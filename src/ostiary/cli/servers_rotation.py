@@ -58,7 +58,10 @@ def rotate(
     runs: str | None,
     as_json: bool,
 ) -> None:
-    """Go over to another key, in three steps, so that nobody is locked out in between."""
+    """Go over to another key, in three steps.
+
+    Nobody is locked out in between: a step is refused while a host, or a certificate, still needs the one before.
+    """
     from ostiary.doors.servers.wire.admin import Project, Rotation  # noqa: PLC0415
 
     _check_kms(name, use, step, kms)

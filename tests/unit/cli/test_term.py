@@ -140,6 +140,19 @@ def test_every_command_explains_itself(command, capsys):
     assert "-h, --help" in text
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_a_group_says_of_its_commands_is_not_cut(command, monkeypatch, capsys):
+    """At 80 columns, and groups within groups too."""
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = [[command]]
+    while groups:
+        words = groups.pop()
+        assert run([*words, "--help"]) == 0
+        _, _, told = capsys.readouterr().out.partition("\nCommands:\n")
+        assert "..." not in told, f"{words}: {told}"
+        groups += [[*words, line.split()[0]] for line in told.splitlines() if line[2:3] > " "]
+
+
 def test_a_defect_has_the_error_form_and_a_way_to_its_traceback(capsys, monkeypatch):
     monkeypatch.setitem(COMMANDS, "broken", ("nowhere:at_all", "A command that is not there"))
     assert run(["broken", "--yes"]) == 1

@@ -153,6 +153,11 @@ def test_an_error_says_what_was_wanted_in_the_words_of_who_asked() -> None:
         (Refusal("no-session", "gone"), 401, "run: ostiary login"),
         (Refusal("step-up", "stronger"), 403, "run: ostiary login --step-up"),
         (Refusal("not-entitled", "no"), 403, ""),
+        (
+            Refusal("no-endpoint", "404 Not Found"),
+            403,
+            "have both of one version; compare: ostiary --version, ostiary servers status",
+        ),
     ],
 )
 def test_a_refusal_without_fix_gets_one(refusal: Refusal, status: int, fix: str) -> None:

@@ -17,7 +17,7 @@ from ostiary.errors import (
     UsageError,
 )
 
-STEP_UP = "step-up"
+STEP_UP, NO_ENDPOINT = "step-up", "no-endpoint"
 EMPTY = frozenset({
     "a", "answer", "certificate", "do", "go", "issue", "make", "name", "now", "of", "on", "rotation", "such", "the",
     "this", "with",
@@ -60,6 +60,8 @@ def fix_for(status: int, refusal: Refusal) -> str:
         return refusal.fix
     if refusal.code == STEP_UP:
         return "run: ostiary login --step-up"
+    if refusal.code == NO_ENDPOINT:
+        return "have both of one version; compare: ostiary --version, ostiary servers status"
     if status == HTTPStatus.UNAUTHORIZED:
         return "run: ostiary login"
     return ""
