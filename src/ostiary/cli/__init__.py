@@ -149,8 +149,6 @@ def _of_click(message: str) -> str:
 
 
 def _interrupted() -> int:
-    if sys.stderr.isatty():
-        term.say("")  # the terminal has written ^C
     term.say("ostiary: interrupted")
     return Interrupted.exit_code
 

@@ -83,13 +83,21 @@ def _fewer(found: list[ServerEntry]) -> list[ServerEntry]:
     if more := len(found) - len(shown):
         term.say(f"and {more} more")
     while True:
-        answer = click.prompt("which one (its number, or letters)", err=True).strip()
+        answer = _answer("which one (its number, or letters)")
         if answer.isdecimal() and 1 <= int(answer) <= len(shown):
             return [shown[int(answer) - 1]]
         fewer = pick.matching(found, answer)
         if 0 < len(fewer) < len(found):
             return fewer
         term.say(f"{'all' if fewer else 'none'} of these {'are' if fewer else 'is'} like {answer}")
+
+
+def _answer(question: str) -> str:
+    try:
+        return str(click.prompt(question, err=True)).strip()
+    except click.Abort:
+        term.say("")  # the terminal is still in the line of the question
+        raise
 
 
 def _names(found: list[ServerEntry]) -> str:
