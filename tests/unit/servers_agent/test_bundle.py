@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from ostiary.doors.servers.agent import bundle, interpreter, unit
-from ostiary.doors.servers.agent.commands import as_typed, parser
+from ostiary.doors.servers.agent.commands import parser
 from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.agent.typed import as_typed
 
 AGENT = Path(bundle.__file__).parent
 FILES = sorted([*AGENT.glob("*.py"), *(AGENT.parent / "wire").glob("*.py")])

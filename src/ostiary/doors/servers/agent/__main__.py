@@ -9,8 +9,9 @@ import os
 import resource
 import sys
 
-from ostiary.doors.servers.agent.commands import as_typed, parser
+from ostiary.doors.servers.agent.commands import parser
 from ostiary.doors.servers.agent.files import HostError, Paths
+from ostiary.doors.servers.agent.typed import as_typed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.umask(0o022)
     try:
         if given.root and os.geteuid() != 0:
-            raise HostError("cannot do this", why="only root may")  # noqa: TRY301 - said as all else is
+            raise HostError("cannot do this", why="only root may", fix="run it by sudo")  # noqa: TRY301 - said as all else is
         code: int = given.work(given, Paths())
     except HostError as error:
         _complain(error)

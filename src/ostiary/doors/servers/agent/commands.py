@@ -29,6 +29,7 @@ from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.interpreter import interpreter
+from ostiary.doors.servers.agent.typed import as_typed
 from ostiary.doors.servers.wire.host import CloudIdentity
 
 LONGEST_TOKEN = 4096
@@ -237,12 +238,6 @@ def _unit(_: argparse.Namespace, __: Paths) -> int:
         )
     sys.stdout.write(unit.text(interpreter(), file))
     return 0
-
-
-def as_typed(text: str) -> str:
-    """A host has the bundle and no ``ostiary``: what is to be run is named as this was."""
-    file = sys.argv[0]
-    return text.replace("ostiary agent ", f"{file} ") if file.endswith(".pyz") else text
 
 
 def _say(line: str) -> None:

@@ -26,6 +26,7 @@ from ostiary.doors.servers.agent.discover import (
 )
 from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
+from ostiary.doors.servers.agent.typed import as_typed
 
 LONGEST = 2000  # characters of a line
 
@@ -71,7 +72,7 @@ def _discover(given: argparse.Namespace, paths: Paths) -> int:
     if given.as_json:
         sys.stdout.write(found.as_json() + "\n")
     else:
-        _print(lines(found))
+        _print(map(as_typed, lines(found)))
     return 0
 
 
@@ -102,9 +103,8 @@ def _takeover(given: argparse.Namespace, paths: Paths) -> int:
         if not made.candidates:
             sys.stderr.write("nobody whom the project lets in has an account of another here\n")
             return 0
-        sys.stderr.write(
-            f"fill in `approve` in {given.plan}, then: ostiary agent takeover --apply {given.plan}\n"
-        )
+        then = as_typed(f"ostiary agent takeover --apply {given.plan}")
+        sys.stderr.write(f"fill in `approve` in {given.plan}, then: {then}\n")
         return 0
     approved = accounts_takeover_plan.Plan.read(Path(given.apply))
     taken, problems = accounts_takeover.apply(approved, users, paths.owned)
