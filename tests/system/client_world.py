@@ -17,6 +17,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from free_port import free_port
 
 from ostiary.doors.servers.wire.message import decode, encode
 from ostiary.doors.servers.wire.person import (
@@ -160,8 +161,7 @@ class Host:
             f"{LOGIN}@{server_id}\n"
             f'restrict,port-forwarding,command="/bin/false" {LOGIN}@{server_id}.hop\n'
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         settings = {
             "ListenAddress": "127.0.0.1",
             "Port": str(self.port),

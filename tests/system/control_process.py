@@ -2,23 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from control_world import ADMINS, CLIENT_ID, Client, Host, Refused
+from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule
 from ostiary.doors.servers.wire.person import Session, SignIn
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Process:
@@ -81,6 +75,14 @@ class People:
     def __init__(self, issuer, urls):
         self.issuer = issuer
         self.urls = urls
+        self.answers = []  # one for each certificate, as they come
+
+    def more(self, answers):
+        """Wait until so many more certificates have come to those who ask."""
+        wanted, end = len(self.answers) + answers, time.monotonic() + 60
+        while len(self.answers) < wanted:
+            assert time.monotonic() < end, f"{len(self.answers)} of {wanted}"
+            time.sleep(0.01)
 
     def client(self, login, groups, number=0):
         client = Client(self.urls[number % len(self.urls)])
@@ -120,6 +122,7 @@ class People:
                 try:
                     client = client or self.client(login, ["sre"], number)
                     got.append(client.certificate("web1"))
+                    self.answers.append(None)
                     time.sleep(each)
                 except (OSError, Refused, ConnectionError, ValueError, IndexError):
                     failed += 1

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from free_port import free_port
 from hosts import CONTROL, CONTROL_INNER, PYTHON, TOP, Fleet, Host, wait_for
 from joserfc import jwk
 from person import Person as AtOkta
@@ -245,8 +246,7 @@ class Door:
         self.ca_file, self.certificate = certificate_for(
             self.folder, "control", CONTROL, CONTROL_INNER
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url, self.agent_url = f"https://{CONTROL}:{self.port}", f"https://control:{self.port}"
         self.log = self.folder / "serve.log"
 

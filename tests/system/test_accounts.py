@@ -9,7 +9,7 @@ import time
 
 import pytest
 from accounts_world import OWNED, apply, as_user, exists, in_host, lines_of, python, running, sound
-from hosts import Fleet
+from hosts import Fleet, wait_for
 
 from ostiary.doors.servers.wire.host import HostGroup, HostUser, SudoRule
 
@@ -258,8 +258,7 @@ def test_who_is_removed_loses_processes_jobs_keys_and_sudo_and_keeps_home_and_nu
     bobs = host.popen(
         ["setpriv", "--reuid", "60002", "--regid", "63002", "--clear-groups", "sleep", "77"]
     )
-    time.sleep(0.3)
-    assert running(host, "alice")
+    wait_for(lambda: running(host, "alice", "-f", "^sleep 1000"), "what goes on")
     began = time.monotonic()
     assert apply(host, [BOB]) == (["bob"], [])
     assert time.monotonic() - began < 5

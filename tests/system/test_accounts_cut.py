@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from accounts_world import OWNED, apply, exists, in_host, running
 from agent_world import entered
 from hosts import Fleet
+from hosts_namespace import child_of
 
 from ostiary.doors.servers.wire.host import HostGroup, HostUser
 
@@ -41,14 +44,23 @@ def started(host, uid):
 
 def ended(process) -> bool:
     """Whether it was killed; it is no more in any case."""
-    if gone := process.poll() is not None:
-        return gone
-    try:
-        return process.wait(0.5) == -9
-    except subprocess.TimeoutExpired:
+    if process.poll() is not None:
+        return True
+    if is_alive(process):
         process.kill()
         process.wait()
         return False
+    return process.wait(10) == -9
+
+
+def is_alive(process) -> bool:
+    """Whether what nsenter started goes on."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError, IndexError):
+        state = (
+            Path(f"/proc/{child_of(process.pid)}/stat").read_text().rpartition(")")[2].split()[0]
+        )
+        return state not in "ZX"
+    return False
 
 
 @pytest.mark.parametrize("then", ["", "an account of that name has another number"])

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from host_control import Peer
-from hosts import TOP, Fleet
+from hosts import TOP, Fleet, wait_for
 from test_agent_sshd import DROP_IN, MAIN, PAM, World
 
 pytestmark = pytest.mark.root
@@ -84,6 +84,10 @@ class Logins:
         self._stop.set()
         self._thread.join()
 
+    def more(self, times=2):
+        wanted = self.entered + times
+        wait_for(lambda: self.refused or self.entered >= wanted, "a login", 30)
+
     def _run(self):
         while not self._stop.is_set():
             made = self.world.person.certificate(self.world.peer.user, f"alice@{self.world.id}")
@@ -114,9 +118,9 @@ def test_a_host_is_moved_over_while_people_log_in(world):
     world.old()
     assert world.in_force()  # the new agent believes what the older one set up
     with Logins(world) as logins:
-        time.sleep(1)
+        logins.more()
         done = world.once()
-        time.sleep(1)
+        logins.more()
     assert done.returncode == 0, done.stderr
     assert logins.refused == []
     assert logins.entered > 3
@@ -162,8 +166,9 @@ def test_a_kill_on_the_way_leaves_everybody_in_and_counted(world, killed):
     world.host.write(PAM, former[PAM])
     if killed == "before sshd":
         world.host.write(DROP_IN, former[DROP_IN])
+        begun = world.host.sshd_log.count("Server listening on")
         world.host.run(["pkill", "-HUP", "-o", "-x", "sshd"])
-        time.sleep(0.3)
+        wait_for(lambda: world.host.sshd_log.count("Server listening on") > begun, "sshd anew")
     assert world.in_force()
     assert world.counts()
     assert world.once().returncode == 0

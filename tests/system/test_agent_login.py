@@ -391,8 +391,13 @@ def test_keys_of_other_people_go_on_and_those_of_managed_users_do_not_count(
 )
 def test_the_hosts_clock_decides_to_the_second(ssh, certificate, after, before, code):
     """Negative 1; sshd itself knows no grace."""
-    now = int(time.time())
-    done = ssh(certificate(valid_after=now + after, valid_before=now + before), "true")
+    for _ in range(10):
+        now = int(time.time())
+        done = ssh(certificate(valid_after=now + after, valid_before=now + before), "true")
+        if after < 0 or time.time() < now + after:
+            break
+    else:
+        pytest.fail("it was never judged before it became valid")
     assert done.returncode == code
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from control_world import ADMINS, CLIENT_ID, Client, Issuer
 from door_world import listens, until
+from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.person import Session, SignIn
@@ -32,8 +32,7 @@ class Served:
         self.process = None
 
     def start(self):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         argv = [
             *(OSTIARY, "serve", "--database", f"sqlite:///{self.folder}/control.db"),
             *("--listen", f"127.0.0.1:{port}", "--issuer", self.issuer.url),

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from aws_instance import ACCOUNT, REGION, make_instance
-from control_process import free_port
 from control_world import ControlWorld
+from free_port import free_port
 from hosts import Fleet
 from pipelines import Router
 from sqlalchemy import select

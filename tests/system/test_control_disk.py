@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from control_process import People, Process, free_port
+from control_process import People, Process
 from control_world import Issuer, Refused
+from free_port import free_port
 from postgres_world import server
 from small_disk import SmallDisk
 from test_control_killed import judge

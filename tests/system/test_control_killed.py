@@ -55,7 +55,7 @@ def judge(database, answered):
     return len(told) - len(acked)
 
 
-def killed(process, issuer, rounds, seconds, many):
+def killed(process, issuer, rounds, many):
     """Kill -9 a process under load again and again."""
     people = People(issuer, [process.url])
     process.start()
@@ -66,7 +66,7 @@ def killed(process, issuer, rounds, seconds, many):
     starts = []
     try:
         for _ in range(rounds):
-            time.sleep(seconds)
+            people.more(30)
             process.kill()
             starts.append(process.start())
     finally:
@@ -81,13 +81,13 @@ def killed(process, issuer, rounds, seconds, many):
 @pytest.mark.timeout(900)
 def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer):
     rounds, many = (100, 64) if FULL else (3, 16)
-    answered, starts = killed(Process(database_url, tmp_path, issuer), issuer, rounds, 0.5, many)
+    answered, starts = killed(Process(database_url, tmp_path, issuer), issuer, rounds, many)
     database = Database(database_url)
     try:
         unanswered = judge(database, answered)
     finally:
         database.close()
-    assert len(answered) > 20 * rounds
+    assert len(answered) >= 30 * rounds
     assert unanswered <= many * rounds, "no more than were in flight"
     assert statistics.median(starts) <= 5, "ready again, on a machine that does other things too"
 
@@ -105,9 +105,9 @@ def test_of_two_processes_on_one_database_one_may_die(database_url, tmp_path, is
     asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, 16)))
     asking.start()
     try:
-        time.sleep(1.5)
+        people.more(50)
         first.kill()
-        time.sleep(1.5)
+        people.more(50)
     finally:
         stop.set()
         asking.join()
@@ -119,7 +119,6 @@ def test_of_two_processes_on_one_database_one_may_die(database_url, tmp_path, is
     finally:
         database.close()
     assert code == 0
-    assert len(answered) > 50
     assert failed < len(answered), "who was cut off went on at the other"
 
 
@@ -131,7 +130,7 @@ def test_it_ends_in_good_order(tmp_path, issuer):
     stop, found = threading.Event(), []
     asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, 4)))
     asking.start()
-    time.sleep(0.5)
+    people.more(20)
     began = time.monotonic()
     assert process.end() == 0
     assert time.monotonic() - began < 10

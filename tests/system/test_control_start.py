@@ -16,12 +16,13 @@ from ipaddress import ip_address
 import httpx2
 import pytest
 from aws_world import join, small_organization
-from control_process import People, Process, free_port
+from control_process import People, Process
 from control_world import ADMINS, CLIENT_ID, Host, Issuer
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from free_port import free_port
 
 from ostiary import connect, connect_control
 from ostiary.doors.servers.control import keys, schema

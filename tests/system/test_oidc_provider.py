@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 from conftest import STRICT
-from control_process import Process, free_port
+from control_process import Process
 from control_world import ADMINS, CLIENT_ID, Client, Host, Refused
+from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import AuditRows, Rule

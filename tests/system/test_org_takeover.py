@@ -8,7 +8,7 @@ import time
 
 import httpx2
 import pytest
-from control_process import free_port
+from free_port import free_port
 from sqlalchemy import create_engine, text
 
 from ostiary.sandbox import seeds

@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from subprocess import DEVNULL
@@ -15,6 +14,7 @@ from subprocess import DEVNULL
 import pytest
 from door_proofs import rows
 from door_world import Client, Door, Site, certificate_for, listens, until
+from free_port import free_port
 from postgres_world import server
 
 pytestmark = pytest.mark.root
@@ -179,8 +179,7 @@ def database(door, ada):
         )
         ours = re.escape(door.ids["web1"])
         (one.folder / "data/pg_ident.conf").write_text(f"people /^(.*)@{ours}$ \\1\n")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         one.start(
             "listen_addresses=127.0.0.1",
             f"port={port}",

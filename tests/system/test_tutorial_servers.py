@@ -5,11 +5,12 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from free_port import free_port
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs/tutorial/servers.md").read_text()
@@ -25,8 +26,7 @@ class Terminal:
     """A shell in the sandbox's environment; addresses of the page are those of this test."""
 
     def __init__(self, sandbox, folder):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         self.known = {"127.0.0.1:8443": f"127.0.0.1:{port}", "/tmp/acme": str(folder / "acme")}
         run = folder / "run"
         run.mkdir(mode=0o700)

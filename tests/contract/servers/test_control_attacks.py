@@ -76,6 +76,14 @@ def held(writer):
         gate.set()
 
 
+def until_queued(writer, many):
+    """Until so many wait for a writer that is held: who asks has judged by what was there before."""
+    end = time.monotonic() + 9
+    while len(writer._queue) < many:
+        assert time.monotonic() < end, "nobody waits for it"
+        time.sleep(0.005)
+
+
 class Robot:
     """A machine by a key of its own."""
 
@@ -146,7 +154,7 @@ def test_an_owner_who_is_one_no_more_does_not_write_ahead(both):
         writer.submit([now.id], taken_away)
         asking = threading.Thread(target=attempt)
         asking.start()
-        time.sleep(0.5)
+        until_queued(writer, 2)
     asking.join()
     assert found == ["generation"]
     assert project_of(by).settings == Settings()
@@ -356,7 +364,7 @@ def asked_meanwhile(world, change):
         writer.submit(ids, work)
         asking = threading.Thread(target=ask)
         asking.start()
-        time.sleep(0.3)
+        until_queued(writer, 2)
     asking.join()
     return found[0]
 

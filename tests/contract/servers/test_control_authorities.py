@@ -187,11 +187,11 @@ def test_a_slow_kms_is_waited_for_by_a_few_and_holds_up_nobody_else(
     world.server("lab1", "lab")
     ada = world.person("ada@acme.example", ["sre"])
     ada.certificate("web1")  # the key is opened
-    site.world.switches.latency = slow = 2.0
+    site.world.switches.latency = 2.0
     waiting = [world.person(f"p{number}@acme.example", ["sre"]) for number in range(2)]
     with ThreadPoolExecutor(len(waiting)) as pool:
         asked = [pool.submit(one.certificate, "web1") for one in waiting]
-        time.sleep(slow / 3)
+        until_signing(world, len(waiting))
         refused, _ = refused_at(ada)
         assert (refused.status, refused.code) == (503, "signing-unavailable")
         assert "2 signatures are waited for already" in refused.refusal.why
@@ -203,6 +203,15 @@ def test_a_slow_kms_is_waited_for_by_a_few_and_holds_up_nobody_else(
     held = {str(row.serial) for row in rows(world, certificates)}
     assert issued < held
     assert len(held) == 5
+
+
+def until_signing(world, many):
+    """Until so many wait for KMS."""
+    known = world.services.authorities._open.values()
+    end = time.monotonic() + 10
+    while sum(one._in_flight for one in known if isinstance(one, far_signer.FarSigner)) < many:
+        assert time.monotonic() < end, "they do not come to wait"
+        time.sleep(0.01)
 
 
 def refused_at(client):

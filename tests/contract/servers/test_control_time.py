@@ -123,7 +123,7 @@ def test_an_id_token_of_before_does_not_bring_somebody_back(world):
     alice = world.person("alice@acme.example", ["sre"])
     with world.services.database.reading() as connection:
         (known,) = [one for one in people.every(connection) if one.login == "alice@acme.example"]
-    out = Person(known.id, known.login, known.groups, active=False, read=time.time() + 1)
+    out = Person(known.id, known.login, known.groups, active=False, read=time.time() + 20)
     projects = world.services.database
     with projects.reading() as connection:
         ids = list(connection.scalars(select(tables.projects.c.id)))

@@ -75,7 +75,7 @@ def test_one_has_it_and_the_other_waits_until_it_is_released(database):
 
 
 def test_who_keeps_it_writes_only_when_a_third_of_the_time_is_over(database):
-    lease = Lease(database, "okta-log", seconds=0.6)
+    lease = Lease(database, "okta-log", seconds=1.8)
     assert lease.keep()
 
     def until():
@@ -85,12 +85,12 @@ def test_who_keeps_it_writes_only_when_a_third_of_the_time_is_over(database):
     first = until()
     assert lease.keep()
     assert until() == first
-    time.sleep(0.3)
+    time.sleep(0.7)
     assert lease.keep()
     assert until() > first
     with database.writing() as connection:
         connection.execute(update(leases).values(holder="another"))
-    time.sleep(0.3)
+    time.sleep(0.7)
     assert not lease.keep()
 
 
@@ -117,14 +117,15 @@ def test_a_killed_holder_is_followed_by_another_process(database, address):
 
 def test_a_stopped_holder_notices_and_cannot_finish_its_work(database, address):
     """What a paused process began before another took over is refused in its own transaction."""
-    paused = Lease(database, "okta-log", seconds=0.3)
+    paused = Lease(database, "okta-log", seconds=1.0)
     assert paused.hold()
     with database.writing() as connection:
         paused.fence(connection)
-    time.sleep(0.35)
+    other, end = Lease(database, "okta-log", seconds=30), time.monotonic() + 10
+    while not other.hold():
+        assert time.monotonic() < end
+        time.sleep(0.02)
     assert not paused.held
-    other = Lease(database, "okta-log", seconds=30)
-    assert other.hold()
     with pytest.raises(LeaseHeld), database.writing() as connection:
         paused.fence(connection)
     with database.writing() as connection:
@@ -141,7 +142,7 @@ def test_a_duty_is_done_by_one_of_two_and_goes_on_when_that_one_stops(database):
             noted.set()
             return 0.01
 
-        return Duties([Leased(Lease(database, "vanished", seconds=0.6), work).duty()])
+        return Duties([Leased(Lease(database, "vanished", seconds=3), work).duty()])
 
     first = duties("first")
     assert noted.wait(5)

@@ -1,5 +1,6 @@
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -90,7 +91,7 @@ def test_lines_left_out_or_swapped_are_found(log):
 def test_threads_share_one_append():
     class CountingStore(MemoryStore):
         def put_new(self, name, data):
-            gate.wait(1)
+            assert gate.wait(20)
             return super().put_new(name, data)
 
     gate = threading.Event()
@@ -99,7 +100,7 @@ def test_threads_share_one_append():
     with ThreadPoolExecutor(16) as pool:
         waiting = [pool.submit(journal.intent, change(f"R{n}"), None) for n in range(16)]
         while journal._number < 16:
-            pass
+            time.sleep(0.001)
         gate.set()
         for future in waiting:
             future.result()

@@ -53,12 +53,11 @@ def log_in(tmp_path, keys):
     return log_in
 
 
-def told(paths, seconds=5.0):
-    """What the agent would ship, as soon as there is something."""
+def told(paths, seconds=20.0):
+    """What the agent would ship, as soon as there is something whole."""
     end = time.monotonic() + seconds
-    while not paths.spool.exists() and time.monotonic() < end:
+    while not (paths.spool.exists() and paths.spool.read_bytes()) and time.monotonic() < end:
         time.sleep(0.02)
-    time.sleep(0.05)
     return [
         (one.serial, one.login, one.source, one.outcome) for one in spool.Spool(paths).take()[0]
     ]

@@ -101,10 +101,13 @@ def test_no_more_than_some_wait_for_a_slow_one():
             if signer._in_flight == MOST_AT_ONCE:
                 break
             time.sleep(0.01)
-        started = time.monotonic()
-        with pytest.raises(Unreachable, match="waited for already"):
-            signer.sign(b"x")
-        assert time.monotonic() - started < 0.2
+        took = []
+        for _ in range(20):
+            started = time.monotonic()
+            with pytest.raises(Unreachable, match="waited for already"):
+                signer.sign(b"x")
+            took.append(time.monotonic() - started)
+        assert sorted(took)[10] < 0.2
         held.set()
         for one in waiting:
             verify(signer.public_key, one.result(10), b"x")
