@@ -134,8 +134,11 @@ class Client:
     def raw(self, method, path, body=b"", headers=None):
         """Status, headers, body. A connection that the other side ended, idle for long, is made anew."""
         there = self._connection.sock
-        if there is not None and select.select([there], [], [], 0)[0]:
-            self._connection.close()
+        if there is not None:
+            asked = select.poll()  # as select, for numbers above 1,023 too
+            asked.register(there, select.POLLIN)
+            if asked.poll(0):
+                self._connection.close()
         self._connection.request(method, path, body, headers or {})
         answer = self._connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()

@@ -4,7 +4,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from aws_world import CORE, ESTATE, small_organization
+from aws_world import CORE, ESTATE, MANAGEMENT, small_organization
 from saml_metadata import certificate
 
 from ostiary.aws import pacing, propagation
@@ -98,6 +98,21 @@ def test_a_listing_cut_between_pages_is_read_again_or_incomplete(site, quick):
         site.cloud.add_role(CORE, f"r{number}", {"Version": "2012-10-17", "Statement": []})
     site.world.switches.cut_page_share = 0.5
     assert len(Readings(site.aws).account(CORE).roles) == 1101
+
+
+def test_what_is_forgotten_of_one_account_is_in_nobodys_way_in_another(site):
+    readings, done = Readings(site.aws), threading.Event()
+
+    def read():
+        for number in range(400):
+            assert readings.provider(CORE, f"p{number}") is None
+        done.set()
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    while reading.is_alive():
+        readings.forget(MANAGEMENT)
+    assert done.is_set()
 
 
 def test_an_account_is_read_once_for_all_kinds_in_five_calls(site):

@@ -137,7 +137,7 @@ class Readings:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._accounts: dict[str, AccountReading] = {}
-        self._providers: dict[tuple[str, str], ProviderReading | None] = {}
+        self._providers: dict[str, dict[str, ProviderReading | None]] = {}
         self._new: dict[tuple[str, str], IamRole] = {}
 
     def account(self, account_id: str) -> AccountReading:
@@ -148,17 +148,16 @@ class Readings:
 
     def provider(self, account_id: str, name: str) -> ProviderReading | None:
         with self._locked(account_id):
-            key = (account_id, name)
-            if key not in self._providers:
-                self._providers[key] = look_at_provider(self.clouds, account_id, name)
-            return self._providers[key]
+            known = self._providers.setdefault(account_id, {})
+            if name not in known:
+                known[name] = look_at_provider(self.clouds, account_id, name)
+            return known[name]
 
     def forget(self, account_id: str) -> None:
         """Something was written there: read it again when it is next asked for."""
         with self._locked(account_id):
             self._accounts.pop(account_id, None)
-            for key in [key for key in self._providers if key[0] == account_id]:
-                del self._providers[key]
+            self._providers.pop(account_id, None)
 
     def remember_new(self, account_id: str, role: IamRole) -> None:
         """A role of ours was made a moment ago, with this trust policy."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -145,7 +146,7 @@ class Control:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return None
-            if connection.sock and not select.select([connection.sock], [], [], 0)[0]:
+            if connection.sock and not _is_over(connection.sock):
                 return connection
             connection.close()
 
@@ -176,6 +177,13 @@ class Control:
             code="control-unreachable",
             maybe_done=maybe_done,
         )
+
+
+def _is_over(idle: socket.socket) -> bool:
+    """Whether the other side has closed it, or sent what nobody asked for. By poll: select knows numbers below 1,024 only."""
+    asked = select.poll()
+    asked.register(idle, select.POLLIN)
+    return bool(asked.poll(0))
 
 
 def refusal_in(status: int, body: bytes, url: str) -> Refusal:
