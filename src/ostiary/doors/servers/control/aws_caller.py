@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import httpx2
 from lxml import etree
 
+from ostiary.doors.servers.control.unanswered import reason
 from ostiary.errors import Denied, Unreachable
 
 HEADER = "x-ostiary-control"
@@ -102,7 +103,7 @@ class AwsCallers:
         except httpx2.HTTPError as error:
             raise Unreachable(
                 "cannot ask AWS who this is",
-                why=str(error) or type(error).__name__,
+                why=reason(error),
                 fix="see that the control plane reaches STS",
                 code="sts",
             ) from error

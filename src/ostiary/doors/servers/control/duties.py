@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ostiary.errors import OstiaryError
+from ostiary.errors import Interrupted, OstiaryError
 
 END_SECONDS = 8.0  # for the rounds that are under way, and what is done at the end
 LOG = logging.getLogger("ostiary.duties")
@@ -61,6 +61,8 @@ class Duties:
     def _once(self, duty: Duty, work: Callable[[], None]) -> None:
         try:
             work()
+        except Interrupted:  # whoever ends this process knows
+            return
         except OstiaryError as error:
             self._note(duty, str(error))
         except Exception as defect:  # noqa: BLE001 - whatever it is, the other rounds are still to be done

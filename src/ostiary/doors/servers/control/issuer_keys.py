@@ -14,6 +14,7 @@ import httpx2
 from joserfc import jwk
 from joserfc.errors import JoseError
 
+from ostiary.doors.servers.control.unanswered import reason
 from ostiary.errors import Unreachable
 
 KEPT = 3600.0
@@ -55,7 +56,7 @@ class IssuerKeys:
         except (httpx2.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
             raise Unreachable(
                 f"cannot read the keys of {issuer}",
-                why=str(error) or type(error).__name__,
+                why=reason(error),
                 fix="see that the control plane reaches the issuer",
                 code="issuer",
             ) from error

@@ -48,6 +48,7 @@ from ostiary.doors.servers.control.patience import PatientProtocol
 from ostiary.doors.servers.control.refresh import EVERY as REFRESH_SECONDS
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
+from ostiary.doors.servers.control.unanswered import reason
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.person import SignInSettings
@@ -212,7 +213,7 @@ def read_keys(http: httpx2.Client, issuer: str) -> Mapping[str, Any]:
         described = found.raise_for_status().json()
         listed: Mapping[str, Any] = http.get(described["jwks_uri"]).raise_for_status().json()
     except (httpx2.HTTPError, ValueError, KeyError, TypeError) as error:
-        why = str(error) or type(error).__name__
+        why = reason(error)
         raise Unreachable(what, why=why, fix=fix, code="issuer") from error
     if described.get("issuer") != issuer:
         why = f"its document is of the issuer {str(described.get('issuer'))[:80]!r}"

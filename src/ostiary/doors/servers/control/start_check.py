@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from ostiary.doors.servers.control.unanswered import reason
 from ostiary.errors import NotFound, OstiaryError, Unreachable, UsageError
 from ostiary.okta.client import OktaClient
 from ostiary.okta.group import find_group
@@ -51,7 +52,7 @@ def _described(http: httpx2.Client, issuer: str) -> Mapping[str, Any]:
     try:
         answer = http.get(f"{issuer}/.well-known/openid-configuration", timeout=SECONDS)
     except httpx2.HTTPError as error:
-        raise Unreachable(what, why=str(error) or type(error).__name__) from error
+        raise Unreachable(what, why=reason(error)) from error
     if answer.status_code == httpx2.codes.NOT_FOUND:
         raise NotFound(what, why="there is no OpenID Connect discovery document there", fix=fix)
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from ostiary.doors.servers.control.unanswered import reason
 from ostiary.errors import Denied, OstiaryError, Throttled, Unreachable
 
 DOCUMENT_SECONDS = 3600.0  # that a discovery document is believed
@@ -64,7 +65,7 @@ class TokenEndpoint:
             response = self._http.post(str(self._described()["token_endpoint"]), data=form)
             body = response.json()
         except (httpx2.HTTPError, ValueError, KeyError) as error:
-            raise _unreachable(what, str(error) or type(error).__name__) from error
+            raise _unreachable(what, reason(error)) from error
         if not isinstance(body, dict):
             raise _unreachable(what, "the answer is no JSON object")
         if not response.is_success:
@@ -86,7 +87,7 @@ class TokenEndpoint:
             url = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
             found = self._http.get(url).raise_for_status().json()
         except (httpx2.HTTPError, ValueError) as error:
-            raise _unreachable(what, str(error) or type(error).__name__) from error
+            raise _unreachable(what, reason(error)) from error
         if not isinstance(found, dict) or found.get("issuer") != self.issuer:
             raise _unreachable(what, "it is the document of another issuer")
         return found
