@@ -271,6 +271,16 @@ def test_not_to_require_it_any_more_takes_nothing_away(kind):
     assert kind.risk("update", found, wanted(SRE, SHUT)) is Risk.CUTOVER, "the last administrators"
 
 
+def test_the_way_back_to_requiring_it_is_graded_like_the_way_there(kind):
+    shut = kind.create(key_of("prod"), wanted(SRE + ADMINS, SHUT))
+    assert kind.grade_image(shut, shut.raw) == (Risk.NONE, 0)
+    opened = kind.update(shut, wanted(SRE + ADMINS))
+    lost = kind.detaches("update", opened, wanted(SRE + ADMINS, SHUT))
+    assert kind.grade_image(opened, shut.raw) == (Risk.CUTOVER, lost)
+    assert lost > 1
+    assert kind.grade_image(shut, opened.raw) == (Risk.NONE, 0)
+
+
 @pytest.mark.parametrize("others", ["", CI.replace("login: prod", "login: prod, admin: true")])
 def test_administrators_are_shut_out_only_when_the_project_is_named(kind, others):
     """A machine that stays one does not preauthorize anybody."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from ostiary.errors import OstiaryError
 
@@ -165,3 +165,10 @@ class Kind(Protocol):
     def restore(self, key: Key, before: Mapping[str, Json] | None) -> None:
         """Bring one object back to a before-image (``Found.raw``); None means that it did not exist."""
         ...
+
+
+@runtime_checkable
+class GradesImages(Protocol):
+    """A kind that knows of a before-image what going back to it takes away, as ``risk`` and ``detaches`` say of a change."""
+
+    def grade_image(self, found: Found, image: Mapping[str, Json]) -> tuple[Risk, int]: ...

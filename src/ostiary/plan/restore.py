@@ -19,7 +19,7 @@ from ostiary.plan.guard import Guard
 from ostiary.plan.journal import Recorded, Step
 from ostiary.plan.lease import TTL, Lease
 from ostiary.plan.outcome import Outcome
-from ostiary.plan.resource import Found, Json, Key, Kind, Risk
+from ostiary.plan.resource import Found, GradesImages, Json, Key, Kind, Risk
 from ostiary.plan.resume import show_run
 from ostiary.plan.running import WORKERS, Pace, overridden, run
 from ostiary.plan.runs import RunStore
@@ -143,6 +143,8 @@ def _way_back(
         detaches = kind.detaches("delete", found, None)
     elif found is None:
         action, risk, detaches = "create", Risk.NONE, 0
+    elif isinstance(kind, GradesImages):
+        action, (risk, detaches) = "update", kind.grade_image(found, image)
     else:  # what a before-image takes away is not known here: the strictest grade
         action, risk, detaches = "update", Risk.TRUST, 1
     raw = _raw(found)

@@ -161,6 +161,27 @@ def test_that_hosts_will_have_nobody_for_break_glass_is_told_with_the_plan_that_
         assert line.startswith("e.yaml:4: project prod: while nobody is preauthorized"), line
 
 
+def test_that_access_is_standing_again_is_told_with_the_plan_that_makes_it_so(environ):
+    text = f'{HEAD}servers: {{control: "{HERE}", projects: {{prod: {{uid_start: 70001, gid_start: 73001}}}}}}\n'
+    part = kinds.open_part(parse(text, file="e.yaml"), environ)
+    (wanted,) = part.resources(date(2026, 3, 1))
+    shut = {
+        **wanted.wanted,
+        "settings": {**wanted.wanted["settings"], "preauthorization": "required"},
+    }
+    told = {}
+    for name, action, before in (
+        ("opened", "update", shut),
+        ("open", "update", wanted.wanted),
+        ("not ours", "foreign", shut),
+    ):
+        change = Change(action, wanted.key, before, dict(wanted.wanted))
+        told[name] = part.warnings(date(2026, 3, 1), Plan("acme", "", "", (), (change,)))
+    assert told["open"] == told["not ours"] == ()
+    (line,) = told["opened"]
+    assert line.startswith("e.yaml:4: project prod: nobody needs a preauthorization any more"), line
+
+
 MACHINES = """
     oidc: {project: prod, kind: oidc, owner: a@b, until: 2027-01-31, issuer: "https://ci.example", audience: ostiary,
            claims: {sub: "repo:acme/web:ref:refs/heads/main", environment: prod}}

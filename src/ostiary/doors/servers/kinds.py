@@ -10,7 +10,7 @@ from datetime import date
 from ostiary.doors.servers import desired
 from ostiary.doors.servers.client import bearer, place
 from ostiary.doors.servers.client.control_api import Control
-from ostiary.doors.servers.project_found import GIVEN_ONCE, shuts
+from ostiary.doors.servers.project_found import GIVEN_ONCE, opens, shuts
 from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
 from ostiary.doors.servers.wire.admin import Projects, ServersHeld, Status
 from ostiary.errors import Denied, EstateError, UsageError
@@ -47,7 +47,8 @@ class ServersPart:
     def warnings(self, today: date, made: Plan) -> tuple[str, ...]:
         """What has ended, and where the numbers of a project that is to be made meet others: they are given once.
 
-        And by which account alone break-glass enters, where people have accounts for hours only.
+        And by which account alone break-glass enters, where people have accounts for hours only; and where they have them
+        at all times again.
         """
         servers = self.estate.servers
         new = [
@@ -66,7 +67,13 @@ class ServersPart:
             for change in made.changes
             if servers and change.key.kind == desired.KIND and _shuts(change)
         )
-        return (*desired.overdue(self.estate, today), *numbers, *shut)
+        opened = (
+            f"{servers.projects[change.key.name].place}: project {change.key.name}: nobody needs a preauthorization any more:"
+            " what is listed with + is theirs at all times"
+            for change in made.changes
+            if servers and change.key.kind == desired.KIND and _opens(change)
+        )
+        return (*desired.overdue(self.estate, today), *numbers, *shut, *opened)
 
     def problems(self, made: Plan) -> tuple[str, ...]:
         """Numbers and keys that were given when a project was made and are wanted otherwise now."""
@@ -124,6 +131,13 @@ def _shuts(change: Change) -> bool:
     if not change.writes or change.after is None:
         return False
     return shuts(change.before or {"settings": {}}, change.after)
+
+
+def _opens(change: Change) -> bool:
+    """Whether people needed a preauthorization before it and need none after."""
+    if not change.writes or change.before is None or change.after is None:
+        return False
+    return opens(change.before, change.after)
 
 
 def open_part(estate: Estate, environ: Mapping[str, str] | None = None) -> ServersPart:

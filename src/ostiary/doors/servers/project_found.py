@@ -77,6 +77,11 @@ def shuts(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     return not _requires(before) and _requires(after)
 
 
+def opens(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a preauthorization was required, and is no longer: what rules give people is theirs at all times."""
+    return _requires(before) and not _requires(after)
+
+
 def _requires(attributes_: Mapping[str, Any]) -> bool:
     return bool(attributes_["settings"].get("preauthorization", NONE) == REQUIRED)
 

@@ -91,6 +91,11 @@ class ProjectKind:
             return max(1, len(held_in(found.attributes)))
         return len(lost(found.attributes, wanted or {}))
 
+    def grade_image(self, found: Found, image: Mapping[str, Json]) -> tuple[Risk, int]:
+        """A before-image is the attributes that were: going back to them is a change like any other."""
+        wanted = cast("Mapping[str, Value]", image)
+        return self.risk("update", found, wanted), self.detaches("update", found, wanted)
+
     def needed_by(self, found: Found) -> str:
         """Which servers are enrolled in a project that is no longer wanted."""
         path = f"/v1/projects/{found.key.name}/servers"

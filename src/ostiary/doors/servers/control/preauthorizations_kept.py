@@ -34,19 +34,18 @@ def standing(
     For each server the one that lasts longest: it outlives the others, and what is revoked makes all be read anew.
     """
     table = preauthorizations
-    rows = connection.execute(
-        select(table).where(
+    known = (table.c.id, table.c.person, table.c.person_id, table.c.server_id, table.c.until)
+    mine_of: dict[tuple[str, str], dict[str, Preauthorization]] = {}
+    for id_, person, person_id, server_id, until in connection.execute(
+        select(*known).where(
             table.c.project_id == project_id, table.c.revoked.is_(False), table.c.ended.is_(False)
         )
-    )
-    found: dict[Whose, dict[str, Preauthorization]] = {}
-    for row in rows:
-        whose = Whose(row.person_id) if row.person_id else Whose(login=row.person)
-        mine = found.setdefault(whose, {})
-        one = Preauthorization(row.id, row.person, row.server_id, row.until)
-        longest = mine.get(row.server_id, one)
-        mine[row.server_id] = max(longest, one, key=lambda each: (each.until, each.id))
-    return {whose: tuple(mine.values()) for whose, mine in found.items()}
+    ).all():
+        mine = mine_of.setdefault((person_id, "" if person_id else person), {})
+        before = mine.get(server_id)
+        if before is None or (before.until, before.id) < (until, id_):
+            mine[server_id] = Preauthorization(id_, person, server_id, until)
+    return {Whose(*whose): tuple(mine.values()) for whose, mine in mine_of.items()}
 
 
 def page(
