@@ -61,6 +61,7 @@ class View:
     groups: Mapping[str, HostGroup]
     behind: Mapping[str, tuple[Server, ...]]
     preauthorized: Mapping[Whose, tuple[Preauthorization, ...]] | None = None
+    _held: dict[tuple[str, str], tuple[Preauthorization, ...]] = field(default_factory=dict)
     _granted: dict[tuple[str, tuple[str, ...], str], ServerAccess] = field(default_factory=dict)
     _decided: dict[tuple[tuple[str, str], ...], tuple[tuple[Person, ServerAccess], ...]] = field(
         default_factory=dict
@@ -80,11 +81,24 @@ class View:
         self, person: Person, server: Server, now: float
     ) -> Preauthorization | None:
         """By which the rules of a person count on a server now; None where none is good, or none is required."""
+        return good_one(mine, server.id, now) if (mine := self._standing(person)) else None
+
+    def _standing(self, person: Person) -> tuple[Preauthorization, ...]:
+        """All of a person's that were not over when this was read."""
         if not self.preauthorized:
-            return None
-        mine, unbound = Whose(person.id), Whose(login=same_login(person.login))
-        some = (*self.preauthorized.get(mine, ()), *self.preauthorized.get(unbound, ()))
-        return good_one(some, server.id, now)
+            return ()
+        asked = (person.id, person.login)
+        found = self._held.get(asked)
+        if found is None:
+            mine, unbound = Whose(person.id), Whose(login=same_login(person.login))
+            found = (*self.preauthorized.get(mine, ()), *self.preauthorized.get(unbound, ()))
+            self._held[asked] = found
+        return found
+
+    def _may_count(self, person: Person) -> bool:
+        """Whether there is anything by which the rules of a person may count on some server."""
+        free = self.preauthorized is None or not needs_one(person.id)
+        return free or bool(self._standing(person))
 
     def by_rules(self, person: Person, server: Server, now: float) -> ServerAccess:
         """What rules give, whether they count or not."""
@@ -111,7 +125,8 @@ class View:
         """
         labels = tuple(sorted(server.labels.items()))
         if labels not in self._decided:
-            decided = ((one, self.by_rules(one, server, now)) for one in self.people)
+            some = (one for one in self.people if self._may_count(one))
+            decided = ((one, self.by_rules(one, server, now)) for one in some)
             self._decided[labels] = tuple((one, access) for one, access in decided if access.login)
         if self.preauthorized is None:
             return self._decided[labels]
