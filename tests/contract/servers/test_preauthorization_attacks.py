@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -304,3 +305,65 @@ def test_it_is_required_for_what_was_decided_before(both):
         time.sleep(0.3)
     asking.join()
     assert said == [False]
+
+
+@contextmanager
+def asking_all_the_time(client):
+    """How often somebody was let in until the end of the block, who asks again and again."""
+    done, let_in = threading.Event(), []
+
+    def ask():
+        while not done.is_set():
+            let_in.extend([True] * may(client))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield let_in
+    finally:
+        done.set()
+        thread.join()
+
+
+def outside(world):
+    """Certificates that do not stand in the chain between the making and the end of what they are by."""
+    good, wrong = set(), []
+    for event_, body in rows(world, ""):
+        if event_ == "preauthorization.made":
+            good.add(body["preauthorization"])
+        elif event_ == "preauthorization.revoked":
+            good.remove(body["preauthorization"])
+        elif event_ == "certificate.issued" and body["preauthorization"] not in good:
+            wrong.append(body)
+    return wrong
+
+
+@pytest.mark.parametrize("behind", [0.0, -3.0, 3.0], ids=["same clocks", "behind", "ahead"])
+def test_of_two_control_planes_neither_lets_in_by_what_the_other_ended(
+    database_url, tmp_path, behind
+):
+    """By clocks as far apart as they may be: 5 s from the database's."""
+    one = ControlWorld(database_url, tmp_path)
+    other = ControlWorld(database_url, tmp_path, clock=lambda: time.time() + behind)
+    try:
+        one.project("prod", [SRE], REQUIRED)
+        one.server("web1")
+        alice = one.person(ALICE, ["sre"])
+        there = other.client(alice.token)
+        with asking_all_the_time(there) as let_in:
+            for _ in range(8):
+                before, ends = len(let_in), time.monotonic() + 20
+                made = preauthorized(one)
+                while len(let_in) == before:
+                    assert time.monotonic() < ends
+                    time.sleep(0.005)
+                revoked(one, made)
+                assert not may(alice)
+        assert outside(one) == []
+        short = preauthorized(one, seconds=1.0)
+        time.sleep(max(0.0, short.until - time.time()) + 0.05)
+        keep_house(one)
+        assert [may(client) for client in (alice, there)] == [False, False]
+    finally:
+        other.close()
+        one.close()
