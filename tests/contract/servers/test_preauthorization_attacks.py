@@ -208,12 +208,12 @@ def fill(world, count, person=lambda number: f"p{number}@acme.example", reason="
     world.services.writer.write([project.id], work)
 
 
-@pytest.mark.parametrize("reason", ["change 7", "\U0001f511" * 200], ids=["short", "longest"])
-def test_more_than_one_answer_holds_are_listed_whole(both, reason):
+@pytest.mark.parametrize("letters", ["", "\U0001f511"], ids=["short", "longest"])
+def test_more_than_one_answer_holds_are_listed_whole(both, letters):
     """However many: revoking looks for its one among them."""
     both.project("prod", [SRE], REQUIRED)
     count = 2 * preauthorizations_kept.MOST + 1
-    fill(both, count, reason=reason)
+    fill(both, count, lambda number: f"p{number}{letters * 310}", letters * 200 or "change 7")
     newest = preauthorized(both)
     by = both.admin()
     some = by.call("GET", PATH, kind=Preauthorizations)
