@@ -191,7 +191,9 @@ def test_owners_of_another_project_and_who_was_one_can_do_nothing(both):
     assert (no.value.status, no.value.code) == (404, "no-project")
 
 
-def fill(world, count, person=lambda number: f"p{number}@acme.example", reason="change 7"):
+def fill(
+    world, count, person=lambda number: f"p{number}@acme.example", reason="change 7", made_by="o@b"
+):
     """So many more, as they are kept."""
     now = world.services.clock()
     with world.services.database.reading() as connection:
@@ -199,7 +201,7 @@ def fill(world, count, person=lambda number: f"p{number}@acme.example", reason="
 
     def work(connection, _):
         row = {"project_id": project.id, "server_id": "", "until": now + 600, "reason": reason}
-        row |= {"made_by": "o@b", "created": now, "revoked": False, "ended": False}
+        row |= {"made_by": made_by, "created": now, "revoked": False, "ended": False}
         row |= {"person_id": ""}
         many = [{**row, "id": f"pre_{one:05}", "person": person(one)} for one in range(count)]
         connection.execute(insert(tables.preauthorizations), many)
@@ -213,7 +215,13 @@ def test_more_than_one_answer_holds_are_listed_whole(both, letters):
     """However many: revoking looks for its one among them."""
     both.project("prod", [SRE], REQUIRED)
     count = 2 * preauthorizations_kept.MOST + 1
-    fill(both, count, lambda number: f"p{number}{letters * 310}", letters * 200 or "change 7")
+    fill(
+        both,
+        count,
+        lambda number: f"p{number}{letters * 310}",
+        reason=letters * 200 or "change 7",
+        made_by=letters * 320 or "o@b",
+    )
     newest = preauthorized(both)
     by = both.admin()
     some = by.call("GET", PATH, kind=Preauthorizations)

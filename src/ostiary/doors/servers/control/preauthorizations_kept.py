@@ -13,9 +13,7 @@ from ostiary.doors.servers.wire import admin
 from ostiary.model.preauthorization import Preauthorization
 
 GOOD, ENDED, REVOKED = "good", "ended", "revoked"
-MOST = 1000  # in one answer
-LARGEST = 3 * 1024 * 1024  # bytes of one answer, at most: a letter may take twelve of them
-_LETTER, _OTHERS = 12, 400
+MOST = 1000  # in one answer: with the longest of logins and reasons less than a message may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +54,10 @@ def page(
     query = _listing().where(table.c.project_id == project_id, table.c.id > after)
     if good:
         query = query.where(table.c.revoked.is_(False), table.c.until > now)
-    found: list[admin.Preauthorization] = []
-    size, more = 0, ""
-    for row in connection.execute(query.order_by(table.c.id).limit(MOST + 1)):
-        one = _listed(row, now)
-        size += _OTHERS + _LETTER * (len(one.person) + len(one.by) + len(one.reason))
-        if found and (len(found) == MOST or size > LARGEST):
-            more = found[-1].id
-            break
-        found.append(one)
+    rows = connection.execute(query.order_by(table.c.id).limit(MOST + 1)).all()
+    found = [_listed(row, now) for row in rows[:MOST]]
     ordered = sorted(found, key=lambda each: (each.created, each.id))
+    more = found[-1].id if len(rows) > MOST else ""
     return admin.Preauthorizations(tuple(ordered), more)
 
 
