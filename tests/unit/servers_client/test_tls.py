@@ -49,7 +49,7 @@ def service(tmp_path):
         ("localhost", -1, True, "certificate has expired", "date -u"),
         ("other.example", 1, True, "hostname mismatch, .* not valid for 'localhost'$", "the name"),
         ("", 1, False, "it speaks no TLS there", "see that it runs"),
-        (None, 1, False, "the connection was closed before TLS was spoken", "see that it runs"),
+        (None, 1, False, "it closed the connection without an answer", "see that it runs"),
     ],
 )
 def test_a_certificate_that_is_not_trusted(service, name, days, trusted, why, fix):

@@ -152,8 +152,8 @@ def reason(error: Exception) -> str:
         return f"its certificate is not trusted: {message[:1].lower()}{message[1:]}"
     if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
         return "it speaks no TLS there"
-    if isinstance(error, ssl.SSLEOFError):
-        return "the connection was closed before TLS was spoken"
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "it closed the connection without an answer"
     if isinstance(error, TimeoutError):
         return "no whole answer in time"
     if isinstance(error, OSError) and error.strerror:
