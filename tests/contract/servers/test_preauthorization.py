@@ -9,6 +9,7 @@ import pytest
 from control_world import ControlWorld, Refused
 from joserfc import jwk, jwt
 from sqlalchemy import Engine, event, func, select
+from test_control_attacks import until_queued
 
 from ostiary.doors.servers.control import preauthorizations, projects, tables
 from ostiary.doors.servers.control.housekeeping import FORGET_SECONDS, Housekeeping
@@ -113,7 +114,7 @@ def test_it_ends_to_the_second_and_hosts_hear_of_it(both):
     both.project("prod", [SRE], REQUIRED)
     web = both.server("web1")
     alice, bob = both.person(ALICE, ["sre"]), both.person(BOB, ["sre"])
-    made = preauthorized(both, seconds=1.5)
+    made = preauthorized(both, seconds=4.0)
     preauthorized(both, BOB)
     assert [may(one) for one in (alice, bob)] == [True, True]
     state = web.state()
@@ -163,7 +164,7 @@ def test_what_is_over_between_the_decision_and_its_row_gives_nothing(both, how):
     both.project("prod", [SRE], REQUIRED)
     both.server("web1")
     alice = both.person(ALICE, ["sre"])
-    made = preauthorized(both, seconds=2.5 if how == "ended" else 600.0)
+    made = preauthorized(both, seconds=4.0 if how == "ended" else 600.0)
     other = preauthorized(both, seconds=300.0) if how == "replaced" else None
     assert may(alice)
     with both.services.database.reading() as connection:
@@ -177,7 +178,7 @@ def test_what_is_over_between_the_decision_and_its_row_gives_nothing(both, how):
                 lambda c, ledger: preauthorizations.revoke(c, ledger, project, made.id),
             )
         asking.start()
-        time.sleep(0.3)
+        until_queued(both.services.writer, 1 if how == "ended" else 2)
         if how == "ended":
             assert time.time() < made.until
             time.sleep(made.until - time.time() + 0.05)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from control_world import ControlWorld, Refused
 from sqlalchemy import Engine, event, insert
+from test_control_attacks import until_queued
 from test_preauthorization import (
     ALICE,
     PATH,
@@ -310,7 +311,7 @@ def test_it_is_required_for_what_was_decided_before(both):
             [project.id], lambda c, ledger: projects.put_settings(c, ledger, project, REQUIRED)
         )
         asking.start()
-        time.sleep(0.3)
+        until_queued(both.services.writer, 2)
     asking.join()
     assert said == [False]
 
