@@ -42,6 +42,7 @@ from ostiary.model.server_access import Rule, ServerAccess, decide
 
 MACHINE = "machine:"
 _NOTHING = ServerAccess()
+READINGS = 5  # of a project that changes meanwhile; the last is as new as its generation at least
 MOST_GRANTED = 10_000  # decisions that are remembered: labels of a server are for its life
 
 
@@ -167,7 +168,19 @@ class Views:
 
 
 def read(connection: Connection, project: Project) -> View:
-    """The generation of ``project`` was read before: what changes meanwhile is newer than it says, and read again with the next."""
+    """All of a project as of one generation. Each query sees a moment of its own: where the generation moved meanwhile, all
+    is read again, so that no host is taken to hold what it was never told.
+    """
+    for _ in range(READINGS):
+        view = _read(connection, project)
+        now = projects.by_id(connection, project.id)
+        if now.generation == project.generation:
+            break
+        project = now
+    return view
+
+
+def _read(connection: Connection, project: Project) -> View:
     machines = {one.name for one in machines_kept.of_project(connection, project.id)}
     held = tuple(
         one
