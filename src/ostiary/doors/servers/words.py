@@ -89,4 +89,4 @@ def day(until: float) -> str:
     end = datetime.fromtimestamp(until, UTC)
     if end.time() == datetime.min.time():
         return (end - timedelta(days=1)).date().isoformat()
-    return end.isoformat(timespec="seconds")
+    return f"{end:%Y-%m-%d %H:%M:%S}Z"
