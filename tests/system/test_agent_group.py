@@ -47,6 +47,24 @@ class Moving(World):
     def groups(self, login="alice"):
         return set(self.host.run(["id", "-nG", login]).stdout.split()) - {login}
 
+    def begin_anew(self):
+        """sshd reads its files. While it begins anew it is deaf to the signal, so it is told until it has heard."""
+        wait_for(self._listens, "sshd")
+        heard = self.host.sshd_log.count("Received SIGHUP")
+
+        def told():
+            self.host.run(["kill", "-HUP", self.host.read("/run/sshd.pid").strip()])
+            time.sleep(0.2)
+            return self.host.sshd_log.count("Received SIGHUP") > heard
+
+        wait_for(told, "sshd that was told")
+        wait_for(self._listens, "sshd anew")
+
+    def _listens(self):
+        """Since it began anew; then there is the file of its number, too."""
+        log, file = self.host.sshd_log, self.host.root / "run/sshd.pid"
+        return log.rfind("Server listening on") > log.rfind("Received SIGHUP") and file.exists()
+
     def while_passes(self):
         """As if a quarter of an hour had gone by since sshd and PAM were told anything."""
         for name in (DROP_IN, MAIN, PAM):
@@ -166,9 +184,7 @@ def test_a_kill_on_the_way_leaves_everybody_in_and_counted(world, killed):
     world.host.write(PAM, former[PAM])
     if killed == "before sshd":
         world.host.write(DROP_IN, former[DROP_IN])
-        begun = world.host.sshd_log.count("Server listening on")
-        world.host.run(["pkill", "-HUP", "-o", "-x", "sshd"])
-        wait_for(lambda: world.host.sshd_log.count("Server listening on") > begun, "sshd anew")
+        world.begin_anew()
     assert world.in_force()
     assert world.counts()
     assert world.once().returncode == 0
