@@ -55,8 +55,15 @@ class Asking:
             return no.status, no.code
         return None
 
-    def until_it_comes(self):
-        until(lambda: self.ask() is None)
+    def until_it_comes(self, postgres):
+        """Somebody starts the database wherever it is down: it may still give up after it was looked at."""
+
+        def comes():
+            if not postgres.is_running():
+                postgres.start()
+            return self.ask() is None
+
+        until(comes)
 
 
 def until(ready, seconds=30):
@@ -154,9 +161,7 @@ def test_where_postgresql_ends_for_want_of_room_we_do_not(small_postgres, tmp_pa
     use_up_the_log(postgres)
     assert {asking.ask() for _ in range(20)} == AWAY, "no certificate leaves"
     disk.free()
-    if not postgres.is_running():
-        postgres.start()
-    asking.until_it_comes()
+    asking.until_it_comes(postgres)
     judge(database, asking.answered)
 
 
@@ -204,9 +209,7 @@ def test_where_the_disk_fails_postgresql_no_certificate_leaves(tmp_path, issuer,
     asking, database = on_postgres(postgres, tmp_path, issuer, ending)
     with nothing_is_durable(postgres):
         assert {asking.ask() for _ in range(20)} == AWAY
-    if not postgres.is_running():
-        postgres.start()
-    asking.until_it_comes()
+    asking.until_it_comes(postgres)
     judge(database, asking.answered)
 
 
