@@ -6,7 +6,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,8 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from measure import OSTIARY, TOP
 
 sys.path.insert(0, str(TOP / "tests/contract"))
+sys.path.insert(0, str(TOP / "tests/system"))
 
 from control_world import ADMINS, CLIENT_ID, Client, Host, Issuer
+from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.message import encode
@@ -137,12 +138,6 @@ def _serve(
     options = [text for name, value in asked.items() for text in (f"--{name}", str(value))]
     with (state / "log").open("wb") as log:
         return subprocess.Popen([str(OSTIARY), "serve", *options], stdout=log, stderr=log)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def wait_for(url: str, process: subprocess.Popen[Any], *, log: Path, seconds: float = 30.0) -> None:

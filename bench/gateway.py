@@ -24,6 +24,10 @@ from pathlib import Path
 import deflate
 from measure import TOP, Bar, peer_program
 
+sys.path.insert(0, str(TOP / "tests/system"))
+
+from free_port import free_port
+
 from ostiary.doors.gateway.image.formats import open_disk
 from ostiary.sandbox.appliance.vmdk import write_vmdk
 
@@ -210,7 +214,7 @@ def _uploads(folder: Path, ova: Path) -> Iterator[Bar]:
     aws, rclone = peer_program("awscli", "aws"), peer_program("rclone", "rclone")
     store = folder / "s3"
     (store / "bench").mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     key, secret = "benchbenchbenchbench", "secretsecretsecretsecret"
     server = subprocess.Popen(
         [
@@ -262,14 +266,6 @@ def _timed(command: Sequence[object], env: Mapping[str, str]) -> tuple[float, fl
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return cpu, time.monotonic() - started
-
-
-def _free_port() -> int:
-    import socket  # noqa: PLC0415 - here alone
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def _until_open(port: int) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from control import cpu_of, free_port, wait_for
+from control import cpu_of, wait_for
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from free_port import free_port  # control.py has made the way there
 from measure import peer_program
 
 from ostiary.pki import ssh_key

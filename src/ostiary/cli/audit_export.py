@@ -10,6 +10,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import open_control
+from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.audit.control_source import ControlSource
@@ -91,8 +92,15 @@ def _target(to: str, keep_days: int, profile: str | None, region: str | None) ->
         click.get_current_context().call_on_close(close)
         store.check()
         return InStore(store)
-    if to.endswith(".jsonl"):
-        return InFile(Path(to))
+    path = Path(to)
+    if path.suffix == ".jsonl":
+        return InFile(path)
+    if path.suffix and not to.endswith("/") and not path.is_dir():
+        raise UsageError(
+            f"cannot export into {to}",
+            why="rows are written as JSON lines, into a file of the name FILE.jsonl",
+            fix=f"name it {path.with_suffix('.jsonl')}, or {to}/ for a folder of segments",
+        )
     from ostiary.plan.runs import FolderStore  # noqa: PLC0415
 
-    return InStore(FolderStore(Path(to)))
+    return InStore(FolderStore(path))

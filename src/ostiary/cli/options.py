@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -39,6 +40,18 @@ def only_option(function: F) -> F:
         metavar="account:ID",
         help="Leave everything else untouched; repeatable.",
     )(function)
+
+
+class FiniteRange(click.FloatRange):
+    """A number of a range: click takes ``nan`` for one of any."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
 
 
 def guard_options(function: F) -> F:

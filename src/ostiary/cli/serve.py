@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
+from ostiary.cli.options import FiniteRange
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,13 +80,13 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
 @click.option(
     "--refresh-seconds",
     default=120.0,
-    type=click.FloatRange(5, 240),
+    type=FiniteRange(5, 240),
     help="Without access to the org's API: ask so often who is still active [120].",
 )
 @click.option(
     "--vanished-days",
     default=30.0,
-    type=click.FloatRange(0.01),
+    type=FiniteRange(0.01),
     help="Retire servers that were not seen for so long [30].",
 )
 @click.option(

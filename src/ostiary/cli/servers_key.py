@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from ostiary import term
-from ostiary.cli.options import confirm
+from ostiary.cli.options import F, confirm
 from ostiary.errors import NotFound, Partial, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ _ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 signer_option = click.option(
     "--signer", metavar="ARN", help="With a new key: the control plane's role."
 )
+
+
+def kms_option(text: str) -> Callable[[F], F]:
+    return click.option(
+        "--kms", metavar="[ARN]", is_flag=False, flag_value=NEW, default="", help=text
+    )
 
 
 def check_signer(name: str, signer: str | None, kms: str) -> None:

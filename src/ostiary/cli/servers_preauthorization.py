@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from ostiary import term
-from ostiary.cli.options import confirm, json_option
+from ostiary.cli.options import FiniteRange, confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.cli.servers_token import project_option
 from ostiary.doors.servers.wire.admin import LONGEST_PREAUTHORIZATION
@@ -31,7 +31,7 @@ def preauthorization() -> None:
 @click.option("--server", default="", metavar="NAME", help="Only this server of the project.")
 @click.option(
     "--hours",
-    type=click.FloatRange(0, LONGEST_PREAUTHORIZATION / 3600, min_open=True),
+    type=FiniteRange(0, LONGEST_PREAUTHORIZATION / 3600, min_open=True),
     default=2.0,
     show_default=True,
     help="How long it is good.",

@@ -13,7 +13,7 @@ from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.cli.servers_key import NEW, check_signer, kept, made_first, signer_option
+from ostiary.cli.servers_key import NEW, check_signer, kept, kms_option, made_first, signer_option
 from ostiary.cli.servers_rotation import rotate
 from ostiary.errors import Conflict, NotFound
 
@@ -111,14 +111,7 @@ def _lines(one: Project) -> Iterator[str]:
 @click.argument("name", metavar="PROJECT")
 @click.option("--uid-start", type=int, default=60001, show_default=True, help="First UID.")
 @click.option("--gid-start", type=int, default=63001, show_default=True, help="First GID.")
-@click.option(
-    "--kms",
-    metavar="[ARN]",
-    is_flag=False,
-    flag_value=NEW,
-    default="",
-    help="Sign with this KMS key; without ARN a key, its alias and its policy are made first.",
-)
+@kms_option("Sign with this KMS key; without ARN a key, its alias and its policy are made first.")
 @signer_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @reach_options

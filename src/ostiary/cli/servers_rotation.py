@@ -11,7 +11,15 @@ from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
-from ostiary.cli.servers_key import NEW, check_signer, give_alias, kept, made_anew, signer_option
+from ostiary.cli.servers_key import (
+    NEW,
+    check_signer,
+    give_alias,
+    kept,
+    kms_option,
+    made_anew,
+    signer_option,
+)
 from ostiary.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
@@ -32,14 +40,9 @@ STEPS = ("begin", "sign", "finish")
     required=True,
     help="begin: hosts trust a second key; sign: it signs; finish: the old one is retired.",
 )
-@click.option(
-    "--kms",
-    metavar="[ARN]",
-    is_flag=False,
-    flag_value=NEW,
-    default="",
-    help="With begin of user or x509: the KMS key to go over to. Without ARN, of user: begin makes one first, as create"
-    " does, and with sign the project's alias goes over to it.",
+@kms_option(
+    "With begin of user or x509: the KMS key to go over to. Without ARN, of user: begin makes one first, as create"
+    " does, and with sign the project's alias goes over to it."
 )
 @signer_option
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import click
 
 from ostiary import term
-from ostiary.cli.options import confirm, json_option
+from ostiary.cli.options import FiniteRange, confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES
 from ostiary.errors import NotFound, UsageError
@@ -37,7 +37,7 @@ def token() -> None:
 )
 @click.option(
     "--hours",
-    type=click.FloatRange(0, LONGEST_TOKEN / 3600, min_open=True),
+    type=FiniteRange(0, LONGEST_TOKEN / 3600, min_open=True),
     default=1.0,
     show_default=True,
     help="How long it is good.",

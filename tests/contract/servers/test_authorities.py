@@ -10,12 +10,13 @@ from aws_world import MANAGEMENT, join, small_organization
 from sqlalchemy import select
 
 from ostiary import connect, connect_control
-from ostiary.doors.servers.control import authorities, projects
+from ostiary.doors.servers.control import authorities, projects, rotation
 from ostiary.doors.servers.control.authorities import Authorities
 from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.tables import METADATA, audit
 from ostiary.doors.servers.control.tables import authorities as table
 from ostiary.doors.servers.control.writer import Writer
+from ostiary.doors.servers.wire.admin import Rotation
 from ostiary.errors import Conflict, Denied, NotFound, Unreachable
 from ostiary.pki import ssh_certificate, ssh_key
 from ostiary.pki.ssh_certificate import Certificate
@@ -124,6 +125,19 @@ def test_a_key_that_kms_lets_us_read_but_not_sign_with_is_no_authority(site, hel
     assert refused.value.what == f"cannot sign with {arn}"
     site.world.switches.denied.clear()
     assert held.make("user", arn).kms_key == arn
+
+
+@pytest.mark.parametrize(("use", "spec"), [("user", "ECC_NIST_P256"), ("x509", "RSA_2048")])
+def test_a_key_that_kms_lets_us_sign_with_no_more_is_not_rotated_to(site, held, use, spec):
+    """Between ``begin`` and ``sign`` somebody may take the right away."""
+    old, new = held.make(use), held.make(use, kms_arn(site, spec), "trusted")
+    site.world.switches.denied.add((MANAGEMENT, "kms:Sign"))
+    with pytest.raises(Conflict, match="AccessDenied") as refused:
+        rotation.prepare(held, "prod", Rotation(use, "sign"), [old, new])
+    assert refused.value.what == f"cannot sign with {new.kms_key}"
+    assert rotation.prepare(held, "prod", Rotation(use, "finish"), [old, new]) is None
+    site.world.switches.denied.clear()
+    assert rotation.prepare(held, "prod", Rotation(use, "sign"), [old, new]) is None
 
 
 def test_without_a_way_to_aws_nothing_of_kms_signs(site, tmp_path, database, writer, project, held):

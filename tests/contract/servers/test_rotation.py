@@ -75,7 +75,7 @@ class World:
 
     def rotate(self, step, use="user", **more):
         asked = Rotation(use, step, **more)
-        made = rotation.prepare(self.held, self.project.name, asked)
+        made = rotation.prepare(self.held, self.project.name, asked, self.of(use))
         self.writer.write(
             [self.project.id],
             lambda c, ledger: rotation.step(c, ledger, self.project, asked, made),
@@ -227,5 +227,5 @@ def test_a_break_glass_authority_comes_as_a_public_key_and_never_signs(world):
 )
 def test_what_is_no_step_is_refused(asked):
     with pytest.raises(UsageError) as refused:
-        rotation.prepare(SimpleNamespace(), "prod", asked)
+        rotation.prepare(SimpleNamespace(), "prod", asked, ())
     assert refused.value.code == "bad-request"

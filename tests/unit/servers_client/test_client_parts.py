@@ -282,6 +282,17 @@ class TestEntryFiles:
     def test_names_that_never_are(self, host):
         assert not resolve.plausible(host)
 
+    @pytest.mark.parametrize(
+        ("host", "code"),
+        [("srv_abcdefghjkmnpqrs", 0), ("srv_abcdefghjkmnpqr", 1), ("srv_", 1), ("web1", 1)],
+    )
+    def test_an_id_that_nobody_listed_is_ours_so_that_it_is_refused_in_words(
+        self, tmp_path, host, code
+    ):
+        (tmp_path / "names").write_text("web2\n")
+        words = [str(tmp_path / "nobody-runs"), str(tmp_path / "names"), "--", host]
+        assert resolve.main(words) == code
+
     @pytest.mark.parametrize("words", [[], ["a"], ["a", "b", "web1"], ["a", "b", "--"], ["-h"]])
     def test_a_wrong_call_is_no_match(self, words):
         assert resolve.main(words) == 2

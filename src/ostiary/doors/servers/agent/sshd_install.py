@@ -141,16 +141,21 @@ def _asks_pam(paths: Paths) -> bool:
 
 
 def take_away(paths: Paths) -> None:
-    """PAM and sshd as they were before us."""
+    """PAM and sshd as they were before us. Where sshd reads nothing of ours it is left alone: an image has no host keys."""
     with contextlib.suppress(FileNotFoundError):
         write(paths.pam, guard.without_hook(_pam(paths)), _mode(paths.pam))
-    settings = sshd.effective(paths.sshd_config, "root")
-    paths.drop_in.unlink(missing_ok=True)
     main = sshd_candidate.main_text(paths)
-    if sshd_text.without_blocks(main) != main:
-        write(paths.sshd_config, sshd_text.without_blocks(main), _mode(paths.sshd_config))
-    if not sshd.reload(settings):
-        sshd.start_again(settings)
+    without = sshd_text.without_blocks(main)
+    if without != main or paths.drop_in.exists() or paths.unread.exists():
+        settings = sshd.effective(paths.sshd_config, "root")
+        folder(paths.var, 0o700)
+        write(paths.unread, "")
+        paths.drop_in.unlink(missing_ok=True)
+        if without != main:
+            write(paths.sshd_config, without, _mode(paths.sshd_config))
+        if not sshd.reload(settings):
+            sshd.start_again(settings)
+        paths.unread.unlink()
     shutil.rmtree(paths.etc, ignore_errors=True)
 
 

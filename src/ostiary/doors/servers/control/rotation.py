@@ -8,7 +8,7 @@ believes the new one, or for use host shows a certificate by it; then the old pr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -41,8 +41,18 @@ _NAMED = 5  # servers that an error names
 _USES = (USER, HOST, X509, BREAK_GLASS)
 
 
-def prepare(held: Authorities, project_name: str, asked: Rotation) -> Authority | None:
-    """The new authority of a step ``begin``; it may ask KMS, so this is done outside any transaction.
+def live(connection: Connection, project_id: str, use: str) -> list[Authority]:
+    """Those of a use that are trusted or sign, the oldest first."""
+    known = authorities.of_project(connection, project_id)
+    return [one for one in known if one.use == use and one.state != RETIRED]
+
+
+def prepare(
+    held: Authorities, project_name: str, asked: Rotation, known: Sequence[Authority]
+) -> Authority | None:
+    """The new authority of a step ``begin``; before ``sign``, whether KMS signs yet with the newest of those ``known``.
+
+    It may ask KMS, so this is done outside any transaction.
 
     A host authority stays out of KMS: it signs inside the writer's transaction, and who waits for KMS there would hold up
     every certificate of the project.
@@ -58,6 +68,8 @@ def prepare(held: Authorities, project_name: str, asked: Rotation) -> Authority 
             "certificates of hosts are signed while the database is locked, and that must not wait for KMS",
             f"leave it with the control plane: {_beginning(project_name, HOST)}",
         )
+    if asked.step == "sign" and known:
+        held.check(known[-1])
     if asked.step != "begin":
         return None
     if asked.use != BREAK_GLASS:
@@ -77,21 +89,17 @@ def step(
     made: Authority | None,
 ) -> None:
     """Do one step, ``made`` by ``prepare``. Conflict where it is not its turn, with the servers that are waited for."""
-    live = [
-        one
-        for one in authorities.of_project(connection, project.id)
-        if one.use == asked.use and one.state != RETIRED
-    ]
+    known = live(connection, project.id, asked.use)
     if made is not None:
-        _begin(connection, ledger, project, live, made)
+        _begin(connection, ledger, project, known, made)
     elif asked.step == "sign":
-        _sign(connection, ledger, project, live)
+        _sign(connection, ledger, project, known)
     else:
-        if len(live) == 1:
+        if len(known) == 1:
             raise _not_now(
                 project, asked.use, "none has begun: there is one authority, and it stays"
             )
-        _finish(connection, ledger, project, live)
+        _finish(connection, ledger, project, known)
     projects.changed(connection, project.id)
 
 
