@@ -33,7 +33,7 @@ class Process:
         ]
         self.process = None
 
-    def start(self, seconds=20):
+    def start(self, seconds=60):
         """Start, and return when it answers; how long that took."""
         began = time.monotonic()
         self.launch()

@@ -462,7 +462,7 @@ def _end(process: subprocess.Popen[str], seconds: float) -> None:
         process.wait()
 
 
-def until(ready, seconds: float = 20.0):
+def until(ready, seconds: float = 40.0):
     """What ``ready`` gives as soon as it is true."""
     end = time.monotonic() + seconds
     while not (found := ready()):

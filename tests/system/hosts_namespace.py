@@ -167,7 +167,7 @@ class Host(Namespace):
         return self.run(argv, env={**env, **options.pop("env", {})}, **options)
 
 
-def wait_for(ready, what: str, seconds: float = 10.0) -> None:
+def wait_for(ready, what: str, seconds: float = 30.0) -> None:
     """Until ``ready()`` is true; fails the test with ``what`` when that takes too long."""
     end = time.monotonic() + seconds
     while not ready():

@@ -71,8 +71,8 @@ def test_who_is_removed_is_cut_off_with_all_that_runs_and_no_certificate_lets_th
     running, unused = world.session(), world.certificate()
     began = time.monotonic()
     world.state(user("carol", 60002, world.id))
-    assert running.wait(10) != 0
-    assert time.monotonic() - began < 5
+    assert running.wait(30) != 0
+    assert time.monotonic() - began < 10
     assert [world.sleeping(one) for one in (987, 988, 989)] == ["", "", ""]
     assert world.person.ssh(world.host, unused, "true").returncode == DENIED
     assert world.enters() == DENIED

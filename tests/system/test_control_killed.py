@@ -56,9 +56,9 @@ def judge(database, answered):
 
 
 def killed(process, issuer, rounds, many):
-    """Kill -9 a process under load again and again."""
+    """Kill -9 a process under load again and again: what was answered, and how long it took to be ready, at first and again."""
     people = People(issuer, [process.url])
-    process.start()
+    first = process.start()
     people.project()
     stop, found = threading.Event(), []
     asking = threading.Thread(target=lambda: found.append(people.ask_until(stop, many)))
@@ -74,14 +74,14 @@ def killed(process, issuer, rounds, many):
         asking.join()
         process.end()
     answered, _ = found[0]
-    return answered, starts
+    return answered, first, starts
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path, issuer):
     rounds, many = (100, 64) if FULL else (3, 16)
-    answered, starts = killed(Process(database_url, tmp_path, issuer), issuer, rounds, many)
+    answered, first, starts = killed(Process(database_url, tmp_path, issuer), issuer, rounds, many)
     database = Database(database_url)
     try:
         unanswered = judge(database, answered)
@@ -89,7 +89,8 @@ def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path
         database.close()
     assert len(answered) >= 30 * rounds
     assert unanswered <= many * rounds, "no more than were in flight"
-    assert statistics.median(starts) <= 5, "ready again, on a machine that does other things too"
+    bar = max(5.0, 5 * first)  # seconds: the machine may do other things too
+    assert statistics.median(starts) <= bar, "ready again"
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

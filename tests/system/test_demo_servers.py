@@ -35,7 +35,7 @@ def act(*before, **env):
         [*before, sys.executable, "-c", ACT],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
         env={**os.environ, **env},
     )
