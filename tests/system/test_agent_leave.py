@@ -59,6 +59,11 @@ def test_an_image_carries_nothing_of_the_host_it_was_made_on(host, peer):
     assert host.read("/etc/machine-id") == ""
     assert machine
     assert server_id not in peer.enrolled
+    for command in (["remove"], ["prepare-image", "--yes"]):
+        done = host.agent(*command, check=False)
+        assert (done.returncode, done.stderr.count("; run: ssh-keygen -A")) == (1, 1)
+    host.run(["ssh-keygen", "-A"])
+    assert host.agent("remove").stderr.startswith("ostiary agent: left")
     again = peer.enroll(host)  # as a host of that image does at its first boot
     assert host.host_key != key
     assert again != server_id

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError
-from ostiary.doors.servers.agent.run import PATH, attempt, run
+from ostiary.doors.servers.agent.run import PATH, attempt
 from ostiary.doors.servers.agent.sshd_listeners import Listener, listeners
 
 ANSWER_SECONDS = 5
@@ -45,7 +45,12 @@ def effective(config: Path, user: str, told: Sequence[str] = ()) -> Mapping[str,
     where = f"user={user},host=localhost,addr=127.0.0.1"
     found: dict[str, list[str]] = {}
     argv = (program(), "-T", "-f", str(config), *told, "-C", where)
-    for line in run(*argv).decode().splitlines():
+    code, out, complaint = attempt(*argv)
+    if code:
+        fix = "run: ssh-keygen -A" if "no hostkeys available" in complaint else ""
+        why = complaint or f"it ended with {code} and said nothing"
+        raise HostError(f"sshd does not say what holds for {user}", why=why, fix=fix)
+    for line in out.decode().splitlines():
         name, _, value = line.partition(" ")
         found.setdefault(name.lower(), []).append(value)
     return found
