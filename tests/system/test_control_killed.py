@@ -89,7 +89,9 @@ def test_kill_nine_loses_no_certificate_that_was_answered(database_url, tmp_path
         database.close()
     assert len(answered) >= 30 * rounds
     assert unanswered <= many * rounds, "no more than were in flight"
-    bar = max(5.0, 5 * first)  # seconds: the machine may do other things too
+    bar = max(
+        5.0, 10 * first
+    )  # seconds: who asks, and whatever else the machine does, starts with it
     assert statistics.median(starts) <= bar, "ready again"
 
 
