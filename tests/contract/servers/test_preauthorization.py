@@ -327,10 +327,13 @@ def test_no_statement_more_is_asked_where_none_is_required(tmp_path):
             alice = world.person(ALICE, ["sre"])
             for _ in range(2):
                 alice.certificate(f"web-{name}")
-            asked.clear()
-            alice.certificate(f"web-{name}")
-            counts[name] = len(asked)
-            assert not [one for one in asked if "preauthorizations" in one]
+            many = []
+            for _ in range(5):  # the duties of the control plane ask too, now and then
+                asked.clear()
+                alice.certificate(f"web-{name}")
+                many.append(len(asked))
+                assert not [one for one in asked if "preauthorizations" in one]
+            counts[name] = min(many)
         assert counts["none"] == counts["prod"] > 0
     finally:
         world.close()

@@ -503,6 +503,7 @@ def agent(tmp_path, keys, monkeypatch):
     running = subprocess.Popen([program("ssh-agent"), "-D", "-a", place], stdout=subprocess.DEVNULL)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
     while not place.exists():
+        assert running.poll() is None, "it has ended"
         time.sleep(0.01)
     for kind in ("ssh-rsa", "ecdsa-sha2-nistp256", "ssh-ed25519"):
         subprocess.run(["ssh-add", "-q", keys.file(kind)], check=True)
