@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MOST = 256 * 1024  # bytes of one file that are read; EC2 gives an instance at most 16 KB
-AROUND = 500  # lines above and below a setting that are looked at for whose it is
+AROUND = 200  # lines above and below a setting that are looked at for whose it is
 _SETTINGS = ("etc/cloud/cloud.cfg", "etc/cloud/cloud.cfg.d/*.cfg")
 _GIVEN = "var/lib/cloud/instance"  # a link to what the instance of now was given
 _FILES = (
