@@ -174,9 +174,10 @@ def main() -> None:
         served = ("-n", "4", "--dist", "worksteal", SERVED)
         timed("control plane, as served", lambda: pytest(*served, folder=folder))
         timed("property", lambda: pytest("-n", "2", "tests/property", folder=folder))
+    # They wait for hosts, browsers and seconds that have to pass: by two on two cores half of the time.
     timed(
         "system",
-        lambda: pytest("-n", "2", "--dist", "loadfile", "tests/system", "tests/images"),
+        lambda: pytest("-n", "3", "--dist", "loadfile", "tests/system", "tests/images"),
     )
 
 
