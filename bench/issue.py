@@ -23,6 +23,7 @@ from measure import TOP, Bar
 CLIENTS = 16
 ROUNDS = 8  # of OpenBao and ours in turn
 WORKERS = os.cpu_count() or 1  # OpenBao takes every core too
+LEAST_SYNC = 0.0002  # seconds that a sync counts as, where the disk is faster: ADR 0017
 EACH_HAS = 8  # sessions of a client: nobody asks more often than a session may
 HOSTS = 500
 LOAD = TOP / "bench/load.py"
@@ -94,12 +95,13 @@ def _in_turn(
             ours.append(asking.load(number, seconds))
             synced += _fdatasyncs(folder)
     beside, alone = map(Load.of, loads[1])
-    most = beside.p50 + 3 * median(synced)
+    sync = median(synced)
+    most = beside.p50 + 3 * max(sync, LEAST_SYNC)
     yield Bar(
         "issue, SQLite, 1 client",
         str(alone),
         f"OpenBao {beside}",
-        f"p50 <= OpenBao's + 3 fdatasync of {median(synced) * 1e3:.2f} ms = {most * 1e3:.2f} ms",
+        f"p50 <= OpenBao's + 3 fdatasync, 0.2 ms at least (here {sync * 1e3:.2f}) = {most * 1e3:.2f} ms",
         ok=alone.p50 <= most,
     )
     beside, many = map(Load.of, loads[CLIENTS])
