@@ -17,8 +17,9 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
         if stream is None:  # closed by who started us: what goes there goes nowhere
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - as long as the process lives
-    from ostiary.cli import run  # noqa: PLC0415 - later doors answer `creds` here before a framework is imported
+    from ostiary.cli import ctrl_c, run  # noqa: PLC0415 - later doors answer `creds` here before a framework is imported
 
+    ctrl_c.heed()
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

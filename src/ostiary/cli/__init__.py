@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from ostiary import __version__, term
+from ostiary.cli import ctrl_c
 from ostiary.cli.typed import as_typed, given_in
 from ostiary.errors import Interrupted, OstiaryError, UsageError
 
@@ -149,6 +150,7 @@ def _of_click(message: str) -> str:
 
 
 def _interrupted() -> int:
+    ctrl_c.answered()
     term.say("ostiary: interrupted")
     return Interrupted.exit_code
 
