@@ -169,8 +169,8 @@ def _all(connection: Connection, project: Project, now: float, new: Authority) -
         project,
         new.use,
         f"{_LACK[new.use]} {names}{more}",
-        "wait for their agents, or retire what is gone:"
-        f" ostiary servers retire {waited[0][0]} --project {project.name}",
+        "an agent says so within a minute; see which is gone:"
+        f" ostiary servers inventory --project {project.name}",
     )
 
 
