@@ -1,5 +1,7 @@
 """Which of the processes that are called sshd is the one that listens."""
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -48,8 +50,9 @@ def test_who_serves_a_connection_is_none_also_before_it_says_so(tmp_path):
     """sshd forks for a connection, and only then gives the child another name: its signal would end that connection."""
     title = "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"
     with subprocess.Popen(
-        [title, "-I", "-c", FORKING],
-        executable=sys.executable,
+        [title, "-c", FORKING],
+        executable=shutil.copy(os.path.realpath(sys.executable), tmp_path / "sshd"),
+        env={**os.environ, "PYTHONHOME": sys.base_prefix},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -18,6 +18,7 @@ from ostiary.doors.servers.agent import (
     managed_group,
     principals,
     sshd_install,
+    sshd_uncounted,
     sudoers,
     trust,
 )
@@ -43,11 +44,13 @@ def apply(state: HostState, identity: Identity, paths: Paths) -> tuple[str, ...]
 def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problems) -> None:
     glass = {identity.break_glass_account} - {""}
     named = {user.login for user in state.users} | glass
-    counted = sshd_install.in_force(paths)
     python = interpreter()
-    step(problems, "principals", lambda: principals.close(paths, named if counted else glass))
+    step(problems, "principals", lambda: principals.close(paths, named))
     others = [user for user in state.users if user.login not in glass]
     step(problems, "principals", lambda: principals.narrow(paths, others))
+    # Only now: sshd is asked for this, and one that somebody started may be slow. Whoever is gone does not gain by it.
+    if not sshd_install.in_force(paths):
+        step(problems, "principals", lambda: principals.close(paths, glass))
     step(problems, "group", lambda: managed_group.end(paths))
     groups = managed_group.names(paths)
     made = step(
@@ -65,6 +68,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     ready = step(problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, python))
     if ready is None:
         ready = sshd_install.in_force(paths)
+    problems += step(problems, "sshd", lambda: sshd_uncounted.unknown(paths)) or ()
     step(problems, "host certificate", lambda: certificate.serve(paths))
     if entering is not None and trusted:
         entered = _break_glass(state, identity)

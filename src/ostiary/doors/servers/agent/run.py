@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ostiary.doors.servers.agent.files import HostError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-SECONDS = 60
+SECONDS = 60.0
+LATE = 124  # as timeout(1) ends
 
 
 def run(*command: str, stdin: bytes = b"", fine: Sequence[int] = (0,)) -> bytes:
@@ -19,19 +20,19 @@ def run(*command: str, stdin: bytes = b"", fine: Sequence[int] = (0,)) -> bytes:
     return out
 
 
-def attempt(*command: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
-    """Exit code, stdout, and the first lines of stderr."""
+def attempt(*command: str, stdin: bytes = b"", seconds: float = SECONDS) -> tuple[int, bytes, str]:
+    """Exit code (LATE for no end within ``seconds``), stdout, and the first lines of stderr."""
     try:
         done = subprocess.run(  # noqa: S603 - a list of our own, no shell
             command,
             input=stdin,
             capture_output=True,
-            timeout=SECONDS,
+            timeout=seconds,
             env={"PATH": PATH, "LC_ALL": "C"},
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 124, b"", f"no end after {SECONDS} s"
+        return LATE, b"", f"no end after {seconds:.0f} s"
     except OSError as error:
         return 127, b"", str(error.strerror)
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()

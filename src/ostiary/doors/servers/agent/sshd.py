@@ -17,11 +17,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError
-from ostiary.doors.servers.agent.run import PATH, attempt
+from ostiary.doors.servers.agent.run import LATE, PATH, SECONDS, attempt
 from ostiary.doors.servers.agent.sshd_listeners import Listener, listeners
 
 ANSWER_SECONDS = 5
+# For all looks at other sshds together: what one was told to read may be on a disk that hangs.
+OTHERS_SECONDS = 10.0
 UNITS = ("ssh.service", "sshd.service")  # Debian and Ubuntu; Red Hat and Amazon Linux
+
+
+class Late(HostError):
+    """sshd said nothing in time: what it would say is not known."""
 
 
 def program() -> str:
@@ -37,15 +43,20 @@ def fault(config: Path) -> str:
     return complaint or f"sshd -t ended with {code}" if code else ""
 
 
-def effective(config: Path, user: str, told: Sequence[str] = ()) -> Mapping[str, Sequence[str]]:
-    """What holds for ``user``: keyword in small letters -> its values, one for each line. HostError if sshd refuses.
+def effective(
+    config: Path, user: str, told: Sequence[str] = (), seconds: float = SECONDS
+) -> Mapping[str, Sequence[str]]:
+    """What holds for ``user``: keyword in small letters -> its values, one for each line. HostError if sshd refuses, Late
+    if it says nothing within ``seconds``.
 
     ``told`` are options of a command line; a file among them is read in place of ``config``.
     """
     where = f"user={user},host=localhost,addr=127.0.0.1"
     found: dict[str, list[str]] = {}
     argv = (program(), "-T", "-f", str(config), *told, "-C", where)
-    code, out, complaint = attempt(*argv)
+    code, out, complaint = attempt(*argv, seconds=seconds)
+    if code == LATE:
+        raise Late(f"sshd does not say what holds for {user}", why=complaint)
     if code:
         fix = "run: ssh-keygen -A" if "no hostkeys available" in complaint else ""
         why = complaint or f"it ended with {code} and said nothing"
@@ -89,11 +100,12 @@ def _greets(address: str) -> bool:
 def reload(settings: Mapping[str, Sequence[str]]) -> bool:
     """Have each of them read its files again; false if none answered afterwards. Nothing where none runs.
 
-    One that would refuse its files, told as it was, is let be: it would end.
+    One that would refuse its files, told as it was, is let be: it would end. So is one that does not say in time.
     """
     there = listening(settings)
+    share = OTHERS_SECONDS / max(len(there) - 1, 1)
     for number, one in enumerate(there):
-        if number and attempt(program(), "-t", *one.told)[0]:
+        if number and attempt(program(), "-t", *one.told, seconds=share)[0]:
             continue
         with contextlib.suppress(ProcessLookupError):
             os.kill(one.pid, signal.SIGHUP)

@@ -54,15 +54,38 @@ def _parent(pid: int) -> int:
 
 def words(pid: int) -> list[str]:
     """Program and options of a process that listens; nothing for any other. OSError where there is none."""
-    process = Path(f"/proc/{pid}")
-    if process.stat().st_uid != 0:  # anybody can call a process so
-        return []
-    argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
-    if not is_listener(argv):
-        return []
+    file = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if os.fstat(file).st_uid != 0:  # most: nothing of theirs is read
+            return []
+        process = Path(f"/proc/self/fd/{file}")  # this one, whoever has its number by now
+        argv = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
+        # In this order: sshd's child becomes a user's program, and no user's program becomes sshd.
+        if not is_listener(argv) or not _is_sshd(process):
+            return []
+    finally:
+        os.close(file)
     if _LISTENER in argv:
         argv = argv[1 : argv.index(_LISTENER)]
     return [os.fsdecode(one) for one in argv]
+
+
+def _is_sshd(process: Path) -> bool:
+    """Whether what it is called is its own word: anybody can call a process so, and a setuid program keeps its caller's argv.
+
+    That is why the owner in /proc says nothing: it is root for a setuid program, and for whatever may not be dumped. Of the
+    uids all four count, because such a program keeps its caller's as the real one, or may come back to it by the saved one.
+    The program counts too, because sudo(8) makes all four root's before it asks for a password: its file is sshd by the name
+    that the kernel knows ("sshd (deleted)" after an upgrade, until it is started again), and of a file that others own or
+    write, they say what it does. Source: credentials(7), execve(2); proc(5), exe and status.
+    """
+    status = (process / "status").read_bytes().split(b"\n")
+    uids = next(line.split()[1:] for line in status if line.startswith(b"Uid:"))
+    if set(uids) != {b"0"}:
+        return False
+    name = os.readlink(process / "exe").rpartition("/")[2]  # noqa: PTH115 - no path: it may be gone
+    program = (process / "exe").stat()  # of the file that runs, also when it is gone
+    return name.startswith("sshd") and program.st_uid == 0 and not program.st_mode & 0o022
 
 
 def is_listener(argv: Sequence[bytes]) -> bool:
