@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from accounts_world import ENV as PYTHON_ENV
 from agent_world import CLOSED, REFUSED, entered
+from hosts import PYTHON
+from hosts_namespace import child_of, wait_for
 
 pytestmark = pytest.mark.root
 DROP_IN = "/etc/ssh/sshd_config.d/00-ostiary.conf"
@@ -81,3 +91,82 @@ def test_an_sshd_of_a_container_is_left_alone(world):
     finally:
         world.host.run(["sh", "-c", "kill $(cat /run/box.pid)"])
         boxed.wait(10)
+
+
+FORGED = """
+import fcntl, os, sys
+end, full = os.pipe()
+fcntl.fcntl(full, fcntl.F_SETFL, os.O_NONBLOCK)
+for size in (4096, 1):
+    try:
+        while os.write(full, b"x" * size):
+            pass
+    except BlockingIOError:
+        pass
+fcntl.fcntl(full, fcntl.F_SETFL, 0)
+os.set_inheritable(end, True)
+os.dup2(full, 2)
+os.execv("/usr/bin/passwd", ["/x/sshd", *sys.argv[1:]])
+"""
+
+
+def runs(host, called):
+    return host.run(["pgrep", "-f", called], check=False).returncode == 0
+
+
+@pytest.fixture
+def forged(world):
+    """Have alice start a setuid program that is called as sshd with these options is, and waits for somebody to read."""
+    with contextlib.ExitStack() as ending:
+
+        def start(*options):
+            alice = ["setpriv", "--reuid", "60001", "--regid", "63001", "--init-groups", "--"]
+            running = world.host.popen(
+                [*alice, PYTHON, "-c", FORGED, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+            ending.callback(running.wait, 10)
+            ending.callback(lambda: os.kill(child_of(running.pid), signal.SIGKILL))
+            called = " ".join(("^/x/sshd", *options))
+            wait_for(lambda: runs(world.host, called), "the setuid program")
+
+        yield start
+
+
+def test_a_setuid_program_that_is_called_as_an_sshd_locks_nobody_out(world, forged):
+    forged("-o", "UsePAM=no")
+    assert world.once().stderr == ""
+    assert world.enter() == 0
+
+
+def test_a_setuid_program_that_is_called_as_an_sshd_has_root_read_nothing(world, forged):
+    """Of a pipe: root's sshd would take what it is told there, and the agent would wait for it."""
+    pipe = "/tmp/pipe"
+    world.host.run(["sh", "-c", f"mkfifo {pipe} && chown 60001 {pipe}"])
+    forged("-f", pipe)
+    began = time.monotonic()
+    assert world.once().stderr == ""
+    assert time.monotonic() - began < 30
+    assert world.enter() == 0
+
+
+SOON = """
+from ostiary.doors.servers.agent import __main__ as agent, sshd
+sshd.OTHERS_SECONDS = 2.0
+agent.main(["once"])
+"""
+
+
+def test_a_second_sshd_that_does_not_say_what_it_does_keeps_nobody_in(world):
+    """As one whose file is on a disk that hangs: who is gone has no way in before anybody asks it, and it is told of."""
+    own, alice = "/etc/ssh/own", world.host.root / "etc/ssh/ostiary/principals/alice"
+    world.host.write(own, "HostKey /etc/ssh/ssh_host_ed25519_key\n")
+    with world.sshd("/usr/sbin/sshd", "-f", own, *SECOND), ThreadPoolExecutor(1) as pool:
+        world.host.run(["sh", "-c", f"rm {own} && mkfifo {own}"])
+        assert alice.exists()
+        world.say()
+        once = pool.submit(world.host.run, [PYTHON, "-c", SOON], env=PYTHON_ENV)
+        wait_for(lambda: runs(world.host, f"sshd -T.* -f {own}"), "a look at the other sshd")
+        assert not alice.exists()
+        assert "options of its own, and sshd does not say in time" in once.result().stderr
