@@ -52,7 +52,7 @@ def test_who_serves_a_connection_is_none_also_before_it_says_so(tmp_path):
     with subprocess.Popen(
         [title, "-c", FORKING],
         executable=shutil.copy(os.path.realpath(sys.executable), tmp_path / "sshd"),
-        env={**os.environ, "PYTHONHOME": sys.base_prefix},
+        env={"PYTHONHOME": sys.base_prefix},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -22,12 +22,15 @@ _OPEN = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def places(mountinfo: Path = Path("/proc/self/mountinfo")) -> tuple[str, ...]:
-    """Where the local file systems are mounted, each once. Source: proc(5)."""
+    """Where the local file systems are mounted, each once. Source: proc(5).
+
+    In bytes, and parted by blanks alone: somebody may call the place of a mount of his (fusermount) as he likes.
+    """
     found: dict[str, str] = {}
-    for line in mountinfo.read_text().splitlines():
-        words = line.split()
-        device, where = words[2], words[4].encode().decode("unicode_escape")
-        kind = words[words.index("-") + 1]
+    for line in filter(None, mountinfo.read_bytes().split(b"\n")):
+        words = line.split(b" ")
+        device, kind = words[2].decode(), os.fsdecode(words[words.index(b"-") + 1])
+        where = os.fsdecode(words[4].decode("unicode_escape").encode("latin-1"))
         if (kind in _LOCAL or (kind, where) == ("overlay", "/")) and not where.startswith(
             _NOT_THERE
         ):

@@ -102,6 +102,9 @@ def _group(entry: grp.struct_group) -> Group:
 
 
 def local_names(passwd: Path = Path("/etc/passwd")) -> frozenset[str]:
-    """Who has a line in the file itself, whatever other sources NSS reads."""
-    lines = passwd.read_text("utf-8", "surrogateescape").splitlines()
-    return frozenset(line.partition(":")[0] for line in lines)
+    """Who has a line in the file itself, whatever other sources NSS reads.
+
+    Only ``\\n`` ends one: chfn(1) takes what ``splitlines`` breaks at into a comment.
+    """
+    lines = passwd.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    return frozenset(line.partition(":")[0] for line in lines if line)

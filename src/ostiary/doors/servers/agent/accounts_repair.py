@@ -17,7 +17,7 @@ FILES = ("passwd", "shadow", "group", "gshadow")
 def read(etc: Path = Path("/etc")) -> dict[str, str]:
     """The four files by name; one that this system does not have is left out."""
     return {
-        name: (etc / name).read_text("utf-8", "surrogateescape")
+        name: (etc / name).read_bytes().decode("utf-8", "surrogateescape")
         for name in FILES
         if (etc / name).exists()
     }
@@ -46,4 +46,5 @@ def repairs(
 
 
 def _lines(text: str) -> dict[str, list[str]]:
-    return {line.partition(":")[0]: line.split(":") for line in text.splitlines()}
+    # As accounts_lookup.local_names: somebody's comment is no line.
+    return {line.partition(":")[0]: line.split(":") for line in text.split("\n") if line}

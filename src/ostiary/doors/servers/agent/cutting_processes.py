@@ -35,20 +35,21 @@ def processes() -> dict[int, Process]:
 
 
 def _process(entry: Path) -> Process:
+    """In bytes, and lines as the kernel ends them: everybody calls his processes as he likes."""
     status = dict(
-        line.split(":\t", 1)
-        for line in (entry / "status").read_text().splitlines()
-        if ":\t" in line
+        line.split(b":\t", 1)
+        for line in (entry / "status").read_bytes().split(b"\n")
+        if b":\t" in line
     )
-    after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+    after_name = (entry / "stat").read_bytes().rpartition(b")")[2].split()
     session = NO_SESSION
     with contextlib.suppress(OSError):  # a kernel without audit
         session = int((entry / "sessionid").read_text())
     return Process(
         int(entry.name),
-        int(status["PPid"]),
-        tuple(int(one) for one in status["Uid"].split()[:3]),
-        status["Name"],
+        int(status[b"PPid"]),
+        tuple(int(one) for one in status[b"Uid"].split()[:3]),
+        status[b"Name"].decode("utf-8", "replace"),
         session,
         int(after_name[19]) / os.sysconf("SC_CLK_TCK"),
     )
@@ -56,7 +57,7 @@ def _process(entry: Path) -> Process:
 
 def is_dead(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in b"ZX"
     except (OSError, IndexError):
         return True
 

@@ -45,7 +45,7 @@ def with_password(root: Path = Path("/")) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in _PASSWORDS:
         with contextlib.suppress(OSError):
-            lines = (root / name).read_text("utf-8", "replace").splitlines()
+            lines = (root / name).read_bytes().decode("utf-8", "replace").split("\n")
             entries = (line.split(":") for line in lines)
             having = [one for one in entries if len(one) > 1 and one[1][:1] not in _NONE]
             found.update(dict.fromkeys(one[0] for one in having))

@@ -54,7 +54,8 @@ def read(path: Path) -> list[Key]:
         return []
     finally:
         os.close(file)
-    return [key for line in text.splitlines() if (key := parsed(line))]
+    # As sshd reads it, for which only this ends a line: what follows another sign may look like a comment.
+    return [key for line in text.split("\n") if (key := parsed(line))]
 
 
 def parsed(line: str) -> Key | None:

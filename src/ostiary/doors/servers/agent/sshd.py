@@ -61,7 +61,7 @@ def effective(
         fix = "run: ssh-keygen -A" if "no hostkeys available" in complaint else ""
         why = complaint or f"it ended with {code} and said nothing"
         raise HostError(f"sshd does not say what holds for {user}", why=why, fix=fix)
-    for line in out.decode().splitlines():
+    for line in filter(None, out.decode("utf-8", "replace").split("\n")):
         name, _, value = line.partition(" ")
         found.setdefault(name.lower(), []).append(value)
     return found
