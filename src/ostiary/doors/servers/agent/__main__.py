@@ -11,7 +11,7 @@ import sys
 
 from ostiary.doors.servers.agent.commands import parser
 from ostiary.doors.servers.agent.files import HostError, Paths
-from ostiary.doors.servers.agent.typed import as_typed
+from ostiary.doors.servers.agent.typed import line
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,10 +30,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _complain(error: HostError) -> None:
     """The three lines of errors.py."""
-    sys.stderr.write(f"ostiary: error: {error.what}\n")
+    sys.stderr.write(f"ostiary: error: {line(error.what)}\n")
     for name, text in (("why", error.why), ("fix", error.fix)):
         if text:
-            sys.stderr.write(f"  {name}: {as_typed(text)}\n")
+            sys.stderr.write(f"  {name}: {line(text)}\n")
 
 
 if __name__ == "__main__":

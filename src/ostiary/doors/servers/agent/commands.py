@@ -20,6 +20,7 @@ from ostiary.doors.servers.agent import (
     identity,
     leave,
     loop,
+    names,
     selinux,
     sshd_install,
     trust,
@@ -29,7 +30,7 @@ from ostiary.doors.servers.agent import state as states
 from ostiary.doors.servers.agent.enroll import Wanted, enroll
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.interpreter import interpreter
-from ostiary.doors.servers.agent.typed import as_typed
+from ostiary.doors.servers.agent.typed import line
 from ostiary.doors.servers.wire.host import CloudIdentity
 
 LONGEST_TOKEN = 4096
@@ -105,7 +106,8 @@ def _enroll(given: argparse.Namespace, paths: Paths) -> int:
         paths,
         _say,
     )
-    sys.stdout.write(f"{made.server_id}  {made.name} in {made.project}\n")
+    told = f"{made.server_id}  {made.name} in {made.project}"
+    sys.stdout.write(f"{names.shown(told)}\n")
     _say("nobody is let in before it runs: install its unit, or start: ostiary agent run")
     return 0
 
@@ -185,7 +187,8 @@ def _status(given: argparse.Namespace, paths: Paths) -> int:
         for name, value in told.items():
             shown = " ".join(value) if isinstance(value, list) else value
             shown = {True: "yes", False: "no"}[value] if isinstance(value, bool) else shown
-            sys.stdout.write(f"{name}: {shown}\n")
+            text = f"{name}: {shown}"  # whole: there may be many users
+            sys.stdout.write(f"{names.shown(text, len(text))}\n")
     return 0
 
 
@@ -240,6 +243,6 @@ def _unit(_: argparse.Namespace, __: Paths) -> int:
     return 0
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"ostiary agent: {as_typed(line)}\n")
+def _say(text: str) -> None:
+    sys.stderr.write(f"ostiary agent: {line(text)}\n")
     sys.stderr.flush()

@@ -26,9 +26,7 @@ from ostiary.doors.servers.agent.discover import (
 )
 from ostiary.doors.servers.agent.files import HostError, Paths, write
 from ostiary.doors.servers.agent.other_ways import find
-from ostiary.doors.servers.agent.typed import as_typed
-
-LONGEST = 2000  # characters of a line
+from ostiary.doors.servers.agent.typed import LONGEST, as_typed
 
 
 def add(commands: Any) -> None:
