@@ -40,13 +40,16 @@ ARN = f"arn:aws:iam::{ACCOUNT}:role/build/ci"
 class Site:
     """A project with one server and one machine of each kind; ada answers for them."""
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, database="", **settings):
         self.router = Router()
         self.github = self.router.github
         self.aws = self.router.world
         self.key = jwk.ECKey.generate_key("P-256", {"kid": "own"})
         self.control = ControlWorld(
-            f"sqlite:///{folder}/control.db", folder, transport=self.router, settings=settings
+            database or f"sqlite:///{folder}/control.db",
+            folder,
+            transport=self.router,
+            settings=settings,
         )
         self.control.person(OWNER, ["sre"])
         names = ("github", "robot", "ansible")

@@ -86,6 +86,8 @@ def put(services: Services, call: Call) -> admin.Project:
     if theirs != mine:
         permitted.admin(services, call.who)
 
+    named = {one.name for one in (*held, *wanted.machines)}
+
     def work(connection: Connection, ledger: Ledger) -> admin.Project:
         projects.expect(connection, project, wanted.generation, project.generation)
         projects.put_settings(connection, ledger, project, wanted.settings)
@@ -94,7 +96,13 @@ def put(services: Services, call: Call) -> admin.Project:
         machines_kept.put(connection, ledger, project, wanted.machines)
         return described(connection, projects.by_id(connection, project.id))
 
-    return services.writer.write([project.id], work, by(call))
+    return services.writer.write(_concerned(services, project, named), work, by(call))
+
+
+def _concerned(services: Services, project: Project, names: Iterable[str]) -> list[str]:
+    """The projects whose audits are written when machines of these names are signed out, and this one."""
+    with translated("cannot read the project"), services.database.reading() as connection:
+        return sorted({project.id, *machines_kept.entered(connection, names)})
 
 
 def _given(settings: admin.Settings) -> tuple[tuple[str, ...], ...]:
@@ -109,11 +117,15 @@ def _administering(services: Services, some: Iterable[admin.Machine]) -> set[adm
 def delete(services: Services, call: Call) -> None:
     permitted.admin(services, call.who)
     project = permitted.project(services, call.who, call.path["name"])
-    services.writer.write(
-        [project.id],
-        lambda connection, ledger: projects.remove(connection, ledger, project),
-        by(call),
-    )
+    with translated("cannot read the project"), services.database.reading() as connection:
+        named = {one.name for one in machines_kept.of_project(connection, project.id)}
+
+    def work(connection: Connection, ledger: Ledger) -> None:
+        for machine in machines_kept.of_project(connection, project.id):
+            machines_kept.sign_out(connection, ledger, machine.name)
+        projects.remove(connection, ledger, project)
+
+    services.writer.write(_concerned(services, project, named), work, by(call))
 
 
 def list_tokens(services: Services, call: Call) -> admin.Tokens:

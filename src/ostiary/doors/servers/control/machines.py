@@ -103,19 +103,19 @@ def _begin(
 
 
 def still_kept(services: Services, caller: Caller) -> Machine | None:
-    """The machine that asks for a certificate, which is still kept and not at its end; None for people."""
+    """The machine that asks for a certificate, for which somebody still answers; None for people."""
     if not caller.is_machine:
         return None
     with translated("cannot look up the machine"), services.database.reading() as connection:
-        kept = machines_kept.find(connection, caller.person.id.partition(":")[2])
-    if kept is None or kept.machine.until <= services.clock():
+        kept = machines_kept.still(connection, caller.machine, services.clock())
+    if kept is None:
         raise Denied(
             f"cannot issue a certificate to {caller.person.login}",
-            why="this machine is no longer set, or its time is over",
+            why="this machine is no longer set, its time is over, or nobody who is active answers for it",
             fix="ask an owner of its project",
             code="no-machine",
         )
-    return kept.machine
+    return kept
 
 
 def _denied(machine: Machine, why: str, fix: str, code: str = "no-owner") -> Denied:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -13,7 +13,8 @@ from ostiary.doors.servers.control import people
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.machine_faults import faults
 from ostiary.doors.servers.control.projects import Project, changed
-from ostiary.doors.servers.control.tables import machines
+from ostiary.doors.servers.control.tables import local_users, machines
+from ostiary.doors.servers.control.tables import people as people_table
 from ostiary.doors.servers.wire.admin import Label, Machine
 from ostiary.errors import Conflict, UsageError
 
@@ -44,6 +45,27 @@ def find(connection: Connection, name: str) -> Kept | None:
     return Kept(row.project_id, _machine(row.machine), row.bound) if row else None
 
 
+def still(connection: Connection, name: str, now: float) -> Machine | None:
+    """The machine of this name, unless its time is over or nobody who is active answers for it.
+
+    Whoever is let in by a new login is written down without a look at machines: so it is asked whenever one does something.
+    """
+    kept = find(connection, name)
+    if kept is None or kept.machine.until <= now:
+        return None
+    owners = select(people_table.c.id).where(
+        people_table.c.login == kept.machine.owner, people_table.c.active
+    )
+    return kept.machine if connection.execute(owners.limit(1)).one_or_none() else None
+
+
+def entered(connection: Connection, names: Iterable[str]) -> tuple[str, ...]:
+    """The projects in which machines of these names have numbers: their audits tell when one is signed out."""
+    ids = sorted({person_id(name) for name in names})
+    query = select(local_users.c.project_id).distinct().where(local_users.c.person_id.in_(ids))
+    return tuple(connection.scalars(query))
+
+
 def owned_by(connection: Connection, login: str) -> tuple[str, ...]:
     """The names of the machines that somebody answers for."""
     rows = connection.execute(select(machines.c.name, machines.c.machine))
@@ -60,7 +82,8 @@ def put(
 ) -> None:
     """Make the machines of a project exactly ``wanted``. UsageError with everything that is wrong with them.
 
-    Conflict when another project has one of that name. Whatever is taken away or changed is signed out.
+    Conflict when another project has one of that name. Whatever is taken away, changed or added is signed out: a session
+    that was begun under the name of one that is added was another machine's.
     """
     if problems := [one for machine in wanted for one in faults(machine)]:
         raise UsageError(
@@ -76,10 +99,11 @@ def put(
     connection.execute(
         delete(machines).where(machines.c.project_id == project.id, machines.c.name.in_(gone))
     )
-    for name in gone:
+    new = sorted(set(after) - set(before))
+    for name in sorted({*gone, *(after[text].name for text in new)}):
         sign_out(connection, ledger, name)
     try:
-        for text in sorted(set(after) - set(before)):
+        for text in new:
             row = {"project_id": project.id, "name": after[text].name, "machine": text}
             connection.execute(insert(machines).values(**row))
     except IntegrityError as taken:
@@ -90,7 +114,7 @@ def put(
             code="machine-exists",
         ) from taken
     changed(connection, project.id)
-    body = {"added": sorted(set(after) - set(before)), "removed": sorted(set(before) - set(after))}
+    body = {"added": new, "removed": sorted(set(before) - set(after))}
     ledger.append(project.id, "machines.changed", body)
 
 

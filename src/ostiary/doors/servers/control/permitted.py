@@ -6,7 +6,7 @@ must be of now: whoever was put out could trust a key of their own for good in t
 
 from __future__ import annotations
 
-from ostiary.doors.servers.control import inventory, projects
+from ostiary.doors.servers.control import inventory, machines_kept, projects
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.freshness import STALE, known_until
 from ostiary.doors.servers.control.inventory import Server
@@ -19,7 +19,7 @@ from ostiary.errors import Denied, NotFound
 def is_admin(services: Services, caller: Caller) -> bool:
     """Denied for one of whom the org said nothing for too long."""
     if caller.is_machine:
-        found = caller.machine in services.admin_machines
+        found = caller.machine in services.admin_machines and _is_kept(services, caller)
     else:
         found = bool(services.admin_group) and services.admin_group in caller.person.groups
     return found and _is_fresh(services, caller)
@@ -31,6 +31,12 @@ def is_owner(services: Services, caller: Caller, project: Project) -> bool:
         return True
     owned = set(project.settings.owners).intersection(caller.person.groups)
     return bool(owned) and not caller.is_machine and _is_fresh(services, caller)
+
+
+def _is_kept(services: Services, caller: Caller) -> bool:
+    """Whether the machine is still set: the name alone may be of one that is gone."""
+    with translated("cannot look up the machine"), services.database.reading() as connection:
+        return machines_kept.still(connection, caller.machine, services.clock()) is not None
 
 
 def _is_fresh(services: Services, caller: Caller) -> bool:
