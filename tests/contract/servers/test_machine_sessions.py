@@ -10,6 +10,8 @@ from joserfc import jwk
 from sqlalchemy import delete, insert, select
 from test_machines import OWNER, Site
 
+from ostiary.doors.servers.control import people
+from ostiary.doors.servers.control.org_reader import keep_read
 from ostiary.doors.servers.control.tables import audit, machines
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, NewProject, ProjectWanted, Rule
@@ -130,3 +132,35 @@ def test_a_machine_that_moves_to_another_project_is_signed_out_in_the_audits_of_
     last = {one.project_id: json.loads(one.body) for one in told}
     assert len(last) == 2
     assert all(one["person"] == "machine:robot" and not one["active"] for one in last.values())
+
+
+MARRIED = "ada.married@acme.example"
+
+
+def test_a_machine_is_signed_out_when_its_owner_is_renamed_and_stays_so_when_they_are_put_out(site):
+    robot = site.sign_in("robot", site.proof("robot"))
+    renamed = replace(site.owner(), login=MARRIED, read=time.time())
+    site.keep(keep_read, renamed)
+    refused(401, robot, "web1")
+    assert "never signed in" in site.refused("robot", site.proof("robot"), "no-owner")
+    site.keep(keep_read, replace(renamed, active=False, read=time.time()))
+    assert "machine:robot" not in site.sessions()
+    site.refused("robot", site.proof("robot"), "no-owner")
+
+
+def test_a_machine_does_nothing_for_an_owner_who_signed_in_by_another_login(site):
+    """A sign-in looks at no machine: the next certificate does, and so does what administers."""
+    robot = site.sign_in("robot", site.proof("robot"))
+    sub = site.owner().id
+    site.control.person(MARRIED, ["sre"], sub=sub)
+    assert refused(403, robot, "web1") == "no-machine"
+    with pytest.raises(Refused) as no:
+        new_project(robot)
+    assert no.value.code == "not-permitted"
+    site.keep(keep_read, replace(people_now(site, sub), active=False, read=time.time()))
+    assert refused(403, robot, "web1") == "no-machine"
+
+
+def people_now(site, person_id):
+    with site.control.services.database.reading() as connection:
+        return people.get(connection, person_id)

@@ -58,7 +58,8 @@ def keep_read(connection: Connection, ledger: Ledger, person: Person) -> None:
 
     An older reading than the one that is kept changes nothing: two readers may pass each other. Whoever is inactive
     keeps the groups that were known, so that the audit shows who was put out, not that all groups were lost; the
-    machines that they answer for are signed out with them. Whose login is a machine's name by now is out too: rules and
+    machines that they answer for are signed out with them, and with a login that they have no more: nobody would know
+    later whose those machines were. Whose login is a machine's name by now is out too: rules and
     hosts would take the person for that machine, and no sign-in lets such a login in.
     """
     known = people.get(connection, person.id)
@@ -67,7 +68,7 @@ def keep_read(connection: Connection, ledger: Ledger, person: Person) -> None:
     if not person.active or person.login.startswith(MACHINE):
         person = Person(person.id, known.login, known.groups, active=False, read=person.read)
     people.keep(connection, ledger, person)
-    if known.active and not person.active:
+    if known.active and (not person.active or person.login != known.login):
         for name in machines_kept.owned_by(connection, known.login):
             machines_kept.sign_out(connection, ledger, name)
 
