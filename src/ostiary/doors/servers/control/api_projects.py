@@ -137,13 +137,12 @@ def list_tokens(services: Services, call: Call) -> admin.Tokens:
 def make_token(services: Services, call: Call) -> admin.MadeToken:
     project = permitted.project(services, call.who, call.path["name"])
     asked: admin.NewToken = call.message
-    token_id, token = services.writer.write(
-        [project.id],
-        lambda connection, ledger: tokens.make(
-            connection, ledger, project, uses=asked.uses, seconds=asked.seconds
-        ),
-        by(call),
-    )
+
+    def work(connection: Connection, ledger: Ledger) -> tuple[str, str]:
+        projects.expect_kept(connection, project)
+        return tokens.make(connection, ledger, project, uses=asked.uses, seconds=asked.seconds)
+
+    token_id, token = services.writer.write([project.id], work, by(call))
     return admin.MadeToken(token_id, token)
 
 

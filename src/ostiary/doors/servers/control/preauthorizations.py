@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.inventory import Server
 from ostiary.doors.servers.control.ledger import Ledger
-from ostiary.doors.servers.control.projects import Project, changed
+from ostiary.doors.servers.control.projects import Project, changed, expect_kept
 from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.tables import people, preauthorizations
 from ostiary.doors.servers.wire.admin import (
@@ -32,11 +32,12 @@ MOST_GOOD = 10_000  # of a project at a time: each of its views reads them
 def make(
     connection: Connection, ledger: Ledger, project: Project, asked: NewPreauthorization
 ) -> str:
-    """The id of a new one. UsageError with all that is wrong with it, NotFound for a server that is not there."""
+    """The id of a new one. UsageError with all that is wrong with it, NotFound for a server, or a project, that is not there."""
     if problems := _faults(asked):
         what = f"cannot make a preauthorization in project {project.name}"
         fix = "run: ostiary servers preauthorization create --help"
         raise UsageError(what, why="\n".join(problems), fix=fix, code="bad-request")
+    expect_kept(connection, project)
     server = server_of(connection, project, asked.server) if asked.server else None
     _check_room(connection, project, ledger.now)
     made = connection.execute(

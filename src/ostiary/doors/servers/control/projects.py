@@ -146,8 +146,21 @@ def changed(connection: Connection, project_id: str) -> None:
     )
 
 
+def expect_kept(connection: Connection, project: Project) -> None:
+    """NotFound when the project was deleted since it was read: nobody could see, or take away, what is written to it.
+
+    The caller's transaction holds the project's chain.
+    """
+    if is_deleted(by_id(connection, project.id)):
+        raise absent(project.name)
+
+
 def expect(connection: Connection, project: Project, generation: int, judged: int) -> None:
-    """StalePlan unless the project is still at ``generation``, and it is that one by which it was judged."""
+    """StalePlan unless the project is still at ``generation``, and it is that one by which it was judged.
+
+    NotFound when it was deleted, which moves no generation.
+    """
+    expect_kept(connection, project)
     now = connection.scalar(select(projects.c.generation).where(projects.c.id == project.id))
     if not now == generation == judged:
         raise StalePlan(
@@ -215,6 +228,7 @@ def remove(connection: Connection, ledger: Ledger, project: Project) -> None:
 
     Its tokens enroll nobody any more.
     """
+    expect_kept(connection, project)
     held = connection.scalars(
         select(servers.c.name)
         .where(servers.c.project_id == project.id, servers.c.state != "retired")
