@@ -1,5 +1,7 @@
 """Who somebody is at AWS: a presigned GetCallerIdentity of now, for us, and nothing else that a caller chooses."""
 
+import time
+
 import httpx2
 import pytest
 from aws_instance import (
@@ -247,3 +249,20 @@ def test_an_answer_shows_no_credentials(world, callers):
     checked = callers.checked(url, world.clock.now())
     assert session.token not in repr(checked)
     assert checked.signature not in repr(checked)
+
+
+class Drips(httpx2.SyncByteStream):
+    def __iter__(self):
+        for _ in range(20):
+            yield b" "
+            time.sleep(0.1)
+
+
+def test_sts_is_waited_for_in_all_no_longer_than_it_may_take(world):
+    """Each of its bytes is in time; enrolments of others have few threads."""
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, stream=Drips()))
+    callers = AwsCallers(httpx2.Client(transport=transport), CONTROL, seconds=0.3)
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="too long to answer in all"):
+        asked(world, callers, presigned(session_of(world)))
+    assert time.monotonic() - began < 1.5

@@ -58,6 +58,7 @@ from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
 LOG = logging.getLogger("ostiary.control")
 THREADS = 32
 FAR_THREADS = 16
+ALIEN_THREADS = 16
 MOST_WAITING = 10_000  # requests that wait for a thread; more are told to come again
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
 BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
@@ -72,6 +73,7 @@ class Api:
         self._services = services
         self._threads = anyio.CapacityLimiter(THREADS)
         self._far = anyio.CapacityLimiter(FAR_THREADS)
+        self._alien = anyio.CapacityLimiter(ALIEN_THREADS)
         self._news = News(services.database)
         self._bodies = Bodies()
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
@@ -155,6 +157,8 @@ class Api:
         return wait
 
     def _limiter(self, endpoint: Endpoint) -> anyio.CapacityLimiter:
+        if endpoint.alien:
+            return self._alien
         return self._far if endpoint.far else self._threads
 
     async def _in_thread(self, endpoint: Endpoint, work: Any, *arguments: Any) -> Any:

@@ -10,6 +10,7 @@ CVE-2025-11621. Sources: IAM User Guide, "Add the signature to the request" (que
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import httpx2
 from lxml import etree
 
+from ostiary.doors.servers.control.machine_reads import Reads, TooLong
 from ostiary.doors.servers.control.unanswered import reason
 from ostiary.errors import Denied, Unreachable
 
@@ -61,12 +63,18 @@ class Presigned:
 
 
 class AwsCallers:
-    """Checks and asks. ``control`` is this control plane's URL, ``endpoint`` another STS than AWS's own ("" for AWS's)."""
+    """Checks and asks. ``control`` is this control plane's URL, ``endpoint`` another STS than AWS's own ("" for AWS's).
 
-    def __init__(self, http: httpx2.Client, control: str, endpoint: str = "") -> None:
-        self._http = http
+    STS is waited for no longer than ``seconds`` in all.
+    """
+
+    def __init__(
+        self, http: httpx2.Client, control: str, endpoint: str = "", seconds: float = SECONDS
+    ) -> None:
+        self._reads = Reads(http)
         self._control = control
         self._endpoint = endpoint.rstrip("/")
+        self._seconds = seconds
 
     def checked(self, url: str, now: float) -> Presigned:
         """Denied when the URL is anything but a presigned GetCallerIdentity of the last minute."""
@@ -91,15 +99,14 @@ class AwsCallers:
         """Whose credentials signed it. Denied when AWS refuses, Unreachable when it does not answer."""
         headers = {HEADER: self._control, "accept": "text/xml"}
         try:
-            with self._http.stream(
-                "GET", presigned.url, headers=headers, follow_redirects=False, timeout=SECONDS
-            ) as response:
-                body = b""
-                for part in response.iter_bytes():
-                    body += part
-                    if len(body) > MOST_BYTES:
-                        raise _refused("the answer of STS is too long")
-                status = response.status_code
+            status, body = self._reads.get(
+                presigned.url,
+                until=time.monotonic() + self._seconds,
+                most=MOST_BYTES,
+                headers=headers,
+            )
+        except TooLong:
+            raise _refused("the answer of STS is too long") from None
         except httpx2.HTTPError as error:
             raise Unreachable(
                 "cannot ask AWS who this is",

@@ -68,7 +68,8 @@ class Endpoint:
     """``path`` as Starlette writes it (``/v1/projects/{name}``); ``takes`` is the message that the body must be.
 
     ``quick`` is for NOBODY's alone, and waits for nothing: it is answered without a thread. ``far`` may wait for somebody
-    elsewhere, for whoever asks: it has few threads of its own, so that all others are answered meanwhile.
+    elsewhere, for whoever asks: it has few threads of its own, so that all others are answered meanwhile. ``alien`` is the
+    same where that somebody is one whom owners of projects name, and it has other threads than ``far``.
     """
 
     method: str
@@ -78,4 +79,5 @@ class Endpoint:
     takes: type[Any] | None = None
     quick: bool = False
     far: bool = False
+    alien: bool = False
     together: Together | None = None

@@ -132,4 +132,4 @@ def _unknown(asked: MachineSignIn) -> Denied:
     )
 
 
-ENDPOINTS = (Endpoint("POST", "/v1/machines/sign-in", sign_in, NOBODY, MachineSignIn, far=True),)
+ENDPOINTS = (Endpoint("POST", "/v1/machines/sign-in", sign_in, NOBODY, MachineSignIn, alien=True),)
