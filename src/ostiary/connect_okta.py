@@ -51,12 +51,24 @@ def okta_client(
     url, auth = _url(org, environ), _auth(org, purpose, environ)
     try:
         return OktaClient(url, auth, transport=transport, share=settings.share)
-    except OSError as error:  # the CA file or folder is read when the client is made
-        raise UsageError(
-            "cannot read the certificate authorities to trust",
-            why=str(error.strerror or error).lower(),
-            fix="correct SSL_CERT_FILE or SSL_CERT_DIR, or unset it",
-        ) from error
+    except OSError as error:
+        raise _untrusting(error) from error
+
+
+def check_trust() -> None:
+    """UsageError unless the CA file or folder, which is read when a client is made, can be read."""
+    try:
+        httpx2.Client().close()
+    except OSError as error:
+        raise _untrusting(error) from error
+
+
+def _untrusting(error: OSError) -> UsageError:
+    return UsageError(
+        "cannot read the certificate authorities to trust",
+        why=str(error.strerror or error).lower(),
+        fix="correct SSL_CERT_FILE or SSL_CERT_DIR, or unset it",
+    )
 
 
 def _url(org: OrgSettings, environ: Mapping[str, str]) -> str:

@@ -25,7 +25,7 @@ def region_of(flag: str | None, profile: str | None, environ: Mapping[str, str])
         raise UsageError(
             "no region to work in",
             why="neither --region, AWS_REGION, AWS_DEFAULT_REGION nor the profile names one",
-            fix="add --region, for example: --region us-east-1",
+            fix="name one, for example: export AWS_REGION=us-east-1",
         )
     try:  # by the patterns of AWS's own list of partitions, so that a region newer than it passes
         own_session().get_partition_for_region(found)

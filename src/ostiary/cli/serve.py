@@ -141,6 +141,7 @@ def serve(
 ) -> None:
     """Serve projects, enrollment, certificates and audit over HTTPS, until told to end."""
     from ostiary.connect_control import control_org  # noqa: PLC0415
+    from ostiary.connect_okta import check_trust  # noqa: PLC0415
     from ostiary.doors.servers.control import listening, state_folder  # noqa: PLC0415
     from ostiary.doors.servers.control import serve as control  # noqa: PLC0415
     from ostiary.doors.servers.control import workers as processes  # noqa: PLC0415
@@ -152,6 +153,12 @@ def serve(
             fix="give both, or neither on loopback",
         )
     scheme = "https" if tls_cert else "http"
+    listening.place(listen, tls=tls_cert is not None)
+    if url:
+        listening.check_url(url)
+    if tls_cert is not None and tls_key is not None:
+        listening.check_tls(tls_cert, tls_key)
+    check_trust()
     settings = control.ServeSettings(
         database=database,
         listen=listen,

@@ -129,7 +129,7 @@ def test_a_user_authority_is_rotated_step_by_step(world):
     world.reports("web1", fingerprint(old), fingerprint(new))
     waiting = world.refused("sign")
     assert "the new authority is not believed yet by web2 " in waiting.why
-    assert "retire web2" in waiting.fix
+    assert "ostiary servers inventory --project prod" in waiting.fix
     world.reports("web2", fingerprint(old), fingerprint(new))
     world.rotate("sign")
     assert authorities.signing(world.known, "user").id == new.id

@@ -47,7 +47,7 @@ def test_none(config):
     config.write_text("")
     with pytest.raises(UsageError) as refused:
         region_of(None, None, {})
-    assert "--region us-east-1" in refused.value.fix
+    assert "export AWS_REGION=us-east-1" in refused.value.fix
 
 
 def test_a_profile_that_there_is_not(config):

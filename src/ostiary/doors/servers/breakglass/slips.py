@@ -42,13 +42,13 @@ def read(file: Path) -> tuple[Slip, ...]:
         raise NotFound(
             f"no slip is in {file}",
             why="nobody signed by break-glass here, or the file has another name",
-            fix="name the file of slips with --slips, as break-glass sign said it",
+            fix="name the file that break-glass sign said",
         ) from none
     except OSError as error:
         raise OstiaryError(
             f"cannot read {file}",
             why=str(error.strerror).lower(),
-            fix="name the file of slips with --slips",
+            fix="name the file that break-glass sign said, as who may read it",
         ) from error
     slips = []
     for number, line in enumerate(lines, 1):
@@ -58,6 +58,6 @@ def read(file: Path) -> tuple[Slip, ...]:
             raise UsageError(
                 f"cannot read {file}",
                 why=f"line {number}: {wrong}",
-                fix="name the file of slips with --slips, as break-glass sign wrote it",
+                fix="name the file that break-glass sign wrote",
             ) from wrong
     return tuple(slips)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import time
 from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from ostiary.errors import Conflict, UsageError
 
@@ -15,10 +18,11 @@ def place(listen: str, *, tls: bool) -> tuple[str, int]:
     """Host and port of HOST:PORT. UsageError for plain HTTP elsewhere than on loopback."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
-    if not port.isdigit() or not host:
+    is_port = port.isascii() and port.isdigit() and len(port) <= len(str(MOST_PORT))
+    if not host or not is_port or int(port) > MOST_PORT:
         raise UsageError(
             f"cannot listen on {listen}",
-            why="it is not ADDRESS:PORT",
+            why=f"it is not ADDRESS:PORT, with a port of at most {MOST_PORT}",
             fix="write it like: --listen 127.0.0.1:8443",
         )
     if not tls and not _is_loopback(host):
@@ -30,8 +34,50 @@ def place(listen: str, *, tls: bool) -> tuple[str, int]:
     return host, int(port)
 
 
+def check_url(url: str) -> None:
+    """UsageError for what nobody can be told to reach."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("https", "http") and bool(parts.hostname)
+        is_address = is_address and parts.port != 0  # which raises ValueError for what is none
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UsageError(
+            f"cannot be reached at {url}",
+            why="it is not https://HOST",
+            fix="write it like: --url https://control.example",
+        )
+
+
+def check_tls(certificate: Path, key: Path) -> None:
+    """UsageError unless the two files are a certificate and its key, which opens without a passphrase."""
+    what = f"cannot serve TLS with {certificate} and {key}"
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            why = f"{path}: {os.strerror(error.errno or 0).lower()}"
+            raise UsageError(what, why=why, fix="correct --tls-cert and --tls-key") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, lambda: b"")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        mismatch = getattr(error, "reason", "") == "KEY_VALUES_MISMATCH"
+        why = (
+            "the key is of another certificate"
+            if mismatch
+            else "the first must hold a certificate in PEM, the second its key, without a passphrase"
+        )
+        raise UsageError(what, why=why, fix="correct --tls-cert and --tls-key") from error
+
+
+MOST_PORT = 65535
 BACKLOG = 4096
 FREE_SECONDS = 2.0  # in which the workers of one that was killed just now are gone
+_HINDERED = {
+    errno.EADDRNOTAVAIL: "name an address of this machine: --listen 127.0.0.1:8443",
+    errno.EACCES: "name a port above 1023: --listen ADDRESS:8443",
+}
 
 
 def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
@@ -59,7 +105,10 @@ def sockets(listen: str, number: int = 1, *, tls: bool) -> list[socket.socket]:
         raise Conflict(
             what,
             why=os.strerror(error.errno or 0).lower(),
-            fix="end what listens there, or name another with: --listen ADDRESS:PORT",
+            fix=_HINDERED.get(
+                error.errno or 0,
+                "end what listens there, or name another with: --listen ADDRESS:PORT",
+            ),
             code="listen",
         ) from error
 
