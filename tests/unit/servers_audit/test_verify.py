@@ -136,6 +136,25 @@ def test_lines_that_are_no_rows_are_told(tmp_path, rows):
     assert "row 1 is of another project" in verify([file]).faults
 
 
+def test_a_line_that_readers_may_take_for_two_rows_is_told(tmp_path, rows):
+    """The first of two members is what people see, and many parsers; the hash is of the last."""
+    file = write(tmp_path / "a.jsonl", rows)
+    data = file.read_bytes()
+    _, line, *_ = data.splitlines(keepends=True)
+    twice = line.replace(b'"event":"x"', b'"event":"y","body":"{}","event":"x"')
+    for other in (twice, line.replace(b'":', b'": ', 1), line.replace(b'"x"', b'"\\u0078"')):
+        assert other != line
+        file.write_bytes(data.replace(line, other))
+        found = verify([file])
+        assert found.rows == len(rows)
+        assert found.faults == (
+            "line 2 of a.jsonl is not as row 1 is written: what it says depends on who reads it",
+        )
+    file.write_bytes(data.replace(b'"audit":', b'"audit":"prj_other","audit":', 1))
+    with pytest.raises(UsageError, match="first line"):
+        verify([file])
+
+
 def test_what_is_no_audit_is_a_usage_error(tmp_path, rows):
     file = write(tmp_path / "a.jsonl", rows)
     for text in (b"", b"{}\n", b"hello\n", file.read_bytes().split(b"\n", 1)[1]):

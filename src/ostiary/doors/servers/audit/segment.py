@@ -5,6 +5,9 @@
 
 ``body`` is the row's JSON as a text, because the hash is over that text. The hash of the first line cannot be forged
 where a checkpoint covers the last row: it is hashed into every row after it.
+
+A row has one spelling, to the byte. Hashes are over what a line is read as, and readers differ: of a member that stands
+there twice some take the first and some the last.
 """
 
 from __future__ import annotations
@@ -49,15 +52,20 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def beginning(project_id: str, after: Head) -> bytes:
-    return _ENCODER.encode(Beginning(VERSION, project_id, after.number, after.hash)) + b"\n"
+    return _written(Beginning(VERSION, project_id, after.number, after.hash))
 
 
 def lines(rows: Iterable[AuditRow]) -> bytes:
-    return b"".join(_ENCODER.encode(row) + b"\n" for row in rows)
+    return b"".join(_written(row) for row in rows)
+
+
+def _written(one: AuditRow | Line | Beginning) -> bytes:
+    """The one way to write it."""
+    return _ENCODER.encode(one) + b"\n"
 
 
 class Segment:
-    """One file. ``problems`` are lines that are no rows, known once ``rows`` was read to its end."""
+    """One file. ``problems`` are lines that are no rows, or not as a row is written; known once ``rows`` was read to its end."""
 
     def __init__(self, path: Path) -> None:
         """UsageError when the file is none of an audit, NotFound when it is not there."""
@@ -89,6 +97,11 @@ class Segment:
                     continue
                 if not text.endswith(b"\n"):
                     self.problems.append(f"line {number} of {self.path.name} was cut off")
+                elif text != _written(row):
+                    self.problems.append(
+                        f"line {number} of {self.path.name} is not as row {row.number} is written:"
+                        " what it says depends on who reads it"
+                    )
                 yield row
 
     def size_until(self, head: Head) -> int | None:
@@ -134,7 +147,8 @@ def _begun(line: bytes) -> Beginning | None:
         size = len(bytes.fromhex(found.hash))
     except ValueError:  # msgspec's errors are ValueErrors too
         return None
-    return found if found.v == VERSION and found.after >= 0 and size == DIGEST else None
+    is_ours = found.v == VERSION and found.after >= 0 and size == DIGEST and _written(found) == line
+    return found if is_ours else None
 
 
 class _reading:  # noqa: N801 - a context manager, used as a function
