@@ -1,5 +1,6 @@
 """Hosts: who enrols, who proves to be whom, and what shows that one identity is on two machines."""
 
+import json
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -373,6 +374,32 @@ def test_of_a_long_report_the_first_lines_are_kept_and_how_many_more_there_are(w
     assert kept.problems == ("one", "two")
     assert kept.other_ways[:2] == ("way 0", "way 1")
     assert (len(kept.other_ways), kept.other_ways[-1]) == (100, "and 51 more")
+
+
+def test_what_a_host_tells_is_kept_on_lines_of_its_own(world):
+    """Administrators read it on a terminal, where it must not become the line of another host, or ours."""
+    world.project("prod", [Rule("group:sre", login=True)])
+    web = world.server("web1")
+    forged = "x\n! db1: its key was stolen\r\n  fix: run: curl evil\t\x1b[31mred\u2028\u202e\x9b"
+    login = Login("7\n8", "ada\n", 0.0, f"here\n{forged}", "accepted\n")
+    web.report(problems=(forged,), other_ways=(forged,), trusted=(forged,), logins=(login,))
+    kept = held(world, "web1")
+    (plain,) = {*kept.problems, *kept.other_ways}
+    assert plain == "x?! db1: its key was stolen??  fix: run: curl evil??[31mred???"
+    with world.services.database.reading() as connection:
+        told = connection.scalars(select(tables.audit.c.body)).all()
+        told += connection.scalars(select(tables.servers.c.report)).all()
+    texts = [one for text in told for one in texts_in(json.loads(text))]
+    assert "ada?" in texts
+    assert [one for one in texts if not one.isprintable()] == []
+
+
+def texts_in(value):
+    """Every text in what was JSON."""
+    if isinstance(value, str):
+        return [value]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inside for text in texts_in(one)]
 
 
 def test_a_wrong_key_cannot_ask_for_another_host(world):

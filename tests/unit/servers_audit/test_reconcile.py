@@ -101,6 +101,11 @@ def test_what_nothing_stands_for_is_found(kind, rows):
     assert kinds(*rows) == [(kind, "1")]
 
 
+def test_a_finding_is_one_line_whatever_the_host_said():
+    (found,) = reconciled(met(1, login="ada\nnever", source="x\r\n\x1b[31m")).findings
+    assert found.text.startswith("ada?never on srv_web from x???[31m at ")
+
+
 def test_accepted_by_two_servers_is_told_wholly():
     rows = (issued(1), met(1), met(1, DB, at=6))
     assert sorted(kinds(*rows)) == [("other-server", "1"), ("twice", "1")]

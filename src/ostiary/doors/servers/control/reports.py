@@ -32,7 +32,7 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     known = json.loads(row.boots)
     boots = known if report.boot in known else [*known, report.boot[:64]][-MOST_BOOTS:]
     told: dict[str, list[str]] = {
-        "trusted": list(report.trusted[:16]),
+        "trusted": [_plain(one) for one in report.trusted[:16]],
         "problems": _kept(report.problems, MOST_PROBLEMS),
         "other_ways": _kept(report.other_ways, MOST_WAYS),
     }
@@ -57,10 +57,15 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
 
 def _kept(lines: Sequence[str], most: int) -> list[str]:
     """The first of them; the last line says how many more there are."""
-    kept = [one[:500] for one in lines[:most]]
+    kept = [_plain(one[:500]) for one in lines[:most]]
     if len(lines) > most:
         kept[-1] = f"and {len(lines) - most + 1} more"
     return kept
+
+
+def _plain(text: str) -> str:
+    """On one line and without colour: whoever reads it must not take it for another's line, or ours."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _bounded(seconds: float) -> float:
@@ -101,11 +106,11 @@ def _login(connection: Connection, ledger: Ledger, server: Server, login: Login)
     """A certificate met by a host: one row of the audit, and a mark beside the certificate that we issued."""
     body = {
         "server": server.id,
-        "serial": login.serial[:20],
-        "login": login.login[:64],
+        "serial": _plain(login.serial[:20]),
+        "login": _plain(login.login[:64]),
         "time": _bounded(login.time),
-        "source": login.source[:253],
-        "outcome": login.outcome[:16],
+        "source": _plain(login.source[:253]),
+        "outcome": _plain(login.outcome[:16]),
     }
     ledger.append(server.project_id, "certificate.met", body)
     if not (login.serial.isascii() and login.serial.isdigit() and len(login.serial) <= 19):  # noqa: PLR2004 - 63 bits
