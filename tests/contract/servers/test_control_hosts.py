@@ -235,6 +235,25 @@ def test_who_enrols_proves_the_key_that_is_enrolled(world):
     assert no.code == "bad-proof"
 
 
+def test_nothing_of_a_bastion_itself_is_enrolled_behind_it(world):
+    """Who holds a token would have everybody pass to what listens on the bastion's loopback, or to its cloud's credentials."""
+    world.project("prod")
+    world.server("gate")
+    host, token = world.host(), world.token(uses=5)
+    for address in (
+        "127.0.0.1", "127.1", "0177.1", "0x7f.1", "2130706433", "0", "0.0.0.0", "localhost", "LOCALHOST", "db.localhost",
+        "localhost.localdomain", "ip6-loopback", "169.254.169.254", "169.254.43518", "224.0.0.1", "gate",
+        "0:0:0:0:0:0:0:1", "0::", "0::1", "0::ffff:127.0.0.1", "0::ffff:a9fe:a9fe", "fe80::1", "ff02::1", "fd00:ec2::254",
+    ):  # fmt: skip
+        no = refused(host.enroll, token, "web1", bastion="gate", address=address)
+        assert (no.status, no.code) == (400, "bad-request"), address
+        assert no.refusal.why.endswith(f"to gate, {address!r} is a part of itself")
+    for number, address in enumerate(("10.0.0.5", "2001:db8::1", "mylocalhost", "db.gate")):
+        other = world.host()
+        other.enroll(token, f"web{number}", bastion="gate", address=address)
+    world.host().enroll(token, "demo", address="127.0.0.1")
+
+
 def test_an_old_challenge_is_refused(tmp_path):
     from control_world import ControlWorld  # noqa: PLC0415 - a world with a clock of its own
 

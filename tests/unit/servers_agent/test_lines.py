@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from ssh_world import PLAIN, Keys
@@ -52,6 +55,38 @@ def test_a_principal_that_could_be_read_as_another_is_refused(principal):
 def test_a_target_that_could_be_more_is_refused(target):
     with pytest.raises(HostError):
         principals.line(Entry("a@s", forward=(target,)))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "127.8.9.1", "0177.1", "0x7f.1", "0x7f000001", "2130706433", "0", "0.0.0.0", "localhost", "LocalHost",
+     "localhost.", "db.localhost", "localhost.localdomain", "ip6-localhost", "169.254.169.254", "0xa9fea9fe", "224.0.0.1",
+     "[::1]", "[0:0:0:0:0:0:0:1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[fe80::1]", "[ff02::1]",
+     "[fd00:ec2::254]", "web-7", "web-7.acme.example"],
+)  # fmt: skip
+def test_a_hop_leads_away_from_this_host_only(tmp_path, monkeypatch, host):
+    """The control plane may say otherwise; the other targets stay, and so do the other ways of who has this one."""
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="web-7.acme.example"))
+    hop = Entry("a@s.hop", hop=True, forward=(f"{host}:22", "10.0.0.5:22"))
+    plain = principals.line(replace(hop, forward=("10.0.0.5:22",)))
+    assert principals.line(hop) == plain
+    alone = principals.line(replace(hop, forward=(f"{host}:22",)))
+    assert alone == f'restrict,command="{principals.NOTHING}" a@s.hop'
+    paths = Paths(etc=tmp_path)
+    user = HostUser("a", 60001, 63001, "", entries=(Entry("a@s"), hop))
+    (problem,) = principals.bring_in_line((user, replace(user, login="b")), paths, {})
+    assert problem == f"nobody passes to {host}:22 through this host: that is itself"
+    text = (paths.principals / "a").read_text()
+    assert text == f"restrict,pty a@s\n{plain}\n"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["10.0.0.5", "db", "web-70", "1.127.0.0", "[2001:db8::1]", "[fd00::1]", "mylocalhost", "*"],
+)
+def test_a_hop_leads_to_others(host):
+    entry = Entry("a@s.hop", hop=True, forward=(f"{host}:22",))
+    assert f'permitopen="{host}:22"' in principals.line(entry)
 
 
 def test_files_of_others_go_and_a_bad_one_takes_nobody_with_it(tmp_path):
