@@ -21,6 +21,7 @@ from joserfc import jwk, jwt
 from sqlalchemy import delete, insert, select, text, update
 
 from ostiary.doors.servers.agent import spool, untold
+from ostiary.doors.servers.audit import reconcile
 from ostiary.doors.servers.control import (
     app,
     chain,
@@ -31,7 +32,7 @@ from ostiary.doors.servers.control import (
     rules,
     sessions,
 )
-from ostiary.doors.servers.control.tables import audit, chains
+from ostiary.doors.servers.control.tables import audit, certificates, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
 from ostiary.doors.servers.wire.host import Login
@@ -494,8 +495,9 @@ def test_logins_that_a_host_could_not_write_down_are_in_the_audit(world):
 
 def test_all_that_an_agent_sends_at_once_is_in_the_audit(world):
     """What came after the thousandth was thrown away: who tries a thousand times in vain hid what went well."""
-    world.project()
+    made = world.project()
     host = world.server("web1")
+    issue(world, made.id, host.id, spool.MOST)
     logins = [Login(str(n), "ada", 1.0, "192.0.2.1", "replayed") for n in range(1, spool.MOST)]
     host.report(logins=(*logins, Login(str(spool.MOST), "ada", 1.0, "192.0.2.1", "accepted")))
     with world.services.database.reading() as connection:
@@ -505,6 +507,125 @@ def test_all_that_an_agent_sends_at_once_is_in_the_audit(world):
     with pytest.raises(Refused) as no:
         host.report(logins=(*logins, logins[0], logins[0]))
     assert no.value.status == 400
+
+
+def issue(world, project_id, server_id, most):
+    """Write down certificates 1 to ``most`` as issued for the server."""
+    of = {"project_id": project_id, "server_id": server_id, "person_id": "p", "number": 1}
+    rows = [{**of, "serial": n, "expires": 0.0, "met": ""} for n in range(1, most + 1)]
+    with world.services.database.writing() as connection:
+        connection.execute(insert(certificates), rows)
+        connection.commit()
+
+
+def audited(world):
+    """(event, body) of every row."""
+    with world.services.database.reading() as connection:
+        query = select(audit.c.event, audit.c.body).order_by(audit.c.number)
+        return [(event, json.loads(body)) for event, body in connection.execute(query)]
+
+
+def sent_until_refused(host, most, make):
+    """How many of ``most`` reports are taken in one go."""
+    for number in range(most):
+        try:
+            host.report(**make(number))
+        except Refused as no:
+            if no.code != "too-many":
+                raise
+            return number
+    return most
+
+
+FLOODS = {
+    "made up": lambda n: {"logins": [Login(f"{n}{m}", "", 0.0, "", "accepted") for m in range(2000)]},
+    "issued": lambda n: {"logins": [Login("1", "", 0.0, "", "replayed")] * 2000},
+    "few": lambda n: {"logins": [Login(f"{n}{m}", "", 0.0, "", "accepted") for m in range(10)]},
+    "lines": lambda n: {"other_ways": [f"{n} {m}" for m in range(100)]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_one_host_does_not_fill_the_audit_of_all(world, flood):
+    """A host that is somebody else's by now, with all that it may have at once, and after that."""
+    made = world.project()
+    host = world.server("web1")
+    issue(world, made.id, host.id, 1)
+    before = len(audited(world))
+    began = time.monotonic()
+    taken = sent_until_refused(host, 300 if flood == "few" else 40, FLOODS[flood])
+    rows = len(audited(world)) - before
+    rate, at_once = app.BY_HOST
+    assert 0 < rows <= (at_once + rate * (time.monotonic() - began)) * app.ROWS
+    assert rows == taken if flood == "made up" else rows > taken
+    assert world.server("web2").state(), "nobody else waits for it"
+
+
+def test_a_host_with_all_that_an_outage_left_is_heard(tmp_path, monkeypatch):
+    """The longest report that an agent makes of a spool, again and again; the time that it waits is made short."""
+    monkeypatch.setattr(app, "BY_HOST", (600.0, app.BY_HOST[1]))
+    world = ControlWorld(f"sqlite:///{tmp_path}/c.db", tmp_path)
+    try:
+        made = world.project()
+        host = world.server("web1")
+        issue(world, made.id, host.id, 3 * spool.MOST)
+        lines = {"problems": ["x" * 500] * 60, "other_ways": ["x" * 200] * 500}
+        for first in range(1, 3 * spool.MOST, spool.MOST):
+            numbers = range(first, first + spool.MOST)
+            logins = [Login(str(n), "x" * 32, 1.8e9, "x" * 128, "accepted") for n in numbers]
+            until = time.monotonic() + 10
+            while sent_until_refused(host, 1, lambda _, its=logins: {"logins": its, **lines}) == 0:
+                assert time.monotonic() < until, "refused for good"
+                time.sleep(0.05)
+        met = [body["serial"] for event, body in audited(world) if event == "certificate.met"]
+        assert met == [str(n) for n in range(1, 3 * spool.MOST + 1)]
+    finally:
+        world.close()
+
+
+def test_many_serials_that_were_not_issued_are_one_row_and_still_a_finding(world):
+    """What was issued, and how many were not written down, keep rows of their own among them."""
+    made = world.project()
+    host = world.server("web1")
+    issue(world, made.id, host.id, 1)
+    logins = [Login(str(n), "ada", 5.0, "192.0.2.1", "replayed") for n in range(100, 130)]
+    logins += [Login(str(n), "eve", 6.0, "192.0.2.9", "accepted") for n in range(200, 212)]
+    logins += [Login("300", "eve", 6.0, "", "break-glass"), Login("1", "ada", 7.0, "", "replayed")]
+    lost = untold.event(3, 1_800_000_000)
+    host.report(logins=(*logins, lost))
+    told = [(event, body) for event, body in audited(world) if event.startswith("certificate")]
+    assert [(event, body.get("serial")) for event, body in told] == [
+        ("certificate.met", "1"),
+        ("certificate.met", ""),
+        ("certificates.strange", None),
+    ]
+    strange = told[-1][1]
+    first = strange.pop("first")
+    assert strange == {
+        "server": host.id,
+        "number": 43,
+        "let_in": {"accepted": 12, "break-glass": 1},
+    }
+    assert [one["serial"] for one in first] == [str(n) for n in range(200, 210)]
+    books = reconcile.Books()
+    with world.services.database.reading() as connection:
+        for row in connection.execute(select(audit).where(audit.c.event.like("certificate%"))):
+            books.take(row)
+    found = books.reconciled()
+    assert found.outcomes == {
+        "accepted": 12,
+        "break-glass": 1,
+        "strange": 30,
+        "replayed": 1,
+        "untold": 1,
+    }
+    assert sorted((one.kind, one.serial) for one in found.findings) == [
+        ("never-issued", ""),
+        *(("never-issued", str(n)) for n in range(200, 210)),
+        ("no-slip", ""),
+    ]
+    (more,) = (one.text for one in found.findings if (one.kind, one.serial) == ("never-issued", ""))
+    assert more == f"2 more on {host.id} at once, by serials that are not kept"
 
 
 def test_nobody_says_where_they_come_from(world):

@@ -1,6 +1,7 @@
 """What hosts let in against what was signed: every serial that an sshd accepted must be one that the audit stands for.
 
-Works on audit rows alone (``certificate.issued``, ``break-glass.signed``, ``certificate.met``), so an exported file does.
+Works on audit rows alone (``certificate.issued``, ``break-glass.signed``, ``certificate.met``, ``certificates.strange``), so
+an exported file does.
 Certificates that no host has met are no finding: a connection may fail before its session.
 """
 
@@ -16,12 +17,14 @@ import msgspec
 from ostiary.doors.servers.control.chain import Linked
 
 ISSUED, SIGNED, MET = "certificate.issued", "break-glass.signed", "certificate.met"
+STRANGE = "certificates.strange"  # many at once that were not issued for the host: their number, and the first
 CREATED = "authority.created"
 PEOPLE = (
     "user",
     "x509",
 )  # uses of authorities all of whose signatures are rows; checkpoints of host ones are none
 ACCEPTED, GLASS = "accepted", "break-glass"  # outcomes with which a host lets in
+NOT_LET_IN = "strange"  # outcome of many at once that were not let in
 CLOCK = 60.0  # seconds that a host's clock may be off: no host farther off is enrolled
 
 
@@ -98,6 +101,21 @@ class _Met(msgspec.Struct, gc=False):
     outcome: str
 
 
+class _Event(msgspec.Struct, gc=False):
+    serial: str
+    login: str
+    time: float
+    source: str
+    outcome: str
+
+
+class _Strange(msgspec.Struct, gc=False):
+    server: str
+    number: int
+    let_in: dict[str, int]
+    first: list[_Event]
+
+
 class _Signed(msgspec.Struct, gc=False):
     serial: str
     server: str
@@ -114,6 +132,7 @@ class _Created(msgspec.Struct, gc=False):
 
 
 _MET = msgspec.json.Decoder(_Met).decode
+_STRANGE = msgspec.json.Decoder(_Strange).decode
 _SIGNED = msgspec.json.Decoder(_Signed).decode
 _CREATED = msgspec.json.Decoder(_Created).decode
 
@@ -125,6 +144,8 @@ class Books:
         self.signed: dict[str, Certificate] = {}
         self.met: dict[str, set[Meeting]] = {}
         self.twice: list[Finding] = []
+        self.unnamed: list[Finding] = []  # logins of which nothing but their number is known
+        self.uncounted: Counter[str] = Counter()  # their outcomes
         self.by_authority: dict[str, list[float]] = {}  # of those in KMS: when each signed
         self.kms_keys: dict[str, str] = {}  # authority -> ARN of its key
         # authority -> when it was made: its key signed once to show that it does
@@ -135,6 +156,8 @@ class Books:
         """What matters of a row; rows come in order."""
         if row.event == MET:
             self._meet(row.number, _MET(row.body))
+        elif row.event == STRANGE:
+            self._meet_many(row.number, _STRANGE(row.body))
         elif row.event in (ISSUED, SIGNED):
             self._sign(row, _SIGNED(row.body))
         elif row.event == CREATED:
@@ -154,7 +177,8 @@ class Books:
             certificates=sum(not one.glass for one in self.signed.values()),
             slips=sum(one.glass for one in self.signed.values()),
         )
-        found.findings += self.twice
+        found.findings += self.twice + self.unnamed
+        found.outcomes.update(self.uncounted)
         for serial, meetings in self.met.items():
             found.outcomes.update(one.outcome for one in meetings)
             accepted = sorted(
@@ -169,6 +193,23 @@ class Books:
     def _meet(self, number: int, met: _Met) -> None:
         told = Meeting(met.server, met.login, met.time, met.source, met.outcome, number)
         self.met.setdefault(met.serial, set()).add(told)  # told twice is the same event
+
+    def _meet_many(self, number: int, strange: _Strange) -> None:
+        """Those that are told are judged as any; of the others it is known that no certificate was issued for them."""
+        for one in strange.first:
+            met = _Met(one.serial, strange.server, one.login, one.time, one.source, one.outcome)
+            self._meet(number, met)
+        told = Counter(one.outcome for one in strange.first)
+        others = strange.number - len(strange.first)
+        for outcome, kind in ((ACCEPTED, "never-issued"), (GLASS, "no-slip")):
+            more = strange.let_in.get(outcome, 0) - told[outcome]
+            if more > 0:
+                text = f"{more} more on {strange.server} at once, by serials that are not kept"
+                self.unnamed.append(Finding(kind, "", text, (number,)))
+                self.uncounted[outcome] += more
+                others -= more
+        if others > 0:
+            self.uncounted[NOT_LET_IN] += others
 
     def _sign(self, row: Linked, signed: _Signed) -> None:
         made = Certificate(

@@ -32,6 +32,7 @@ from ostiary.doors.servers.control import (
     audit_api,
     incoming,
     machines,
+    reports,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
 from ostiary.doors.servers.control.authenticate import authenticate, people
@@ -52,6 +53,7 @@ from ostiary.doors.servers.control.refusal import (
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.writer import LONGEST_WAIT, overdue
+from ostiary.doors.servers.wire.host import HostReport
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
 
@@ -63,6 +65,7 @@ MOST_WAITING = 10_000  # requests that wait for a thread; more are told to come 
 BY_ADDRESS = (3000.0, 20_000.0)  # a second, and at once: a whole fleet may be behind one address
 BY_HOST = (5.0, 300.0)  # a host that is not ours any more cannot fill the audit
 LARGE = 16 * 1024  # bytes of a body that count as another request
+ROWS = 10  # of the audit that count as another request, where a host makes them
 BY_SESSION = (500.0, 5000.0)  # Ansible asks for a certificate per host
 
 
@@ -173,6 +176,8 @@ class Api:
             self._by_host.take(call.proof.server_id, _cost(call))
         if endpoint.takes is not None:
             call.message = decoded(endpoint.takes, call.body)
+        if isinstance(call.message, HostReport):
+            self._by_host.take(call.host.server_id, _cost_of_rows(call, call.message))
         return endpoint.answer(self._services, call)
 
     def _work_together(
@@ -236,8 +241,15 @@ class Application:
 
 
 def _cost(call: Call) -> float:
-    """Of a request, in those that say little: a report of two thousand logins is as much work as a dozen."""
+    """Of a request to read, in those that say little."""
     return 1 + len(call.body) / LARGE
+
+
+def _cost_of_rows(call: Call, report: HostReport) -> float:
+    """Of what a report leaves in the audit for ever, beside ``_cost``. Both together are never more than there can be at
+    once: an honest host comes with all that an outage left in its spool, and waits, and then is heard.
+    """
+    return max(0.0, min(reports.most_rows(report) / ROWS, BY_HOST[1] - _cost(call)))
 
 
 def build(services: Services, more: Sequence[Endpoint] = ()) -> Application:

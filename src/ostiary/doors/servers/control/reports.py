@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -12,13 +13,18 @@ from ostiary.doors.servers.control.inventory import ACTIVE, Server
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import certificates, servers
-from ostiary.doors.servers.wire.host import HostReport, Login
+from ostiary.doors.servers.wire.host import UNTOLD, HostReport, Login
 from ostiary.errors import UsageError
 
 FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
 MOST_BOOTS = 64
 MOST_PROBLEMS, MOST_WAYS = 20, 100  # lines that are kept of a report
 MOST_LOGINS = 2000  # what an agent sends at most: of more nothing is taken, so that nothing is lost
+MOST_STRANGE = (
+    10  # logins of a report by serials that were not issued for the host, with a row each
+)
+MOST_SERIAL = 2**63 - 1
+LET_IN = ("accepted", "break-glass")  # outcomes
 
 
 def take(connection: Connection, ledger: Ledger, server_id: str, report: HostReport) -> None:
@@ -51,8 +57,15 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
         body = {"server": server.id, "seconds": round(offset, 1)}
         ledger.append(server.project_id, "server.clock", body)
     _new_lines(ledger, server, json.loads(row.report), told)
-    for login in report.logins:
-        _login(connection, ledger, server, login)
+    _logins(connection, ledger, server, report.logins)
+
+
+def most_rows(report: HostReport) -> int:
+    """How many rows of the audit it can make. None, where ``take`` refuses it."""
+    if len(report.logins) > MOST_LOGINS:
+        return 0
+    lines = min(len(report.problems), MOST_PROBLEMS) + min(len(report.other_ways), MOST_WAYS)
+    return lines + len(report.logins)
 
 
 def _kept(lines: Sequence[str], most: int) -> list[str]:
@@ -102,26 +115,81 @@ def _new_lines(
                 ledger.append(server.project_id, f"server.{what.replace('_', '-')}", body)
 
 
-def _login(connection: Connection, ledger: Ledger, server: Server, login: Login) -> None:
-    """A certificate met by a host: one row of the audit, and a mark beside the certificate that we issued."""
-    body = {
-        "server": server.id,
+def _logins(
+    connection: Connection, ledger: Ledger, server: Server, logins: Sequence[Login]
+) -> None:
+    """Certificates met by a host: a row of the audit for each, and a mark beside each that was issued for it.
+
+    A host that is somebody else's by now can make up serials without end, so many of those that were not issued for it are
+    one row. An honest one tells of such as come by break-glass, and they are few.
+    """
+    issued = _issued(connection, server, logins)
+    strange = [one for one in logins if one.serial not in issued and not _is_untold(one, logins)]
+    known = logins
+    if len(strange) > MOST_STRANGE:
+        made_up = {id(one) for one in strange}
+        known = [one for one in logins if id(one) not in made_up]
+    for login in known:
+        ledger.append(server.project_id, "certificate.met", _told(server, login))
+        if login.serial in issued:
+            _mark(connection, server, login)
+    if len(strange) > MOST_STRANGE:
+        ledger.append(server.project_id, "certificates.strange", _strange(server, strange))
+
+
+def _issued(connection: Connection, server: Server, logins: Sequence[Login]) -> set[str]:
+    """Their serials that we issued for this server."""
+    serials = {int(one.serial) for one in logins if _is_serial(one.serial)}
+    query = select(certificates.c.serial).where(
+        certificates.c.server_id == server.id, certificates.c.serial.in_(serials)
+    )
+    return {str(one) for one in connection.scalars(query)} if serials else set()
+
+
+def _is_serial(text: str) -> bool:
+    """In the one spelling of a number of 63 bits."""
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(MOST_SERIAL))
+    return is_number and str(int(text)) == text and int(text) <= MOST_SERIAL
+
+
+def _is_untold(login: Login, logins: Sequence[Login]) -> bool:
+    """Whether it is no certificate, but says how many were not written down: an agent tells it last."""
+    return login is logins[-1] and login.outcome == UNTOLD
+
+
+def _told(server: Server, login: Login) -> dict[str, Any]:
+    return {"server": server.id, **_event(login)}
+
+
+def _event(login: Login) -> dict[str, Any]:
+    return {
         "serial": _plain(login.serial[:20]),
         "login": _plain(login.login[:64]),
         "time": _bounded(login.time),
         "source": _plain(login.source[:253]),
         "outcome": _plain(login.outcome[:16]),
     }
-    ledger.append(server.project_id, "certificate.met", body)
-    if not (login.serial.isascii() and login.serial.isdigit() and len(login.serial) <= 19):  # noqa: PLR2004 - 63 bits
-        return
+
+
+def _strange(server: Server, logins: Sequence[Login]) -> dict[str, Any]:
+    """How many they are, how many of them were let in, and the first; of those that were let in before the others."""
+    first = sorted(logins, key=lambda one: one.outcome not in LET_IN)[:MOST_STRANGE]
+    return {
+        "server": server.id,
+        "number": len(logins),
+        "let_in": {how: sum(one.outcome == how for one in logins) for how in LET_IN},
+        "first": [_event(one) for one in first],
+    }
+
+
+def _mark(connection: Connection, server: Server, login: Login) -> None:
     table = certificates
     connection.execute(
         update(table)
         .where(
-            table.c.serial == min(int(login.serial), 2**63 - 1),
+            table.c.serial == int(login.serial),
             table.c.server_id == server.id,
             table.c.met == "",
         )
-        .values(met=login.outcome[:16])
+        .values(met=_plain(login.outcome[:16]))
     )
