@@ -86,6 +86,63 @@ class StorageSuite:
         assert len(rows) == 61
         assert list(faults(rows)) == []
 
+    def test_who_has_one_name_with_others_gets_an_own_whatever_process_is_asked(
+        self, database, writer
+    ):
+        """They hold no chain in common: there may be no project yet."""
+        other = Writer(database, lambda: NOW)
+
+        def sign_in(number):
+            login = ("ada@a.example", "bob@a.example", "root@a.example")[number % 3]
+            person = people.Person(f"00u{number}", login, (), active=True, read=NOW)
+
+            def work(connection, ledger):
+                people.keep(connection, ledger, person)
+                return people.local_login(connection, person.id)
+
+            return (writer if number % 2 else other).write([], work)
+
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                names = list(pool.map(sign_in, range(60)))
+            assert [sign_in(number) for number in range(60)] == names
+        finally:
+            other.close()
+        numbers = [str(number) for number in range(1, 20)]
+        wanted = {f"{stem}{number}" for stem in ("ada", "bob", "user") for number in numbers}
+        assert set(names) == wanted | {"ada", "bob", "user20"}
+
+    def test_a_name_that_another_process_is_about_to_take_is_not_taken_twice(
+        self, database, writer
+    ):
+        """On SQLite there is one writer at a time; on PostgreSQL the second waits until the first has it."""
+        other = Writer(database, lambda: NOW)
+        taken, go_on = threading.Event(), threading.Event()
+
+        def keep(person_id, connection, ledger):
+            login = f"ada@{person_id}.example"
+            person = people.Person(person_id, login, (), active=True, read=NOW)
+            people.keep(connection, ledger, person)
+            return people.local_login(connection, person_id)
+
+        def first(connection, ledger):
+            name = keep("00u1", connection, ledger)
+            taken.set()
+            assert go_on.wait(10)
+            return name
+
+        try:
+            begun = writer.submit([], first)
+            assert taken.wait(10)
+            second = other.submit([], lambda c, ledger: keep("00u2", c, ledger))
+            with pytest.raises(TimeoutError):
+                second.result(0.3)
+            go_on.set()
+            assert (begun.result(10), second.result(10)) == ("ada", "ada1")
+        finally:
+            go_on.set()
+            other.close()
+
     def test_one_token_used_by_many_at_once_lets_one_in(self, writer, project):
         _, token = writer.write(
             [project.id],

@@ -10,7 +10,8 @@ from ostiary.doors.servers.control.database import Database
 from ostiary.doors.servers.control.statement import Lookup, Statement, pipelined
 from ostiary.doors.servers.control.tables import METADATA, people
 
-ROW = {"id": "00u1", "login": "ada", "groups": "[]", "active": True, "read": 1.5, "refresh": None}
+ROW = {"groups": "[]", "active": True, "read": 1.5, "refresh": None}
+ROW |= {"id": "00u1", "login": "ada", "local_login": "ada"}
 INTO = Statement(insert(people), [column.name for column in people.columns])
 LOGINS = Lookup(select(people.c.login).where(people.c.read > bindparam("since")), people.c.id)
 BY = Statement(
@@ -18,6 +19,11 @@ BY = Statement(
         people.c.id == bindparam("id"), people.c.active.is_(True)
     )
 )
+
+
+def numbered(number):
+    name = f"p{number}"
+    return {**ROW, "id": f"00u{number}", "login": name, "local_login": name}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -33,10 +39,9 @@ def database(request, tmp_path):
 
 
 def test_rows_come_and_go_as_by_sqlalchemy(database):
-    rows = [{**ROW, "id": f"00u{number}", "login": f"p{number}"} for number in range(3)]
     with database.writing() as connection:
-        INTO.run_many(connection, rows)
-        connection.execute(insert(people), [{**ROW, "id": "00u9", "active": False}])
+        INTO.run_many(connection, [numbered(number) for number in range(3)])
+        connection.execute(insert(people), [{**numbered(9), "active": False}])
     with database.reading() as connection:
         assert tuple(BY.run(connection, {"id": "00u1"}).fetchone()) == ("p1", True, 1.5)
         assert BY.run(connection, {"id": "00u9"}).fetchone() is None, "a constant of the text holds"
@@ -45,7 +50,7 @@ def test_rows_come_and_go_as_by_sqlalchemy(database):
 
 def test_each_of_many_questions_has_its_own_answer(database):
     with database.writing() as connection:
-        INTO.run_many(connection, [{**ROW, "id": f"00u{n}", "login": f"p{n}"} for n in range(3)])
+        INTO.run_many(connection, [numbered(number) for number in range(3)])
     with database.reading() as connection:
         asked = ["00u2", "none", "00u0"]
         assert LOGINS.rows(connection, asked, since=1.0) == {"00u2": ("p2",), "00u0": ("p0",)}

@@ -36,7 +36,6 @@ from ostiary.doors.servers.wire.person import (
     SignInSettings,
 )
 from ostiary.errors import Denied, OstiaryError
-from ostiary.model.server_access import login_for
 
 LOG = logging.getLogger("ostiary.control")
 
@@ -71,7 +70,8 @@ def sign_in(services: Services, call: Call) -> Session:
             methods=identity.methods,
         )
         expires = ledger.now + sessions.SECONDS
-        return Session(token, expires, login_for(person.login), person.login, device)
+        local_login = people.local_login(connection, person.id)
+        return Session(token, expires, local_login, person.login, device)
 
     session = services.writer.write(project_ids, work)
     LOG.info("%s signed in from %s", session.person, call.address)

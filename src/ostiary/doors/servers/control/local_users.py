@@ -1,4 +1,4 @@
-"""Who somebody is on the hosts of a project: numbers from the project's counters, a name from the Okta login."""
+"""Who somebody is on the hosts of a project: numbers from the project's counters, the name that is theirs in all of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from ostiary.doors.servers.control import people
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
-from ostiary.doors.servers.control.tables import local_users, people, projects
-from ostiary.model.server_access import login_for
+from ostiary.doors.servers.control.tables import local_users, projects
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,9 @@ def of(connection: Connection, ledger: Ledger, project_id: str, person_id: str) 
         .values(uid_next=projects.c.uid_next + 1, gid_next=projects.c.gid_next + 1)
         .returning(projects.c.uid_next, projects.c.gid_next)
     ).one()
-    okta_login = connection.scalar(select(people.c.login).where(people.c.id == person_id))
     ledger.numbers[project_id] = (counted.uid_next, counted.gid_next)
     made = Local(
-        _free_login(connection, project_id, login_for(str(okta_login))),
-        counted.uid_next - 1,
-        counted.gid_next - 1,
+        people.local_login(connection, person_id), counted.uid_next - 1, counted.gid_next - 1
     )
     connection.execute(
         insert(table).values(project_id=project_id, person_id=person_id, **asdict(made))
@@ -52,24 +49,6 @@ def of(connection: Connection, ledger: Ledger, project_id: str, person_id: str) 
     changed(connection, project_id)
     ledger.append(project_id, "local-user.created", {"person": person_id, **asdict(made)})
     return made
-
-
-def _free_login(connection: Connection, project_id: str, wanted: str) -> str:
-    """``wanted``, or with the first free number behind it; ``user1`` where nothing of the Okta login fits."""
-    stem = wanted or "user"
-    taken = set(
-        connection.scalars(
-            select(local_users.c.login).where(
-                local_users.c.project_id == project_id, local_users.c.login.startswith(stem[:24])
-            )
-        )
-    )
-    if wanted and wanted not in taken:
-        return wanted
-    number = 1
-    while (name := f"{stem[:28]}{number}") in taken:
-        number += 1
-    return name
 
 
 def of_project(connection: Connection, project_id: str) -> Mapping[str, Local]:

@@ -23,7 +23,6 @@ from ostiary.doors.servers.control.tables import people as people_table
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import MachineSignIn, Session
 from ostiary.errors import Denied
-from ostiary.model.server_access import login_for
 
 SESSION_SECONDS = 3600.0
 
@@ -99,7 +98,7 @@ def _begin(
         "proof": dict(proven.told),
     }
     ledger.append(kept.project_id, "machine.signed-in", body)
-    return Session(token, ledger.now + seconds, login_for(me), me)
+    return Session(token, ledger.now + seconds, people.local_login(connection, me), me)
 
 
 def still_kept(services: Services, caller: Caller) -> Machine | None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from ostiary.doors.servers.control import preauthorizations
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import entitlements, local_users, people, sessions
+from ostiary.model.server_access import login_for
+
+TRIES = 10  # of other processes that choose the same name at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
     }
     before = connection.execute(select(people).where(people.c.id == person.id)).one_or_none()
     if before is None:
-        connection.execute(insert(people).values(id=person.id, **values))
+        _add(connection, {"id": person.id, **values})
     else:
         connection.execute(update(people).where(people.c.id == person.id).values(**values))
     same = (person.login, groups, person.active)
@@ -61,6 +65,39 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
         )
         if known is not None:
             ledger.append(project_id, "person.changed", {**body, "groups": sorted(person.groups)})
+
+
+def _add(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Somebody new, with a name on hosts. Another process may take that name before we have it: then the next one."""
+    for left in reversed(range(TRIES)):
+        name = _free_login(connection, login_for(values["login"]))
+        try:
+            with connection.begin_nested():
+                connection.execute(insert(people).values(local_login=name, **values))
+        except IntegrityError:
+            if not left:
+                raise
+        else:
+            return
+
+
+def _free_login(connection: Connection, wanted: str) -> str:
+    """``wanted``, or with the first free number behind it; ``user1`` where nothing of the Okta login fits."""
+    column = people.c.local_login
+    if wanted and connection.scalar(select(column).where(column == wanted)) is None:
+        return wanted
+    stem = wanted or "user"
+    taken = set(connection.scalars(select(column).where(column.startswith(stem[:24]))))
+    number = 1
+    while (name := f"{stem[:26]}{number}") in taken:
+        number += 1
+    return name
+
+
+def local_login(connection: Connection, person_id: str) -> str:
+    """The name of somebody whom we know, or of a machine, on the hosts of every project; nobody else ever has it."""
+    query = select(people.c.local_login).where(people.c.id == person_id)
+    return str(connection.execute(query).scalar_one())
 
 
 def _concerned(

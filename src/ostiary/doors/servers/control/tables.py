@@ -115,6 +115,8 @@ people = Table(
     METADATA,
     Column("id", String(64), primary_key=True),  # the Okta user's id
     Column("login", String(320), nullable=False),
+    # The name on the hosts of every project, chosen once: a login that changes at Okta does not change it.
+    Column("local_login", String(32), nullable=False, unique=True),
     Column("groups", Text, nullable=False),  # names, as last read from Okta
     Column("active", Boolean, nullable=False),
     Column("read", Float, nullable=False),

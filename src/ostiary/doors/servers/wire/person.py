@@ -59,7 +59,7 @@ class MachineSignIn:
 
 @dataclass(frozen=True)
 class Session:
-    """``login`` is the LocalUser name that this person has on servers."""
+    """``login`` is the LocalUser name that this person has on all servers, for good: certificates are for it."""
 
     token: str = field(repr=False)
     expires: float

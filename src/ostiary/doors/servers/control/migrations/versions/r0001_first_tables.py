@@ -38,11 +38,13 @@ def upgrade() -> None:
         "people",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("login", sa.String(length=320), nullable=False),
+        sa.Column("local_login", sa.String(length=32), nullable=False),
         sa.Column("groups", sa.Text(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("read", sa.Float(), nullable=False),
         sa.Column("refresh", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_people")),
+        sa.UniqueConstraint("local_login", name=op.f("uq_people_local_login")),
     )
     op.create_table(
         "projects",
