@@ -10,30 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 from ostiary.doors.servers.agent.files import HostError, Paths, own_folder, swept, write
+from ostiary.doors.servers.wire import near
 from ostiary.doors.servers.wire.host import Entry, HostUser
 
 LOGIN = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PRINCIPAL = re.compile(r"[a-z_][a-z0-9_-]{0,31}@[A-Za-z0-9_-]{1,64}(\.hop)?")
 _TARGET = re.compile(r"(\*|[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(\*|[0-9]{1,5})")
-# Loopback, "this host", link-local (where clouds give credentials to a machine), multicast. Source: IANA's registries of
-# special-purpose addresses; AWS EC2 User Guide, "Instance metadata" (fd00:ec2::254). The control plane refuses to enrol
-# them behind a bastion (control/inventory.py); a host that was enrolled before, or by another, finds them closed here.
-_OWN_NETWORKS = tuple(
-    ip_network(one)
-    for one in (
-        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "::/128", "::1/128", "fd00:ec2::/32", "fe80::/10", "ff00::/8",
-    )
-)  # fmt: skip
-_V4_INSIDE = ip_network("::ffff:0:0/96")
-_OWN_DOMAINS = ("localhost", "localdomain")  # also by themselves
-_OWN_NAMES = ("localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
 SFTP = "internal-sftp"
 # What a hop may run. A command of a shell's would read the user's ~/.bashrc first (bash(1), sshd as its parent), so it is
 # one that sshd runs in itself: it refuses whatever is no sftp, and to sftp says how sftp-server(8) is called, and ends.
@@ -55,8 +41,8 @@ def line(entry: Entry) -> str:
     else:
         options.append("pty")
         options += ["agent-forwarding"] * entry.agent_forwarding + ["X11-forwarding"] * entry.x11
-    near = too_near(entry)
-    if forward := [target for target in entry.forward if target not in near]:
+    closed = too_near(entry)
+    if forward := [target for target in entry.forward if target not in closed]:
         options.append("port-forwarding")
         options += [f'permitopen="{target}"' for target in forward]
     return f"{','.join(options)} {entry.principal}"
@@ -68,27 +54,11 @@ def too_near(entry: Entry) -> tuple[str, ...]:
     A rule may forward to loopback: whoever it is for has a shell here. A hop is for whoever may enter the host behind,
     and the address of that host is what the one said who enrolled it.
     """
-    return tuple(one for one in entry.forward if entry.hop and _is_own(one.rpartition(":")[0]))
-
-
-def _is_own(host: str) -> bool:
-    name = host.strip("[]").rstrip(".").lower()
     own = os.uname().nodename.lower()
-    if name.rpartition(".")[2] in _OWN_DOMAINS or name in (*_OWN_NAMES, own, own.partition(".")[0]):
-        return True
-    address = _ip(name)
-    return address is not None and any(address in one for one in _OWN_NETWORKS)
-
-
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that sshd would connect to: inet_aton(3) also reads ``127.1``, ``0x7f.1``, ``0177.1``, ``2130706433``."""
-    with contextlib.suppress(OSError):
-        return IPv4Address(socket.inet_aton(text))
-    try:
-        found = IPv6Address(text)
-    except ValueError:
-        return None
-    return IPv4Address(int(found) & 0xFFFF_FFFF) if found in _V4_INSIDE else found
+    names = own, own.partition(".")[0]
+    return tuple(
+        one for one in entry.forward if entry.hop and near.is_itself(one.rpartition(":")[0], *names)
+    )
 
 
 def held(paths: Paths) -> set[str]:
@@ -159,9 +129,9 @@ def bring_in_line(
             wanted[_login(user)] = "".join(_lines(user))
         except HostError as error:
             problems.append(f"ways in of {user.login[:40]!r}: {error}")
-    near = {target for user in users for entry in user.entries for target in too_near(entry)}
+    closed = {target for user in users for entry in user.entries for target in too_near(entry)}
     problems += (
-        f"nobody passes to {one} through this host: that is itself" for one in sorted(near)
+        f"nobody passes to {one} through this host: that is itself" for one in sorted(closed)
     )
     for login, principal in others.items():
         own = wanted.get(login, "")

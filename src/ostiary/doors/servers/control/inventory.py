@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -21,6 +18,7 @@ from ostiary.doors.servers.control.secret import new_id
 from ostiary.doors.servers.control.statement import Statement
 from ostiary.doors.servers.control.tables import projects as projects_table
 from ostiary.doors.servers.control.tables import servers
+from ostiary.doors.servers.wire import near
 from ostiary.doors.servers.wire.host import Enroll, Enrolled
 from ostiary.errors import Conflict, NotFound, UsageError
 
@@ -32,18 +30,6 @@ ID = f"{KIND}_"  # what an id begins with, and no name
 _ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 MOST_LABELS = 50
-# Loopback, "this host", link-local (where clouds give credentials to a machine), multicast. Source: IANA's registries of
-# special-purpose addresses; AWS EC2 User Guide, "Instance metadata" (fd00:ec2::254).
-_OWN_NETWORKS = tuple(
-    ip_network(one)
-    for one in (
-        "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32",
-        "::/128", "::1/128", "fd00:ec2::/32", "fe80::/10", "ff00::/8",
-    )
-)  # fmt: skip
-_V4_INSIDE = ip_network("::ffff:0:0/96")
-_OWN_DOMAINS = ("localhost", "localdomain")  # also by themselves
-_OWN_NAMES = ("localhost4", "localhost6", "ip6-localhost", "ip6-loopback")
 ACTIVE, QUARANTINED, RETIRED = "active", "quarantined", "retired"
 _COLUMNS = (
     "id", "project_id", "name", "address", "port", "bastion", "host_key", "host_certificate", "labels", "state",
@@ -162,38 +148,16 @@ def _check(asked: Enroll) -> None:
 
 
 def _behind(asked: Enroll) -> Iterator[str]:
-    """What is wrong with the bastion, or with the address as one to reach through it."""
+    """What is wrong with the bastion, or with the address as one to reach through it.
+
+    Without a bastion any will do: it is each client that connects, to itself, which is how a demo runs on one machine.
+    """
     if asked.bastion == asked.name:
         yield f"{asked.name} cannot be reached through itself"
     if not HOST.fullmatch(asked.bastion):
         yield f"the bastion {asked.bastion[:80]!r} is no name of a server"
-    elif _is_bastions_own(asked):
+    elif near.is_itself(asked.address, asked.bastion):
         yield f"to {asked.bastion}, {asked.address[:80]!r} is a part of itself"
-
-
-def _is_bastions_own(asked: Enroll) -> bool:
-    """Whether the address would lead from the bastion into the bastion, or to what answers it alone.
-
-    Who enrols a host names the address, and people may have the bastion connect to it: what listens on its loopback, or
-    the credentials of its cloud, would be theirs. Without a bastion it is each client that connects, to itself, which
-    is how a demo runs on one machine.
-    """
-    name = asked.address.lower()
-    if name == asked.bastion or name.rpartition(".")[2] in _OWN_DOMAINS or name in _OWN_NAMES:
-        return True
-    address = _ip(name)
-    return address is not None and any(address in one for one in _OWN_NETWORKS)
-
-
-def _ip(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that OpenSSH would connect to: inet_aton(3) also reads ``127.1``, ``0x7f.1``, ``0177.1``, ``2130706433``."""
-    with contextlib.suppress(OSError):
-        return IPv4Address(socket.inet_aton(text))
-    try:
-        found = IPv6Address(text)
-    except ValueError:
-        return None
-    return IPv4Address(int(found) & 0xFFFF_FFFF) if found in _V4_INSIDE else found
 
 
 def at_home(connection: Connection, server_id: str) -> tuple[Server, int] | None:
