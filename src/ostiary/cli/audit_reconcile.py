@@ -77,7 +77,7 @@ def sentence(found: Reconciled) -> str:
         f"{term.counted(found.certificates, 'certificate')} issued,"
         f" {term.counted(found.slips, 'slip')} of break-glass;"
         f" hosts met {found.met}"
-        + (f" ({said})" if said else "")
+        + (f" (logins: {said})" if said else "")
         + ("" if found.findings else "\nno finding")
     )
 

@@ -75,7 +75,11 @@ def preauthorization(_):
     return "POST", "/v1/projects/prod/preauthorizations", asked
 
 
-@pytest.mark.parametrize("ask", [put, token, preauthorization])
+def rotation(_):
+    return "POST", "/v1/projects/prod/authorities", admin.Rotation("user", "begin")
+
+
+@pytest.mark.parametrize("ask", [put, token, preauthorization, rotation])
 def test_what_is_written_after_the_deletion_is_refused(both, owner, monkeypatch, ask):
     asked = ask(owner)
     by = both.admin()

@@ -15,7 +15,7 @@ from ostiary.doors.servers.wire.message import encode
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\r\nostiary: fine\x9b31m"
 WHO = Identity(f"srv_1{EVIL}", f"prod{EVIL}", "https://c", "web1")
-ENROLL = ["enroll", "--url", "https://c", "--token-file", "/dev/null"]
+ENROLL = ["enroll", "--url", "https://c", "--token-file", "TOKEN"]
 
 
 @pytest.fixture
@@ -24,6 +24,9 @@ def run(tmp_path, monkeypatch, capsys):
     paths = Paths(*(tmp_path / one for one in ("ssh", "etc", "var", "sudoers", "pam")))
     for one in (paths.ssh, paths.etc, paths.var):
         one.mkdir()
+    (tmp_path / "TOKEN").write_text("ostiary_enroll_x\n")
+    (tmp_path / "EMPTY").write_text("\n")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(agent, "Paths", lambda: paths)
     monkeypatch.setattr(agent.os, "geteuid", lambda: 0)
     monkeypatch.setattr(agent.resource, "setrlimit", lambda *_: None)
@@ -74,3 +77,12 @@ def test_a_refusal(run, monkeypatch):
     monkeypatch.setattr(commands, "enroll", refused)
     _, err = run(*ENROLL)
     assert_lines(err, 3)
+
+
+def test_an_empty_file_is_no_token(run):
+    """Without a token it would be an enrollment by cloud identity, and refused as one."""
+    _, said = run("enroll", "--url", "https://c", "--token-file", "EMPTY")
+    assert said.splitlines()[:2] == [
+        "ostiary: error: cannot read the token from EMPTY",
+        "  why: it is empty",
+    ]

@@ -120,15 +120,20 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _token(file: str) -> str:
+    what = f"cannot read the token from {file}"
+    fix = "run: ostiary agent enroll --url URL --token-file FILE, or - for stdin"
     try:
         if file == "-":
-            return sys.stdin.read(LONGEST_TOKEN).strip()
-        with Path(file).open(encoding="ascii") as opened:
-            return opened.read(LONGEST_TOKEN).strip()
+            token = sys.stdin.read(LONGEST_TOKEN).strip()
+        else:
+            with Path(file).open(encoding="ascii") as opened:
+                token = opened.read(LONGEST_TOKEN).strip()
     except (OSError, ValueError) as error:
         why = str(getattr(error, "strerror", None) or error).lower()
-        fix = "run: ostiary agent enroll --url URL --token-file FILE, or - for stdin"
-        raise HostError(f"cannot read the token from {file}", why=why, fix=fix) from error
+        raise HostError(what, why=why, fix=fix) from error
+    if not token:  # which would be an enrollment by cloud identity
+        raise HostError(what, why="it is empty", fix=fix)
+    return token
 
 
 def _run(_: argparse.Namespace, paths: Paths) -> int:
@@ -142,20 +147,22 @@ def _run(_: argparse.Namespace, paths: Paths) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with _instead_of_service(paths):
+    with _instead_of_service(paths, "run: systemctl status ostiary-agent"):
         agent.run(stop)
     return 0
 
 
 @contextlib.contextmanager
-def _instead_of_service(paths: Paths) -> Iterator[None]:
-    """HostError while the service runs: it would bring back what is taken away."""
+def _instead_of_service(
+    paths: Paths, fix: str = "run: systemctl disable --now ostiary-agent"
+) -> Iterator[None]:
+    """HostError while the service runs: it would bring back what is taken away, and one of it is enough."""
     with alone(paths.var / "service.lock", waits=False) as held:
         if not held:
             raise HostError(
                 "cannot do this now",
                 why="the agent runs on this host",
-                fix="run: systemctl disable --now ostiary-agent",
+                fix=fix,
             )
         yield
 

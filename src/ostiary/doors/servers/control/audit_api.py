@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from ostiary.doors.servers.control import checkpoints, permitted, slips
+from ostiary.doors.servers.control import checkpoints, permitted, projects, slips
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import Call, Endpoint
 from ostiary.doors.servers.control.ledger import Ledger
@@ -51,6 +51,7 @@ def submit(services: Services, call: Call) -> None:
         told = slips.judge(connection, project.id, slip)
 
     def work(connection: Connection, ledger: Ledger) -> None:
+        projects.expect_kept(connection, project)
         slips.write_down(connection, ledger, project.id, told, call.who.person.login)
 
     services.writer.write([project.id], work)

@@ -89,6 +89,7 @@ def step(
     made: Authority | None,
 ) -> None:
     """Do one step, ``made`` by ``prepare``. Conflict where it is not its turn, with the servers that are waited for."""
+    projects.expect_kept(connection, project)
     known = live(connection, project.id, asked.use)
     if made is not None:
         _begin(connection, ledger, project, known, made)
