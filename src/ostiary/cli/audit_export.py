@@ -10,7 +10,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import open_control
-from ostiary.errors import UsageError
+from ostiary.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.audit.control_source import ControlSource
@@ -78,6 +78,10 @@ def _of_database(url: str, project: str) -> DatabaseSource:
     from ostiary.doors.servers.control.export import DatabaseSource  # noqa: PLC0415
 
     database = Database(url)
+    file = database.engine.url.database
+    if database.is_sqlite and not (file and Path(file).is_file()):
+        what = f"cannot read the audit in {url}"
+        raise NotFound(what, why="there is no such file", fix="correct --database")
     click.get_current_context().call_on_close(database.close)
     return DatabaseSource(database, project)
 

@@ -14,7 +14,10 @@ OPTIONS = {
     "--region": "region",
     "--profile": "profile",
     "--runs": "runs",
+    "--control": "control",
+    "--ca": "ca",
 }
+# Not --control and --ca: where these are written with a word that stands for them, another one is advised.
 _STANDS_FOR = {"--estate": "FILE", "--region": "REGION", "--profile": "NAME", "--runs": "URL"}
 _COMMAND = re.compile(r"\bostiary((?: [a-z][a-z-]*)+)(?P<rest>[^,;\n]*)")
 
@@ -44,7 +47,8 @@ def as_typed(text: str, given: Mapping[str, str] | None = None) -> str:
             added = f" {option} {shlex.quote(value)}"
             if option in takes and option not in rest and "--help" not in rest:
                 command += added
-            rest = rest.replace(f" {option} {_STANDS_FOR[option]}", added)
+            if option in _STANDS_FOR:
+                rest = rest.replace(f" {option} {_STANDS_FOR[option]}", added)
         return command + rest
 
     return _COMMAND.sub(typed, text)

@@ -48,7 +48,7 @@ def service(tmp_path):
         ("localhost", 1, False, "self-signed certificate", " --ca FILE, or export OSTIARY_"),
         ("localhost", -1, True, "certificate has expired", "date -u"),
         ("other.example", 1, True, "hostname mismatch, .* not valid for 'localhost'$", "the name"),
-        ("", 1, False, "it speaks no TLS there", "see that it runs"),
+        ("", 1, False, "it speaks no TLS there", "run: ostiary login --control http://localhost:"),
         (None, 1, False, "it closed the connection without an answer", "see that it runs"),
     ],
 )

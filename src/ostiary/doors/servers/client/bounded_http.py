@@ -145,12 +145,17 @@ class _Timed(io.RawIOBase):
         super().close()
 
 
+def speaks_plainly(error: Exception) -> bool:
+    """Whether who was asked for TLS answers without it."""
+    return isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
+
+
 def reason(error: Exception) -> str:
     """Why there was no answer, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         message = error.verify_message.rstrip(".")
         return f"its certificate is not trusted: {message[:1].lower()}{message[1:]}"
-    if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+    if speaks_plainly(error):
         return "it speaks no TLS there"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return "it closed the connection without an answer"

@@ -15,7 +15,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TypeVar, overload
 
 from ostiary.doors.servers.client import bounded_http
-from ostiary.doors.servers.client.bounded_http import Place, advice, answered, reason
+from ostiary.doors.servers.client.bounded_http import (
+    Place,
+    advice,
+    answered,
+    loopback,
+    reason,
+    speaks_plainly,
+)
 from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
@@ -167,6 +174,8 @@ class Control:
 
     def _unreachable(self, error: Exception, *, maybe_done: bool) -> Unreachable:
         otherwise = "see that it runs; another one: ostiary login --control URL"
+        if speaks_plainly(error) and loopback(self._place.host):
+            otherwise = f"run: ostiary login --control http{self.url.removeprefix('https')}"
         trusting = (
             f"ostiary login --control {self.url} --ca FILE, or export OSTIARY_CONTROL_CA=FILE"
         )

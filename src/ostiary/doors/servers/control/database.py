@@ -292,7 +292,13 @@ def _ours(what: str, error: SQLAlchemyError) -> OstiaryError:
     if isinstance(error, DataError):
         why = f"the database cannot hold it: {reason}"
         return UsageError(what, why=why, code="bad-request")
-    fix = "see that the database runs and its disk has space"
-    if reason == "unable to open database file":  # SQLITE_CANTOPEN
-        fix = "see that its folder is there, and that this user may write to it"
+    fix = _FIXES.get(reason, "see that the database runs and its disk has space")
     return Unreachable(what, why=reason, fix=fix, code="database")
+
+
+# What SQLite says of its file: SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_NOTADB.
+_FIXES = {
+    "unable to open database file": "see that it is a file in a folder that is there, to both of which this user may write",
+    "attempt to write a readonly database": "see that this user may write to it and to its folder",
+    "file is not a database": "name the file of a control plane with --database",
+}

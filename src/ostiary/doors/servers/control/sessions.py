@@ -135,7 +135,7 @@ def register(connection: Connection, ledger: Ledger, person: Person, name: str, 
         raise Denied(
             f"cannot sign in from device {known.id}",
             why="it was revoked",
-            fix="ask an administrator, or sign in from another device",
+            fix="if it is yours again, make it a new one: rm ~/.config/ostiary/device.key; then: ostiary login",
             code="device-revoked",
         )
     connection.execute(update(table).where(table.c.id == known.id).values(last_seen=ledger.now))
