@@ -1,12 +1,14 @@
 """The name of somebody on hosts: the one that a session says is the one that certificates are for, in every project."""
 
+import json
+
 import pytest
 from control_world import Refused
 from sqlalchemy import select
 
 from ostiary.doors.servers.control import people, projects
 from ostiary.doors.servers.control.people import Person
-from ostiary.doors.servers.control.tables import local_users
+from ostiary.doors.servers.control.tables import audit, local_users
 from ostiary.doors.servers.wire.admin import Rule
 
 GROUPS = ("sre", "dev")
@@ -108,3 +110,15 @@ def test_a_person_and_a_machine_of_one_name_are_two(site):
     ci = Person("machine:ci", "machine:ci", (), active=True, read=site.services.clock())
     keep(site, ci)
     assert name_of(site.person("machine-ci@acme.example", GROUPS)) == "machine-ci1"
+
+
+def test_what_else_somebody_is_in_is_not_told_to_a_project(both):
+    """Whoever owns a project reads its audit; of people's groups that has those that its rules name."""
+    both.project("prod", [Rule("group:sre", login=True), Rule("group:dba", login=True)])
+    both.server("web1")
+    both.person("ken@acme.example", ["sre"]).certificate("web1")
+    both.person("ken@acme.example", ["sre", "dba", "works-council"])
+    with both.services.database.reading() as connection:
+        query = select(audit.c.body).where(audit.c.event == "person.changed")
+        (told,) = connection.scalars(query)
+    assert json.loads(told)["groups"] == ["dba", "sre"]

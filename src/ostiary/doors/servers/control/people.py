@@ -64,7 +64,8 @@ def keep(connection: Connection, ledger: Ledger, person: Person) -> None:
             )
         )
         if known is not None:
-            ledger.append(project_id, "person.changed", {**body, "groups": sorted(person.groups)})
+            named = _named(connection, project_id, person.groups)
+            ledger.append(project_id, "person.changed", {**body, "groups": named})
 
 
 def _add(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -109,6 +110,16 @@ def _concerned(
     subjects = {*logins, *users, *(f"group:{name}" for name in groups)}
     query = select(table.c.project_id).distinct().where(table.c.subject.in_(sorted(subjects)))
     return connection.scalars(query.order_by(table.c.project_id)).all()
+
+
+def _named(connection: Connection, project_id: str, groups: Sequence[str]) -> list[str]:
+    """Those of the groups that a rule of the project names: what else somebody is in is not for its owners to read."""
+    table = entitlements
+    query = select(table.c.subject).where(
+        table.c.project_id == project_id,
+        table.c.subject.in_([f"group:{name}" for name in groups]),
+    )
+    return sorted({one.removeprefix("group:") for one in connection.scalars(query)})
 
 
 def get(connection: Connection, person_id: str) -> Person | None:
