@@ -22,7 +22,7 @@ from ostiary.cli.options import (
 from ostiary.cli.progress import progress, stopping
 from ostiary.cli.typed import as_typed
 from ostiary.cli.work import finish, make_plan, open_work, show
-from ostiary.errors import DriftFound
+from ostiary.errors import DriftFound, Partial
 
 if TYPE_CHECKING:
     from ostiary.doors.federation.sign_ins import Secret
@@ -165,9 +165,20 @@ def drift(*, estate_file: str | None, only: tuple[str, ...], details: bool, as_j
         term.result_json(to_json(made))
     else:
         show(work, made, details=details)
+    judge(made, work.estate.name)
+
+
+def judge(made: Plan, estate: str) -> None:
+    """DriftFound where the world differs, Partial where that cannot be told: a pipeline runs again then."""
+    if made.unread and not made.writes:
+        raise Partial(
+            f"cannot tell whether the world differs from estate {estate}",
+            why=_differing(made),
+            fix="see what was not read, and why: ostiary plan",
+        )
     if not made.is_empty:
         raise DriftFound(
-            f"the world differs from estate {work.estate.name}",
+            f"the world differs from estate {estate}",
             why=_differing(made),
             fix="run: ostiary apply",
         )
