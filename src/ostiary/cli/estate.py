@@ -26,6 +26,7 @@ from ostiary.errors import DriftFound, Partial
 
 if TYPE_CHECKING:
     from ostiary.doors.federation.sign_ins import Secret
+    from ostiary.plan.change import Change
     from ostiary.plan.plan import Plan
 
 
@@ -170,7 +171,7 @@ def drift(*, estate_file: str | None, only: tuple[str, ...], details: bool, as_j
 
 def judge(made: Plan, estate: str) -> None:
     """DriftFound where the world differs, Partial where that cannot be told: a pipeline runs again then."""
-    if made.unread and not made.writes:
+    if made.unread and not _seen(made):
         raise Partial(
             f"cannot tell whether the world differs from estate {estate}",
             why=_differing(made),
@@ -184,10 +185,15 @@ def judge(made: Plan, estate: str) -> None:
         )
 
 
+def _seen(made: Plan) -> list[Change]:
+    """What differs, of what was read."""
+    return [one for one in made.changes if one.action != "unread"]
+
+
 def _differing(made: Plan) -> str:
     parts = (
         (len(made.writes), "change", "would bring it back"),
-        (len(made.changes) - len(made.writes), "object", "in the way or owned elsewhere"),
+        (len(_seen(made)) - len(made.writes), "object", "in the way or owned elsewhere"),
         (len(made.unread), "scope", "not read"),
     )
     return ", ".join(f"{term.counted(n, noun)} {text}" for n, noun, text in parts if n)
