@@ -16,7 +16,7 @@ from ostiary.doors.servers.wire.admin import (
     Projects,
     ServersHeld,
 )
-from ostiary.errors import NotFound
+from ostiary.errors import Denied, NotFound
 from ostiary.model.preauthorization import REQUIRED
 
 ACTIVE = "ACTIVE"
@@ -115,9 +115,17 @@ class Questions:
         return tuple(one for one in answers if one.servers)
 
     def _seen(self, target: str) -> list[ProjectSeen]:
-        """The projects that may hold ``target``, with their servers."""
+        """The projects that may hold ``target``, with their servers. Denied for who administers none: what is there is not said."""
         seen = []
-        for project in self._control.call("GET", "/v1/projects", kind=Projects).projects:
+        projects = self._control.call("GET", "/v1/projects", kind=Projects).projects
+        if not projects:
+            raise Denied(
+                "cannot read who may enter servers",
+                why="you administer no project",
+                fix="ask an owner of the project, or an administrator of the control plane",
+                code="no-project",
+            )
+        for project in projects:
             path = f"/v1/projects/{project.name}/servers"
             held: ServersHeld = self._control.call("GET", path, kind=ServersHeld)
             seen.append(ProjectSeen(project, held.servers, self._preauthorizations(project)))
