@@ -147,7 +147,14 @@ def _check_turn(name: str, step: str, live: list[Authority]) -> None:
             fix=f"see where it stands: ostiary servers project show {name}",
             code="rotation",
         )
-    if step == "sign" and not (live and live[-1].kms_key):
+    if step == "sign" and len(live) < 2:  # noqa: PLR2004 - the one from before, and the one to go over to
+        raise Conflict(
+            f"cannot give the alias of project {name} to another key",
+            why="no rotation has begun",
+            fix=f"run: ostiary servers project rotate {name} --step begin --kms --signer ARN",
+            code="rotation",
+        )
+    if step == "sign" and not live[-1].kms_key:
         raise Conflict(
             f"cannot give the alias of project {name} to another key",
             why="the newest authority has no key in KMS",
