@@ -95,8 +95,9 @@ def parse_selector(text: str) -> Terms:
     terms = []
     for part in filter(None, (one.strip() for one in text.split(","))):
         operator = "!=" if "!=" in part else "=" if "=" in part else ""
-        key, _, value = part.partition(operator) if operator else (part, "", "")
-        if not key or (operator and not value):
+        halves = part.partition(operator) if operator else (part, "", "")
+        key, _, value = (one.strip() for one in halves)
+        if not key or (operator and not value) or value.startswith("="):
             raise UsageError(
                 f"cannot use the selector {part!r}",
                 why="it is none of label=value, label!=value, label",

@@ -26,6 +26,7 @@ from ostiary.errors import UsageError
         ("role", {}, False),
         ("role=web, env!=dev", {"role": "web", "env": "prod"}, True),
         ("role=web,env!=dev", {"role": "web", "env": "dev"}, False),
+        ("role = web , env != dev", {"role": "web", "env": "prod"}, True),
         ("note=a=b", {"note": "a=b"}, True),
     ],
 )
@@ -33,7 +34,9 @@ def test_a_selector_chooses(text, labels, holds):
     assert selected(parse_selector(text), labels) is holds
 
 
-@pytest.mark.parametrize("text", ["=web", "role=", "!=dev", "role=web,env!="])
+@pytest.mark.parametrize(
+    "text", ["=web", "role=", "!=dev", "role=web,env!=", "role==", "role==web", "a!==b"]
+)
 def test_what_is_no_selector_is_refused(text):
     with pytest.raises(UsageError, match="cannot use the selector"):
         parse_selector(text)
