@@ -86,6 +86,22 @@ def _of_database(url: str, project: str) -> DatabaseSource:
     return DatabaseSource(database, project)
 
 
+def _check_ours(file: Path) -> None:
+    """UsageError for a file that holds something else: rows are not added to it."""
+    from ostiary.doors.servers.audit.segment import Segment  # noqa: PLC0415
+
+    if not file.is_file() or not file.stat().st_size:
+        return
+    try:
+        Segment(file)
+    except UsageError as other:
+        raise UsageError(
+            f"cannot export into {file}",
+            why="it holds something else than an exported audit",
+            fix="name another file, which need not be there yet: --to FILE.jsonl",
+        ) from other
+
+
 def _target(to: str, keep_days: int, profile: str | None, region: str | None) -> Target:
     from ostiary.doors.servers.audit.targets import InFile, InStore  # noqa: PLC0415
 
@@ -98,6 +114,7 @@ def _target(to: str, keep_days: int, profile: str | None, region: str | None) ->
         return InStore(store)
     path = Path(to)
     if path.suffix == ".jsonl":
+        _check_ours(path)
         return InFile(path)
     if path.suffix and not to.endswith("/") and not path.is_dir():
         raise UsageError(

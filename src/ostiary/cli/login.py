@@ -79,9 +79,12 @@ def _profile(control: str | None, ca: str | None) -> Profile:
     from ostiary.doors.servers.client import place  # noqa: PLC0415
 
     known = place.read_profile()
+    if control:
+        _check_scheme(control)
     if control and control.rstrip("/") != known.control:
         known = replace(known, control=control.rstrip("/"), ca="")
     if ca:
+        _check_authority(ca)
         known = replace(known, ca=str(Path(ca).absolute()))
     if not known.control:
         raise UsageError(
@@ -90,6 +93,32 @@ def _profile(control: str | None, ca: str | None) -> Profile:
             fix="run: ostiary login --control URL",
         )
     return known
+
+
+def _check_scheme(control: str) -> None:
+    """UsageError for HOST:PORT alone, which says everything but the scheme."""
+    from ostiary.doors.servers.client.bounded_http import loopback, plain  # noqa: PLC0415
+
+    if "://" in control or not plain(control):
+        return
+    host = control.partition("/")[0].rpartition(":")[0] or control
+    scheme = "http" if loopback(host.strip("[]")) else "https"
+    raise UsageError(
+        f"cannot use {control!r}",
+        why="it is no URL of the form https://HOST[:PORT]",
+        fix=f"run: ostiary login --control {scheme}://{control}",
+    )
+
+
+def _check_authority(ca: str) -> None:
+    """UsageError for what is no file of certificates, in words of the option: a variable can name one too."""
+    from ostiary.doors.servers.client import bounded_http  # noqa: PLC0415
+
+    try:
+        bounded_http.tls(ca)
+    except UsageError as wrong:
+        fix = "name a file of certificates in PEM with: --ca FILE"
+        raise UsageError(wrong.what, why=wrong.why, fix=fix) from wrong
 
 
 def _person(control: Control, *, browser: bool, step_up: bool, port: int | None) -> Session:

@@ -12,7 +12,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import FiniteRange
-from ostiary.errors import UsageError
+from ostiary.errors import OstiaryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ostiary.plan.wrap import Wrap
 
 CREDENTIAL = "ostiary-kek"
+_SEE_KEY = "aws kms describe-key --key-id"
 CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody keeps an audit
 
 
@@ -253,7 +254,10 @@ def _place(named: str) -> Keeps:
 
 
 def _opens_kms() -> Callable[[str], tuple[str, Private]]:
-    """Reaches AWS, and loads what that takes, with the first authority that is in KMS."""
+    """Reaches AWS, and loads what that takes, with the first authority that is in KMS.
+
+    A fix goes to whoever asked, and doctor is for an estate, which this process has none of.
+    """
     opened: list[Callable[[str], tuple[str, Private]]] = []
 
     def open_kms(kms_key: str) -> tuple[str, Private]:
@@ -261,7 +265,14 @@ def _opens_kms() -> Callable[[str], tuple[str, Private]]:
 
         if not opened:
             opened.append(kms_signers())
-        return opened[0](kms_key)
+        try:
+            return opened[0](kms_key)
+        except OstiaryError as error:
+            allowing, doctor, _ = error.fix.rpartition("run: ostiary doctor")
+            if not doctor:
+                raise
+            fix = allowing.removesuffix(", or ") or f"see it with: {_SEE_KEY} {kms_key}"
+            raise type(error)(error.what, why=error.why, fix=fix, code=error.code) from error
 
     return open_kms
 

@@ -81,6 +81,16 @@ def make(
 @click.option("--project", required=True, metavar="NAME", help="For whose servers.")
 def register(*, key: str, project: str) -> None:
     """Let the hosts of a project trust a break-glass authority, by its public key."""
+    from ostiary.pki import ssh_key  # noqa: PLC0415
+
+    try:
+        ssh_key.parse(key)
+    except OstiaryError as wrong:
+        raise UsageError(
+            f"cannot register {key[:80]} for project {project}",
+            why=f"it is no public key: {wrong.why or wrong.what}",
+            fix="give the whole line, in quotes, that follows authority: in each share",
+        ) from wrong
     _register(project, key)
     term.result(f"hosts of {project} trust it from their next reading on")
 

@@ -20,7 +20,7 @@ NAMED = 5  # in an error
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("host", required=False, default="", metavar="[USER@]HOST")
+@click.argument("host", required=False, default="", metavar="[[USER@]HOST]")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENT]...")
 def ssh(*, host: str, arguments: tuple[str, ...]) -> None:
     """Enter the server that HOST means: its name, its id, or letters of them; without HOST, any of yours.
@@ -52,6 +52,13 @@ def ssh(*, host: str, arguments: tuple[str, ...]) -> None:
 
 def _picked(found: list[ServerEntry], host: str) -> ServerEntry:
     """The one that a person at a terminal chooses."""
+    if not found and not host:
+        raise NotFound(
+            "no server is here for you",
+            why="none has enrolled yet, or no rule lets you in",
+            fix="ask an owner of its project",
+            code="no-server",
+        )
     if not found:
         raise NotFound(
             f"no server of yours is like {host}",

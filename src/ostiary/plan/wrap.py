@@ -69,7 +69,7 @@ def unseal(key: bytes, sealed: bytes, context: bytes) -> bytes:
         return AESGCM(key).decrypt(sealed[:_NONCE], sealed[_NONCE:], context)
     except (InvalidTag, ValueError) as error:
         why = "the key is another one, or the bytes were changed"
-        raise Denied("cannot open what the run sealed", why=why) from error
+        raise Denied("cannot open what was sealed", why=why) from error
 
 
 def _write_new(path: Path, data: bytes) -> None:

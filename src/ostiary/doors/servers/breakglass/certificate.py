@@ -83,7 +83,9 @@ def make(wanted: Wanted, key: PublicKey, signer: Signer, now: int) -> Certificat
         ),
     )
     if refusal := first_refusal(_JUDGES, Request(unsigned, scope, now)):
-        raise _refused(wanted, refusal.why)
+        fix = "give one account, as the server names it: --login NAME"
+        more = "see what each option takes: ostiary servers breakglass sign --help"
+        raise _refused(wanted, refusal.why, fix if refusal.code == "principals" else more)
     return ssh_certificate.sign(unsigned, signer)
 
 

@@ -29,6 +29,7 @@ from ostiary.errors import OstiaryError, Unreachable, UsageError
 CLOSE_SECONDS = 5.0
 CLOSE_EVERY = 0.005
 LOCK_SECONDS = 5  # longest wait for the lock of another writer
+DRIVER = "postgresql+psycopg"
 MOST_AT_HAND = 4
 AT_HAND_SECONDS = (
     1.0  # after which a connection may have died unnoticed: the pool asks before it gives one
@@ -222,7 +223,7 @@ def _engine(url: str) -> Engine:
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise refused
     if parsed.get_backend_name() == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed = parsed.set(drivername=DRIVER)
     if parsed.password:
         raise UsageError(
             "cannot use the database address",
@@ -292,6 +293,7 @@ def _ours(what: str, error: SQLAlchemyError) -> OstiaryError:
     if isinstance(error, DataError):
         why = f"the database cannot hold it: {reason}"
         return UsageError(what, why=why, code="bad-request")
+    what = what.replace(f"{DRIVER}://", "postgresql://")  # as somebody wrote it
     fix = _FIXES.get(reason, "see that the database runs and its disk has space")
     return Unreachable(what, why=reason, fix=fix, code="database")
 
