@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from ostiary.cli.serve import serve
+from ostiary.cli import root
 from ostiary.doors.servers.control import listening
 from ostiary.errors import UsageError
 
@@ -48,7 +48,7 @@ def files(tmp_path):
 def _refused(folder, *options):
     database = f"sqlite:///{folder}/control.db"
     asked = [*TOLD, "--database", database, "--state-dir", str(folder / "state"), *options]
-    done = CliRunner().invoke(serve, asked)
+    done = CliRunner().invoke(root, ["serve", *asked])
     assert isinstance(done.exception, UsageError), done
     assert not (folder / "control.db").exists()
     return done.exception
