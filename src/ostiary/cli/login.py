@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
+from ostiary.cli.typed import as_typed
 from ostiary.errors import Denied, OstiaryError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.client.issuer import Issuer, Tokens
     from ostiary.doors.servers.client.place import Profile
     from ostiary.doors.servers.wire.person import Session
+
+REVOKED = "device-revoked"
 
 
 @click.command()
@@ -122,7 +126,7 @@ def _check_authority(ca: str) -> None:
 
 
 def _person(control: Control, *, browser: bool, step_up: bool, port: int | None) -> Session:
-    from ostiary.doors.servers.client import begin, issuer  # noqa: PLC0415
+    from ostiary.doors.servers.client import begin, issuer, place  # noqa: PLC0415
     from ostiary.doors.servers.wire.person import SignInSettings  # noqa: PLC0415
 
     found = issuer.discover(control.call("GET", "/v1/sign-in", kind=SignInSettings))
@@ -133,7 +137,13 @@ def _person(control: Control, *, browser: bool, step_up: bool, port: int | None)
         tokens = _in_browser(found, port)
     else:
         tokens = issuer.by_device(found, _show)
-    return begin.person(control, tokens)
+    try:
+        return begin.person(control, tokens)
+    except Denied as refused:
+        if refused.code == REVOKED:  # and stays so: the control plane cannot know where the key is
+            key = shlex.quote(str(place.config_folder() / "device.key"))
+            refused.fix = f"if it is yours again, make it a new device: rm {key} && ostiary login"
+        raise
 
 
 def _show(address: str, code: str, both: str) -> None:
@@ -165,7 +175,7 @@ def _in_browser(
 
     with browser.Returning(port or browser.PORT) as returning:
         code = code_flow.begin_code(found, returning.address, acr_values, max_age)
-        browser.show(code.url, term.say)
+        browser.show(code.url, lambda text: term.say(as_typed(text)))
         return code_flow.redeem(found, code, returning.wait(state=code.state))
 
 

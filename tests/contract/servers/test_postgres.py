@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from storage_suite import StorageSuite, rows_of
 
-from ostiary.doors.servers.control.database import heads
+from ostiary.doors.servers.control.database import Database, heads, translated
 from ostiary.errors import Unreachable
 
 
@@ -44,3 +44,14 @@ class TestPostgres(StorageSuite):
         with database.reading() as connection:
             open_ones = "select count(*) from pg_stat_activity where state like 'idle in%'"
             assert connection.scalar(text(open_ones)) == 0
+
+    def test_a_database_that_is_none_of_ours_is_said_so(self, database, cluster):
+        """One that is not there, and one in which no control plane made its tables."""
+        with pytest.raises(Unreachable) as no, translated("cannot read"), database.reading() as one:
+            one.execute(text("select 1 from nothing_of_ours"))
+        assert no.value.fix == "name the database of a control plane with --database"
+        away = Database(f"postgresql://ostiary@/none?host={cluster}")
+        with pytest.raises(Unreachable) as no, translated("cannot read"), away.reading():
+            pass
+        away.close()
+        assert no.value.fix == "name the database of a control plane with --database"

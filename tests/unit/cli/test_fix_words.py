@@ -9,6 +9,8 @@ from ostiary.cli import root, serve
 from ostiary.cli import ssh as ssh_command
 from ostiary.doors.servers.breakglass import certificate
 from ostiary.doors.servers.breakglass.certificate import Wanted
+from ostiary.doors.servers.client import begin, issuer
+from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.control import database, keys, schema
 from ostiary.doors.servers.control.database import Database
 from ostiary.errors import Denied, NotFound, OstiaryError, Unreachable, UsageError
@@ -52,6 +54,19 @@ def test_a_file_that_was_named_by_an_option_is_named_by_it_again():
     assert no.what.startswith("cannot use ")
     assert "nope.pem" in no.what
     assert no.fix == "name a file of certificates in PEM with: --ca FILE"
+
+
+def test_a_device_that_was_revoked_is_made_a_new_one_by_the_file_in_use(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise Denied("cannot sign in", why="it was revoked", fix="x", code="device-revoked")
+
+    monkeypatch.setattr(begin, "person", refuse)
+    monkeypatch.setattr(issuer, "discover", lambda _: None)
+    monkeypatch.setattr(issuer, "by_device", lambda *_: None)
+    monkeypatch.setattr(Control, "call", lambda *_, **__: None)
+    no = failing("login", "--control", "http://127.0.0.1:1")
+    key = tmp_path / "ostiary/device.key"
+    assert no.fix == f"if it is yours again, make it a new device: rm {key} && ostiary login"
 
 
 def test_no_server_at_all_is_no_letters_that_none_has(monkeypatch):

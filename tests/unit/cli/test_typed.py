@@ -35,6 +35,7 @@ def test_an_audit_is_read_from_a_database_that_is_there(tmp_path):
     ("text", "fix"),
     [
         ("no database", "name the file of a control plane"),
+        ("", "name the database of a control plane"),
         (None, "see that it is a file in a folder"),
     ],
 )

@@ -7,6 +7,7 @@ alone, and a transaction is begun by us.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -294,10 +295,16 @@ def _ours(what: str, error: SQLAlchemyError) -> OstiaryError:
         why = f"the database cannot hold it: {reason}"
         return UsageError(what, why=why, code="bad-request")
     what = what.replace(f"{DRIVER}://", "postgresql://")  # as somebody wrote it
-    fix = _FIXES.get(reason, "see that the database runs and its disk has space")
+    fix = (
+        _NOT_OURS
+        if _IS_ANOTHER.search(reason)
+        else _FIXES.get(reason, "see that the database runs and its disk has space")
+    )
     return Unreachable(what, why=reason, fix=fix, code="database")
 
 
+_NOT_OURS = "name the database of a control plane with --database"
+_IS_ANOTHER = re.compile(r'^no such table: |(relation|database) "[^"]*" does not exist$')
 # What SQLite says of its file: SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_NOTADB.
 _FIXES = {
     "unable to open database file": "see that it is a file in a folder that is there, to both of which this user may write",
