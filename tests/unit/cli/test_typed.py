@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from ostiary.cli.audit_export import export
+from ostiary.cli import root
 from ostiary.cli.typed import as_typed, given_in
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.errors import NotFound, Unreachable
@@ -25,8 +25,16 @@ def test_another_control_plane_stays_another():
 
 def test_an_audit_is_read_from_a_database_that_is_there(tmp_path):
     there = tmp_path / "none.db"
-    asked = ["--project", "prod", "--to", str(tmp_path / "a.jsonl"), "--database"]
-    done = CliRunner().invoke(export, [*asked, f"sqlite:///{there}"])
+    asked = [
+        "audit",
+        "export",
+        "--project",
+        "prod",
+        "--to",
+        str(tmp_path / "a.jsonl"),
+        "--database",
+    ]
+    done = CliRunner().invoke(root, [*asked, f"sqlite:///{there}"])
     assert isinstance(done.exception, NotFound), done
     assert list(tmp_path.iterdir()) == []
 
