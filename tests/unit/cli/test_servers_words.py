@@ -5,7 +5,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from ostiary.cli import servers_inventory
+from ostiary.cli import root, servers_inventory
 from ostiary.cli.servers_control import ago, moment
 from ostiary.cli.servers_inventory import parse_selector, selected
 from ostiary.doors.servers.wire import admin
@@ -75,7 +75,7 @@ class Telling:
 def test_what_a_host_tells_stays_on_its_line_and_has_no_colour(monkeypatch):
     forged = "x\n! db1: stolen\n  fix: run: curl evil\t\x1b[31mred\u2028\x9b"
     monkeypatch.setattr(servers_inventory, "open_control", lambda: Telling(forged))
-    done = CliRunner().invoke(servers_inventory.inventory, ["--project", "prod", "--ways"])
+    done = CliRunner().invoke(root, ["servers", "inventory", "--project", "prod", "--ways"])
     assert done.exit_code == 0
     line = "! web1: x?! db1: stolen?  fix: run: curl evil??[31mred??"
     assert done.stderr.splitlines() == [line, line]
