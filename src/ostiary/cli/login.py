@@ -88,7 +88,6 @@ def _profile(control: str | None, ca: str | None) -> Profile:
     if control and control.rstrip("/") != known.control:
         known = replace(known, control=control.rstrip("/"), ca="")
     if ca:
-        _check_authority(ca)
         known = replace(known, ca=str(Path(ca).absolute()))
     if not known.control:
         raise UsageError(
@@ -96,6 +95,8 @@ def _profile(control: str | None, ca: str | None) -> Profile:
             why="nobody signed in here before",
             fix="run: ostiary login --control URL",
         )
+    if ca and known.control.startswith("https:"):
+        _check_authority(ca)
     return known
 
 

@@ -8,6 +8,7 @@ alone, and a transaction is begun by us.
 from __future__ import annotations
 
 import re
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from ostiary.errors import OstiaryError, Unreachable, UsageError
 CLOSE_SECONDS = 5.0
 CLOSE_EVERY = 0.005
 LOCK_SECONDS = 5  # longest wait for the lock of another writer
+_FOLDER = "it is a folder"
 DRIVER = "postgresql+psycopg"
 MOST_AT_HAND = 4
 AT_HAND_SECONDS = (
@@ -241,9 +243,16 @@ def _engine(url: str) -> Engine:
     if engine.dialect.name == "postgresql":
         event.listen(engine, "connect", _prepare_postgresql)
     if engine.dialect.name == "sqlite":
+        event.listen(engine, "do_connect", _refuse_folder)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _let_us_begin)
     return engine
+
+
+def _refuse_folder(_: object, __: object, arguments: Any, ___: object) -> None:
+    """SQLite says of one only that it cannot be opened."""
+    if Path(arguments[0]).is_dir():
+        raise sqlite3.OperationalError(_FOLDER)
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
@@ -307,7 +316,8 @@ _NOT_OURS = "name the database of a control plane with --database"
 _IS_ANOTHER = re.compile(r'^no such table: |(relation|database) "[^"]*" does not exist$')
 # What SQLite says of its file: SQLITE_CANTOPEN, SQLITE_READONLY, SQLITE_NOTADB.
 _FIXES = {
-    "unable to open database file": "see that it is a file in a folder that is there, to both of which this user may write",
+    "unable to open database file": "see that its folder is there, and that this user may write to it",
+    _FOLDER: "see that it is a file in a folder that is there: correct --database",
     "attempt to write a readonly database": "see that this user may write to it and to its folder",
     "file is not a database": "name the file of a control plane with --database",
 }
