@@ -1,5 +1,7 @@
 """Fixes of single commands: each is for what somebody did, and says another thing than what failed just now."""
 
+import tempfile
+
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,10 +24,13 @@ from ostiary.plan.wrap import LocalKeyWrap
 @pytest.fixture(autouse=True)
 def nobody(tmp_path, monkeypatch):
     """Nobody has signed in here before."""
-    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"):
+    for name in ("HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
     for name in ("OSTIARY_CONTROL", "OSTIARY_CONTROL_CA", "OSTIARY_CONTROL_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
+    with tempfile.TemporaryDirectory(prefix="run-") as short:  # a path of sockets has 107 bytes
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        yield
 
 
 def failing(*arguments):
