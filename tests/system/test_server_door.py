@@ -53,6 +53,22 @@ def test_a_person_enters_as_their_own_local_user(door, grace):
     assert "grace" not in Path("/etc/passwd").read_text()
 
 
+def test_who_is_renamed_at_okta_is_the_same_local_user(door):
+    ken = door.people["ken"]
+    before = ken.ssh("lab1", "id").stdout
+    (user,) = door.okta("GET", "/api/v1/users?q=ken")
+    ken.name, ken.at_okta.login = "kenneth", "kenneth@acme.example"
+    door.okta("POST", f"/api/v1/users/{user['id']}", profile={"login": ken.at_okta.login})
+    ken.ostiary("logout")
+    ken.sign_in()
+    ken.until_in("lab1")
+    assert ken.ssh("lab1", "id").stdout == before
+    assert "(ken)" in before
+    logins = ("ken@acme.example", "kenneth@acme.example")
+    told = [{one["person"] for one in rows(door, person_login=login)} for login in logins]
+    assert told == [{user["id"]}] * 2
+
+
 def test_the_server_is_reached_through_the_bastion_only(door, grace):
     direct = grace.run("ssh-keyscan", "-T", "2", door["web1"].address, check=False)
     assert direct.stdout == ""
