@@ -11,6 +11,7 @@ import click
 from ostiary import term
 from ostiary.cli.options import confirm, json_option
 from ostiary.cli.servers_control import ago, open_control, server_named, servers_held
+from ostiary.doors.servers.wire.one_line import one_line
 from ostiary.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def inventory(
         if one.bastion and one.state != "retired" and (name, one.bastion) not in active:
             lines.append(f"nobody reaches it: no server {one.bastion} is active in {name}")
         for line in (*lines, *(one.other_ways if ways else ())):
-            term.say(f"! {one.name}: {_one_line(line)}")
+            term.say(f"! {one.name}: {one_line(line)}")
 
 
 def _none(selector: str, project: str | None) -> str:
@@ -76,11 +77,6 @@ def _none(selector: str, project: str | None) -> str:
     token = f"ostiary servers token create --project {project or 'NAME'}"
     of = f"of project {project}" if project else "of a project that you may administer"
     return f"no server {of} has enrolled; one comes with: {token}"
-
-
-def _one_line(text: str) -> str:
-    """A host's own words, which must not look like the line of another host or of this program, also in our colours."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _noteworthy(one: ServerHeld) -> list[str]:

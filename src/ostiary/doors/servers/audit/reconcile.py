@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ostiary.doors.servers.control.chain import Linked
+from ostiary.doors.servers.wire.one_line import one_line
 
 ISSUED, SIGNED, MET = "certificate.issued", "break-glass.signed", "certificate.met"
 STRANGE = "certificates.strange"  # many at once that were not issued for the host: their number, and the first
@@ -232,7 +233,7 @@ class Books:
 def _judged(serial: str, accepted: list[Meeting], made: Certificate | None) -> Iterator[Finding]:
     """What is wrong with the logins by one serial."""
     for one in accepted:
-        where = _one_line(
+        where = one_line(
             f"{one.login} on {one.server} from {one.source or 'somewhere'} at {_time(one.time)}"
         )
         if made is None:
@@ -253,11 +254,6 @@ def _judged(serial: str, accepted: list[Meeting], made: Certificate | None) -> I
         times = ", ".join(f"{one.server} {_time(one.time)}" for one in once)
         text = f"it was accepted {len(once)} times: {times}"
         yield Finding("twice", serial, text, tuple(one.number for one in once))
-
-
-def _one_line(text: str) -> str:
-    """What a host said of a login may be meant to look like another finding: older rows have it as it came."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _seconds(time: str) -> float:

@@ -48,7 +48,7 @@ def read(file: Path) -> tuple[Slip, ...]:
         raise OstiaryError(
             f"cannot read {file}",
             why=str(error.strerror).lower(),
-            fix="name the file that break-glass sign said, as who may read it",
+            fix="run it as somebody who may read it, or name another file",
         ) from error
     slips = []
     for number, line in enumerate(lines, 1):

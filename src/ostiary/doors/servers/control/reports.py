@@ -14,6 +14,7 @@ from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import changed
 from ostiary.doors.servers.control.tables import certificates, servers
 from ostiary.doors.servers.wire.host import UNTOLD, HostReport, Login
+from ostiary.doors.servers.wire.one_line import one_line
 from ostiary.errors import UsageError
 
 FARTHEST_CLOCK = 60.0  # seconds: a host farther off would refuse good certificates or take old ones
@@ -38,7 +39,7 @@ def take(connection: Connection, ledger: Ledger, server_id: str, report: HostRep
     known = json.loads(row.boots)
     boots = known if report.boot in known else [*known, report.boot[:64]][-MOST_BOOTS:]
     told: dict[str, list[str]] = {
-        "trusted": [_plain(one) for one in report.trusted[:16]],
+        "trusted": [one_line(one) for one in report.trusted[:16]],
         "problems": _kept(report.problems, MOST_PROBLEMS),
         "other_ways": _kept(report.other_ways, MOST_WAYS),
     }
@@ -70,15 +71,10 @@ def most_rows(report: HostReport) -> int:
 
 def _kept(lines: Sequence[str], most: int) -> list[str]:
     """The first of them; the last line says how many more there are."""
-    kept = [_plain(one[:500]) for one in lines[:most]]
+    kept = [one_line(one[:500]) for one in lines[:most]]
     if len(lines) > most:
         kept[-1] = f"and {len(lines) - most + 1} more"
     return kept
-
-
-def _plain(text: str) -> str:
-    """On one line and without colour: whoever reads it must not take it for another's line, or ours."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def _bounded(seconds: float) -> float:
@@ -163,11 +159,11 @@ def _told(server: Server, login: Login) -> dict[str, Any]:
 
 def _event(login: Login) -> dict[str, Any]:
     return {
-        "serial": _plain(login.serial[:20]),
-        "login": _plain(login.login[:64]),
+        "serial": one_line(login.serial[:20]),
+        "login": one_line(login.login[:64]),
         "time": _bounded(login.time),
-        "source": _plain(login.source[:253]),
-        "outcome": _plain(login.outcome[:16]),
+        "source": one_line(login.source[:253]),
+        "outcome": one_line(login.outcome[:16]),
     }
 
 
@@ -191,5 +187,5 @@ def _mark(connection: Connection, server: Server, login: Login) -> None:
             table.c.server_id == server.id,
             table.c.met == "",
         )
-        .values(met=_plain(login.outcome[:16]))
+        .values(met=one_line(login.outcome[:16]))
     )
