@@ -22,8 +22,11 @@ NAMES = {
     "a bracket": b"a) Z 1",
 }
 NAMED = """
-import sys, time
+import os, sys, time
 open("/proc/self/comm", "wb").write(bytes.fromhex(sys.argv[1]))
+if len(sys.argv) > 2:  # here, as not everybody may reach this Python
+    os.setresgid(*[int(sys.argv[2])] * 3)
+    os.setresuid(*[int(sys.argv[2])] * 3)
 print(flush=True)
 time.sleep(100)
 """
@@ -35,9 +38,9 @@ ENDS = (b"\r", b"\x0b", b"\x1c", b"\xc2\x85", b"\xe2\x80\xa8")
 def named():
     running = []
 
-    def start(name, **options):
-        argv = [sys.executable, "-I", "-c", NAMED, name.hex()]
-        running.append(subprocess.Popen(argv, stdout=subprocess.PIPE, **options))
+    def start(name, *uid):
+        argv = [sys.executable, "-I", "-c", NAMED, name.hex(), *uid]
+        running.append(subprocess.Popen(argv, stdout=subprocess.PIPE))
         running[-1].stdout.readline()
         return running[-1]
 
@@ -62,7 +65,7 @@ def test_a_process_is_seen_however_it_is_called(named, name):
 @pytest.mark.root
 def test_whoever_is_cut_off_leaves_no_process_by_calling_it_so(named):
     uid = 60998
-    process = named(b"\xff\xfe", user=uid, group=uid, extra_groups=())
+    process = named(b"\xff\xfe", str(uid))
     cutting.end_all({"nobody-of-this-name": uid})
     assert process.wait(5) == -signal.SIGKILL
 
