@@ -5,6 +5,7 @@ A part of the composition root, ``connect.py``.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,8 +65,10 @@ def check_trust() -> None:
 
 
 def _untrusting(error: OSError) -> UsageError:
+    named = (os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    where = next((f" in {one}" for one in named if one), "")
     return UsageError(
-        "cannot read the certificate authorities to trust",
+        f"cannot read the certificate authorities to trust{where}",
         why=str(error.strerror or error).lower(),
         fix="correct SSL_CERT_FILE or SSL_CERT_DIR, or unset it",
     )

@@ -10,9 +10,10 @@ from ostiary import term
 from ostiary.cli.options import estate_option, json_option
 from ostiary.cli.typed import as_typed
 from ostiary.cli.work import open_work
-from ostiary.errors import OstiaryError, UsageError
+from ostiary.errors import OstiaryError, Partial, UsageError
 
 if TYPE_CHECKING:
+    from ostiary.doors.federation.reached import Reached
     from ostiary.doors.federation.work import Work
     from ostiary.doors.servers.questions import Questions, ServersOf
     from ostiary.doors.servers.reached import ServerReach
@@ -30,15 +31,34 @@ def access() -> None:
 def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     """Everything that USER can enter now.
 
-    Worked out from what Okta, AWS and the control plane hold.
+    Worked out from what Okta, AWS and the control plane hold; exit code 10 if not everything could be read.
     """
     work = open_work(estate_file, "plan")
     reached = work.reach_of(login)
-    servers = _on_servers(work, login)
+    servers, failed = _on_servers(work, login)
     if as_json:
         more = {"servers": servers.as_json()["servers"]} if servers else {}
         term.result_json({**reached.as_json(), **more})
-        return
+    else:
+        _show(work, reached, servers)
+    _judge(reached, failed)
+
+
+def _judge(reached: Reached, failed: OstiaryError | None) -> None:
+    """Partial where what was shown is not all: ``failed`` is why servers were not read."""
+    unread = []
+    if reached.unread:
+        accounts = term.counted(len(reached.unread), "account")
+        unread.append(f"{accounts} not read: {', '.join(reached.unread)}")
+    if failed:
+        unread.append(f"servers not read: {failed}")
+    if unread:
+        fix = failed.fix if failed and not reached.unread else "run: ostiary plan"
+        what = f"what {reached.login} can enter may be more than this"
+        raise Partial(what, why="; ".join(unread), fix=fix)
+
+
+def _show(work: Work, reached: Reached, servers: ServersOf | None) -> None:
     entered = [_row(one) for one in (servers.servers if servers else ()) if one.may or one.after]
     rows = [
         (
@@ -52,9 +72,9 @@ def what(*, login: str, estate_file: str | None, as_json: bool) -> None:
     ]
     if rows:
         term.result(term.table(("account", "name", "role", "because", ""), rows))
-    elif not entered and (servers or work.estate.servers is None):
+    elif not entered and not reached.unread and (servers or work.estate.servers is None):
         inactive = "" if reached.status == "ACTIVE" else f": the user is {reached.status}"
-        term.say(f"{login} can enter nothing{inactive}")
+        term.say(f"{reached.login} can enter nothing{inactive}")
     if reached.missing:
         term.say(as_typed("not open now, though the estate says so; run: ostiary plan"))
         for arn in reached.missing:
@@ -129,15 +149,14 @@ def _who_in_account(work: Work, target: str, *, as_json: bool) -> None:
         term.say(f"nobody can enter {target} through the apps of this estate")
 
 
-def _on_servers(work: Work, login: str) -> ServersOf | None:
-    """What somebody may do on servers; None where the estate has none, or they could not be read, which is said."""
+def _on_servers(work: Work, login: str) -> tuple[ServersOf | None, OstiaryError | None]:
+    """What somebody may do on servers, None where the estate has none; or why that could not be read."""
     if work.estate.servers is None:
-        return None
+        return None, None
     try:
-        return _questions(work).why(login)
+        return _questions(work).why(login), None
     except OstiaryError as error:
-        term.say(f"servers were not read: {error}")
-        return None
+        return None, error
 
 
 def _questions(work: Work) -> Questions:

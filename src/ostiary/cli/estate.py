@@ -50,7 +50,7 @@ def plan(
     details: bool,
     as_json: bool,
 ) -> None:
-    """Show what would change. Only reads."""
+    """Show what would change. Only reads; exit code 10 if not everything could be read."""
     from ostiary.plan.saved import save, to_json  # noqa: PLC0415
 
     work = open_work(estate_file, "plan")
@@ -62,6 +62,12 @@ def plan(
         term.result_json(to_json(made))
     else:
         show(work, made, details=details)
+    if made.unread:
+        raise Partial(
+            f"the plan of estate {work.estate.name} is incomplete",
+            why=f"not read: {', '.join(one.scope for one in made.unread)}",
+            fix=next((one.fix for one in made.unread if one.fix), "") or "run: ostiary plan",
+        )
 
 
 @click.command()

@@ -69,6 +69,8 @@ def _tell(made: TlsClient, folder: Path, *, as_json: bool) -> None:
     host = f"[{server.address}]" if ":" in server.address else server.address
     use = ("curl", "--cert", folder / CERTIFICATE, "--key", folder / KEY, f"https://{host}/")
     term.say(f"use it: {shlex.join(map(str, use))}")
+    if server.bastion:
+        term.say(f"{server.address} is reached from {server.bastion}, the bastion of {server.name}")
     term.say(
         f"what the service there has to trust: {folder / AUTHORITY}, for names of {server.server_id}"
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 from urllib.parse import quote
 
 import click
@@ -17,6 +18,9 @@ from ostiary.cli.options import FiniteRange, confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES
 from ostiary.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from ostiary.doors.servers.wire.admin import Token
 
 project_option = click.option("--project", required=True, metavar="NAME", help="The project.")
 
@@ -116,14 +120,23 @@ def list_(*, project: str, as_json: bool) -> None:
             moment(one.created),
             moment(one.expires),
             str(one.uses_left),
-            "revoked" if one.revoked else "",
+            state(one, time.time()),
         )
         for one in found
     ]
     if rows:
-        term.result(term.table(("token", "made", "good until", "uses left", ""), rows))
+        term.result(term.table(("token", "made", "good until", "uses left", "state"), rows))
     else:
         term.say(f"project {project} has no tokens")
+
+
+def state(held: Token, now: float) -> str:
+    """Why no host can enrol by it any more, or that one can. ``now``: seconds since 1970."""
+    if held.revoked:
+        return "revoked"
+    if not held.uses_left:
+        return "used up"
+    return "good" if now < held.expires else "expired"
 
 
 @token.command()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ostiary.doors.federation.proof import Held, computed_paths
 from ostiary.doors.federation.seen import Desired
-from ostiary.model.account import Account
+from ostiary.model.account import Account, AccountId
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,13 @@ class ReachedItem:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
+    """``missing``: ARNs of roles that the estate means and that are not open; ``unread``: ids of accounts that were not read."""
+
     login: str
     status: str
     items: tuple[ReachedItem, ...]
     missing: tuple[str, ...]
+    unread: tuple[str, ...]
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -44,13 +47,20 @@ class Reached:
                 for item in self.items
             ],
             "missing": list(self.missing),
+            "unread": list(self.unread),
         }
 
 
 def reached(
-    login: str, status: str, held: Held, wanted: Desired, accounts: tuple[Account, ...]
+    login: str,
+    status: str,
+    held: Held,
+    wanted: Desired,
+    accounts: tuple[Account, ...],
+    *,
+    unread: frozenset[AccountId],
 ) -> Reached:
-    """``status`` is Okta's."""
+    """``status`` is Okta's; ``unread`` are the ids of those of ``accounts`` that ``held`` is not about."""
     names = {account.id: account.name for account in accounts}
     meant = {one.entitlement for one in wanted.access if one.login == login}
     paths = [path for path in computed_paths(held) if path.access.login == login]
@@ -67,7 +77,7 @@ def reached(
     )
     there = {item.arn for item in items}
     missing = tuple(sorted(one.role_arn for one in meant if one.role_arn not in there))
-    return Reached(login, status, items, missing)
+    return Reached(login, status, items, missing, tuple(sorted(unread & names.keys())))
 
 
 @dataclass(frozen=True, slots=True)

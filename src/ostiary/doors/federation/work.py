@@ -125,7 +125,9 @@ class Work(Planning):
         known = self.survey()
         accounts = [account for account in known.accounts if account.id not in known.seen.unread]
         held = read_held(self.connected, accounts)
-        return reached(login, status, held, self.desired(), known.accounts)
+        return reached(
+            login, status, held, self.desired(), known.accounts, unread=known.seen.unread
+        )
 
     def who_reaches(self, named: str, role: str = "") -> tuple[ReachedBy, ...]:
         """Who can enter an account (its id or exact name), or one role of it, now."""

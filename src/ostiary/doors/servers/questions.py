@@ -133,6 +133,7 @@ class Questions:
         if not wanted:
             raise NotFound(
                 f"no server or project is named {target}",
+                why="none of the projects that you administer is or has one",
                 fix="see them with: ostiary servers inventory",
             )
         return wanted
