@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,20 @@ class TestListed:
         assert listed.one("web1", "test").server_id == "srv_2"
         assert listed.one("srv_1").project == "prod"
 
+    @pytest.mark.parametrize("name", ["github.com", "localhost", "-oProxyCommand=x", "10.0.0.1"])
+    def test_no_control_plane_calls_a_server_as_what_people_reach_by_other_ways(
+        self, tmp_path, name
+    ):
+        listed = self.make(tmp_path, [entry(name, "srv_1"), entry("web1")])
+        assert not listed.known(name)
+        assert [one.name for one in listed.every()] == ["web1"]
+
+    @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1", "web1.prod.example", "web_1"])
+    def test_an_address_is_an_address(self, tmp_path, address):
+        there = replace(entry("web1"), address=address)
+        strange = [replace(there, address=f"{begin}{address}") for begin in ("-o", "a;", "a/")]
+        assert self.make(tmp_path, [there, *strange]).every() == (there,)
+
     def test_none_of_a_name(self, tmp_path):
         with pytest.raises(NotFound):
             self.make(tmp_path, []).one("web1")
@@ -272,12 +287,27 @@ class TestEntryWords:
 
 
 class TestEntryFiles:
-    @pytest.mark.parametrize("host", ["web1", "srv_1", "a.b-c", "10.0.0.1"])
+    @pytest.mark.parametrize("host", ["web1", "srv_1", "a-b-c", "X" * 253])
     def test_names_that_can_be_ours(self, host):
         assert resolve.plausible(host)
 
     @pytest.mark.parametrize(
-        "host", ["", "-x", ".x", "a b", "a'b", "a;b", "a/b", "é", "a\n", "x" * 254]
+        "host",
+        [
+            "",
+            "-x",
+            ".x",
+            "a b",
+            "a'b",
+            "a;b",
+            "a/b",
+            "é",
+            "a\n",
+            "a.b",
+            "10.0.0.1",
+            "localhost",
+            "x" * 254,
+        ],
     )
     def test_names_that_never_are(self, host):
         assert not resolve.plausible(host)

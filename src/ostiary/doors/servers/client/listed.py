@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ FRESH = 60.0  # seconds that a list is taken as it is
 AGAIN = 10.0  # seconds between readings because of a name that is not in it
 MOST_NAMED = 5  # in an error
 PATIENCE = 1.0  # seconds that a name waits for that: whoever types another host must not feel us
+
+_ADDRESS = re.compile(r"[A-Za-z0-9:_][A-Za-z0-9.:_-]{0,252}")
 
 
 class Listed:
@@ -115,5 +118,7 @@ class Listed:
 
 def is_plain(one: ServerEntry) -> bool:
     """Whether its names can stand in a command, a file and a line of ``ssh``: the control plane may be anybody's by now."""
-    names = (one.server_id, one.name, one.address.replace(":", ""), one.bastion or one.name)
-    return all(map(plausible, names)) and 0 < one.port < 65_536  # noqa: PLR2004 - of TCP
+    names = (one.server_id, one.name, one.bastion or one.name)
+    if not all(map(plausible, names)) or not _ADDRESS.fullmatch(one.address):
+        return False
+    return 0 < one.port < 65_536  # noqa: PLR2004 - of TCP

@@ -11,17 +11,21 @@ import _socket
 import posix
 import sys
 
-LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 LONGEST = 253
 ID, ID_LENGTH = "srv_", 20  # secret.py
+SELF = "localhost"
 SECONDS = 5.0
 SIGNED_OUT = (FileNotFoundError, ConnectionRefusedError)
 KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
 
 def plausible(host: str) -> bool:
-    """Whether ``host`` can be a name or an id of ours: nothing that a shell, or ``ssh``, reads as more than a name."""
-    return 0 < len(host) <= LONGEST and LETTERS.issuperset(host) and host[0] not in "-."
+    """Whether ``host`` can be a name or an id of ours: nothing that a shell, or ``ssh``, reads as more than a name.
+
+    Never with a dot, nor this machine: whoever the control plane is, ``git push`` goes to github.com.
+    """
+    return 0 < len(host) <= LONGEST and LETTERS.issuperset(host) and host[0] != "-" and host != SELF
 
 
 def is_id(host: str) -> bool:
