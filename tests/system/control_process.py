@@ -16,12 +16,13 @@ from ostiary.doors.servers.wire.person import Session, SignIn
 
 
 class Process:
-    """One control plane. ``before`` goes in front of the command (strace, faketime)."""
+    """One control plane. ``before`` goes in front of the command (strace, faketime); ``kek`` "" names no key."""
 
     def __init__(self, database, folder, issuer, *, port=None, before=(), kek=None, options=()):
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"serve-{self.port}.log"
+        key = () if kek == "" else ("--kek-file", str(kek or folder / "kek"))
         self._command = [
             *before,
             sys.executable,
@@ -29,7 +30,7 @@ class Process:
             *("--listen", f"127.0.0.1:{self.port}", "--issuer", issuer.url),
             *("--client-id", CLIENT_ID, "--admin-group", ADMINS),
             *("--state-dir", str(folder / f"state-{self.port}")),
-            *("--kek-file", str(kek or folder / "kek"), *options),
+            *(*key, *options),
         ]
         self.process = None
 

@@ -96,6 +96,30 @@ def test_it_starts_while_the_org_is_away_and_says_so(tmp_path):
         assert served.end() == 0
 
 
+@pytest.mark.root
+def test_the_key_may_be_a_credential_of_systemd(tmp_path):
+    """systemd.exec(5): a folder that is mounted read-only, a file of mode 0440 where an ACL lets the service read."""
+    given = tmp_path / "credentials"
+    given.mkdir()
+    (given / "ostiary-kek").write_bytes(os.urandom(32))
+    (given / "ostiary-kek").chmod(0o440)
+    read_only = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
+    env = ("env", f"CREDENTIALS_DIRECTORY={given}")
+    before = (*env, "unshare", "--mount", "sh", "-ec", read_only, str(given))
+    issuer = Issuer()
+    served = Process(f"sqlite:///{tmp_path}/c.db", tmp_path, issuer, kek="", before=before)
+    try:
+        served.start()
+        assert not (tmp_path / f"state-{served.port}/kek").exists()
+        opened = Database(f"sqlite:///{tmp_path}/c.db")
+        assert len(
+            keys.shared(opened, LocalKeyWrap.credential(given / "ostiary-kek"), "challenges")
+        )
+    finally:
+        served.end()
+        issuer.close()
+
+
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     done = serve(tmp_path, database="sqlite:///{}/none/c.db")
     assert done.returncode == 8

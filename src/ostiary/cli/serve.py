@@ -293,5 +293,5 @@ def _wrap(kek_file: Path | None, kek_kms: str, state_dir: Path) -> Wrap:
 
     given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / CREDENTIAL
     if kek_file is None and given.exists():
-        kek_file = given
+        return LocalKeyWrap.credential(given)
     return LocalKeyWrap(kek_file or state_dir / "kek")

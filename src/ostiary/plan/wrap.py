@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ostiary.errors import Denied, OstiaryError
 
 _NONCE = 12  # bytes, NIST SP 800-38D
+_KEY = 32  # bytes of AES-256
+_OTHERS, _ANYBODY = 0o077, 0o007  # bits of a mode
 
 
 class Wrap(Protocol):
@@ -24,15 +26,24 @@ class Wrap(Protocol):
 
 
 class LocalKeyWrap:
-    """A key in a 0600 file, made when first needed: for one machine, or carried to another with the folder."""
+    """A key in a 0600 file of 32 bytes, made when first needed: for one machine, or carried to another with the folder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, closed_to: int = _OTHERS) -> None:
         self._path = path
+        self._closed_to = closed_to
 
     @classmethod
     def beside(cls, folder: Path) -> LocalKeyWrap:
         """The key of a ``FolderStore``: ``runs`` has ``runs.key`` beside it."""
         return cls(folder.with_name(folder.name + ".key"))
+
+    @classmethod
+    def credential(cls, path: Path) -> LocalKeyWrap:
+        """A file that systemd gives to one service, in a folder that only it enters: systemd.exec(5), ``LoadCredential=``.
+
+        It may be root's, and readable by the service's user through an ACL, which shows as a group that reads.
+        """
+        return cls(path, closed_to=_ANYBODY)
 
     def wrap(self, key: bytes) -> bytes:
         return seal(self._key(make=True), key, b"run key")
@@ -41,21 +52,23 @@ class LocalKeyWrap:
         return unseal(self._key(make=False), wrapped, b"run key")
 
     def _key(self, *, make: bool) -> bytes:
+        what = f"cannot use the key {self._path}"
         try:
-            if make:
+            if make and not self._path.exists():  # it may lie where nobody writes
                 with contextlib.suppress(FileExistsError):
-                    _write_new(self._path, AESGCM.generate_key(256))
-            if self._path.stat().st_mode & 0o077:
-                why = "others may read it"
-                raise Denied(
-                    f"cannot use the key {self._path}", why=why, fix=f"chmod 600 {self._path}"
-                )
-            return self._path.read_bytes()
+                    _write_new(self._path, AESGCM.generate_key(8 * _KEY))
+            if self._path.stat().st_mode & self._closed_to:
+                raise Denied(what, why="others may read it", fix=f"chmod 600 {self._path}")
+            key = self._path.read_bytes()
         except OSError as error:
             fix = "copy the key from the machine that made the run"
-            raise OstiaryError(
-                f"cannot use the key {self._path}", why=str(error.strerror), fix=fix
-            ) from error
+            raise OstiaryError(what, why=str(error.strerror), fix=fix) from error
+        if len(key) != _KEY:
+            why = f"it has {len(key)} bytes: a key is {_KEY} random bytes, as they are"
+            raise Denied(
+                what, why=why, fix="name the file of such a key, or one that is not there yet"
+            )
+        return key
 
 
 def seal(key: bytes, plain: bytes, context: bytes) -> bytes:

@@ -142,6 +142,24 @@ class TestLocalKeyWrap:
         with pytest.raises(Denied, match="others may read it"):
             wrap.wrap(KEY)
 
+    @pytest.mark.parametrize("size", [0, 16, 31, 44])
+    def test_a_file_that_holds_no_key_is_told_of(self, tmp_path, size):
+        (tmp_path / "key").write_bytes(bytes(size))
+        (tmp_path / "key").chmod(0o600)
+        with pytest.raises(Denied, match=f"it has {size} bytes: a key is 32 random bytes"):
+            LocalKeyWrap(tmp_path / "key").wrap(KEY)
+
+    def test_a_credential_of_systemd_may_be_readable_through_an_acl(self, tmp_path):
+        (tmp_path / "key").write_bytes(bytes(32))
+        (tmp_path / "key").chmod(0o440)
+        given = LocalKeyWrap.credential(tmp_path / "key")
+        assert given.unwrap(given.wrap(KEY)) == KEY
+        with pytest.raises(Denied, match="others may read it"):
+            LocalKeyWrap(tmp_path / "key").wrap(KEY)
+        (tmp_path / "key").chmod(0o444)
+        with pytest.raises(Denied, match="others may read it"):
+            given.wrap(KEY)
+
     def test_without_the_key_nothing_opens(self, tmp_path):
         wrapped = LocalKeyWrap(tmp_path / "key").wrap(KEY)
         with pytest.raises(OstiaryError, match="No such file"):
