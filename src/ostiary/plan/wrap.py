@@ -61,7 +61,7 @@ class LocalKeyWrap:
                 raise Denied(what, why="others may read it", fix=f"chmod 600 {self._path}")
             key = self._path.read_bytes()
         except OSError as error:
-            fix = "copy the key from the machine that made the run"
+            fix = "see that this user may read it; a key of another machine is to be copied here"
             raise OstiaryError(what, why=str(error.strerror), fix=fix) from error
         if len(key) != _KEY:
             why = f"it has {len(key)} bytes: a key is {_KEY} random bytes, as they are"

@@ -623,6 +623,7 @@ def test_many_serials_that_were_not_issued_are_one_row_and_still_a_finding(world
         ("never-issued", ""),
         *(("never-issued", str(n)) for n in range(200, 210)),
         ("no-slip", ""),
+        ("not-written", ""),
     ]
     (more,) = (one.text for one in found.findings if (one.kind, one.serial) == ("never-issued", ""))
     assert more == f"2 more on {host.id} at once, by serials that are not kept"

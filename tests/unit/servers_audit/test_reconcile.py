@@ -50,12 +50,15 @@ def kinds(*rows):
     return [(one.kind, one.serial) for one in reconciled(*rows).findings]
 
 
-def test_logins_that_a_host_could_not_write_down_are_counted_and_no_finding():
-    """One row for however many; the row says how many."""
+def test_logins_that_a_host_could_not_write_down_are_a_finding():
+    """One row for however many; the row says how many. Whether each had its certificate, nobody can tell."""
     lost = met("", login="", outcome="untold", source="12 logins were not written down")
-    found = reconciled(issued(1), met(1), lost)
+    found = reconciled(issued(1), met(1), lost, lost)
     assert (found.met, dict(found.outcomes)) == (1, {"accepted": 1, "untold": 1})
-    assert found.findings == []
+    (hole,) = found.findings
+    assert hole.kind == "not-written"
+    assert hole.text.startswith(f"on {WEB}, since ")
+    assert hole.text.endswith(": 12 logins were not written down")
 
 
 def test_what_was_issued_and_met_once_is_no_finding():

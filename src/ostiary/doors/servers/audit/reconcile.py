@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ostiary.doors.servers.control.chain import Linked
+from ostiary.doors.servers.wire.host import UNTOLD
 from ostiary.doors.servers.wire.one_line import one_line
 
 ISSUED, SIGNED, MET = "certificate.issued", "break-glass.signed", "certificate.met"
@@ -55,7 +56,7 @@ class Meeting:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``kind``: never-issued, no-slip, twice, other-server, other-login, outside-validity, signed-twice."""
+    """``kind``: never-issued, no-slip, twice, other-server, other-login, outside-validity, signed-twice, not-written."""
 
     kind: str
     serial: str
@@ -193,7 +194,11 @@ class Books:
 
     def _meet(self, number: int, met: _Met) -> None:
         told = Meeting(met.server, met.login, met.time, met.source, met.outcome, number)
-        self.met.setdefault(met.serial, set()).add(told)  # told twice is the same event
+        of_serial = self.met.setdefault(met.serial, set())
+        if met.outcome == UNTOLD and told not in of_serial:  # logins whose serials nobody knows
+            text = one_line(f"on {met.server}, since {_time(met.time)}: {met.source}")
+            self.unnamed.append(Finding("not-written", "", text, (number,)))
+        of_serial.add(told)  # told twice is the same event
 
     def _meet_many(self, number: int, strange: _Strange) -> None:
         """Those that are told are judged as any; of the others it is known that no certificate was issued for them."""
