@@ -27,10 +27,11 @@ from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import CertificateRequest, Session, SignIn
+from ostiary.doors.servers.wire.person import CertificateRequest
 from ostiary.pki import ssh_key
 
 GROUP = "sre"
+PATH = "/v1/certificates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,7 @@ class Plane:
 
     def signed_in(self, login: str, groups: Sequence[str]) -> Client:
         client = Client(self.urls[0])
-        asked = SignIn(self.issuer.token(login, groups), "bench")
-        client.token = client.call("POST", "/v1/sign-in", asked, Session).token
+        client.sign_in(self.issuer.token(login, groups))
         return client
 
     def project(self, name: str, servers: int) -> list[str]:
@@ -64,27 +64,29 @@ class Plane:
         by.close()
         return names
 
-    def sessions(self, number: int) -> list[str]:
-        """Bearer tokens of so many people of the group."""
-        tokens = []
+    def people(self, number: int) -> list[Client]:
+        """So many people of the group, signed in, each on a device of their own."""
+        found = []
         for one in range(number):
             client = self.signed_in(f"person{one}@acme.example", [GROUP])
-            tokens.append(client.token)
             client.close()
-        return tokens
+            found.append(client)
+        return found
 
     def cpu(self) -> float:
         """CPU seconds of all processes so far, workers among them."""
         return sum(cpu_of(one) for pid in self.pids for one in (pid, *workers_of(pid)))
 
 
-def request_for(server: str, token: str) -> bytes:
-    """The bytes of a request for a certificate, for a key of its own."""
+def request_for(server: str, by: Client) -> bytes:
+    """The bytes of a request for a certificate, for a key of its own, signed by the device: good for a minute."""
     public = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
     body = encode(CertificateRequest(server, public, "login"))
     head = (
-        "POST /v1/certificates HTTP/1.1\r\nhost: control\r\n"
-        f"authorization: Bearer {token}\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"POST {PATH} HTTP/1.1\r\nhost: control\r\n"
+        f"authorization: Bearer {by.token}\r\n"
+        f"ostiary-device: {by.proof('POST', PATH, body)}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

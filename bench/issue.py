@@ -142,8 +142,7 @@ class Asking:
     def __init__(self, plane: control.Plane, project: str) -> None:
         self._plane = plane
         (server,) = plane.project(project, 1)
-        tokens = plane.sessions(CLIENTS * EACH_HAS)
-        self._requests = [control.request_for(server, one) for one in tokens]
+        self._server, self._people = server, plane.people(CLIENTS * EACH_HAS)
         self._run(
             CLIENTS, len(plane.urls), each=EACH_HAS
         )  # everybody gets a LocalUser, and every cache is warm
@@ -153,8 +152,9 @@ class Asking:
 
     def _run(self, clients: int, processes: int, **how: float) -> Load:
         ports = [int(url.rpartition(":")[2]) for url in self._plane.urls[:processes]]
+        requests = [control.request_for(self._server, one) for one in self._people]
         asked = [
-            (ports[number % len(ports)], self._requests[number :: CLIENTS if clients > 1 else 1])
+            (ports[number % len(ports)], requests[number :: CLIENTS if clients > 1 else 1])
             for number in range(clients)
         ]
         return load(self._plane, asked, **how)
@@ -206,10 +206,10 @@ def _loaded(job: dict[str, Any]) -> dict[str, Any]:
 def _all_hosts(plane: control.Plane) -> Bar:
     """Somebody unattended, with one certificate for each of 500 hosts, as Ansible forks."""
     servers = plane.project("fleet", HOSTS)
-    tokens = plane.sessions(CLIENTS)
+    people = plane.people(CLIENTS)
     port = int(plane.urls[0].rpartition(":")[2])
     asked = [
-        (port, [control.request_for(one, tokens[number]) for one in servers[number::CLIENTS]])
+        (port, [control.request_for(one, people[number]) for one in servers[number::CLIENTS]])
         for number in range(CLIENTS)
     ]
     each = max(len(requests) for _, requests in asked)

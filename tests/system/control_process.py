@@ -12,7 +12,6 @@ from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule
-from ostiary.doors.servers.wire.person import Session, SignIn
 
 
 class Process:
@@ -87,9 +86,8 @@ class People:
 
     def client(self, login, groups, number=0):
         client = Client(self.urls[number % len(self.urls)])
-        asked = SignIn(self.issuer.token(login, groups), "test")
         try:
-            client.token = client.call("POST", "/v1/sign-in", asked, Session).token
+            client.sign_in(self.issuer.token(login, groups))
         except BaseException:
             client.close()
             raise

@@ -16,7 +16,6 @@ from door_world import listens, until
 from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
-from ostiary.doors.servers.wire.person import Session, SignIn
 
 OSTIARY = Path(sys.executable).with_name("ostiary")
 
@@ -46,10 +45,8 @@ class Served:
         assert self.process.poll() is None, self.log.read_text()
         self.url = f"http://127.0.0.1:{port}"
         self.client = Client(self.url)
-        proof = self.issuer.token("admin@acme.example", [ADMINS])
-        session = self.client.call("POST", "/v1/sign-in", SignIn(proof, "laptop"), Session)
-        self.client.token = session.token
-        (self.folder / "token").write_text(session.token)
+        self.client.sign_in(self.issuer.token("admin@acme.example", [ADMINS]))
+        (self.folder / "token").write_text(self.client.token)
 
     def ostiary(self, *arguments, **more):
         """``more`` are further variables of the environment."""

@@ -19,7 +19,7 @@ from free_port import free_port
 
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import AuditRows, Rule
-from ostiary.doors.servers.wire.person import Session, SignIn, SignInSettings
+from ostiary.doors.servers.wire.person import SignInSettings
 
 HERE = Path(__file__).parent / "oidc_provider"
 OSTIARY = Path(sys.executable).parent / "ostiary"
@@ -161,9 +161,7 @@ class Signing:
     def sign_in(self, person, times=1):
         given = self.tokens(person, times)
         client = self.client()
-        asked = SignIn(given["id_token"], "laptop", refresh_token=given["refresh_token"])
-        client.session = client.call("POST", "/v1/sign-in", asked, Session)
-        client.token = client.session.token
+        client.sign_in(given["id_token"], refresh_token=given["refresh_token"])
         return client
 
     def project(self, by, settings=None, **host_fields):

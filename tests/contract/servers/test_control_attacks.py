@@ -18,6 +18,7 @@ import pytest
 from control_world import ControlWorld, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
+from robot import Robot
 from sqlalchemy import delete, insert, select, text, update
 
 from ostiary.doors.servers.agent import spool, untold
@@ -34,13 +35,12 @@ from ostiary.doors.servers.control import (
 )
 from ostiary.doors.servers.control.tables import audit, certificates, chains
 from ostiary.doors.servers.wire import admin
-from ostiary.doors.servers.wire.admin import Machine, Rule, Settings
+from ostiary.doors.servers.wire.admin import Rule, Settings
 from ostiary.doors.servers.wire.host import Login
 from ostiary.doors.servers.wire.message import encode
 from ostiary.doors.servers.wire.person import (
     CertificateRequest,
     Issued,
-    MachineSignIn,
     Session,
     SignIn,
 )
@@ -83,27 +83,6 @@ def until_queued(writer, many):
     while len(writer._queue) < many:
         assert time.monotonic() < end, "nobody waits for it"
         time.sleep(0.005)
-
-
-class Robot:
-    """A machine by a key of its own."""
-
-    def __init__(self, name, owner):
-        self.key = jwk.ECKey.generate_key("P-256", {"kid": "own"})
-        self.name = name
-        public = json.dumps({"keys": [self.key.as_dict(private=False)]})
-        self.machine = Machine(
-            name, "private-key-jwt", owner, time.time() + 3600, public_keys=public
-        )
-
-    def sign_in(self, world):
-        now, me = int(time.time()), f"machine:{self.name}"
-        said = {"iss": me, "sub": me, "aud": "https://control.example", "iat": now, "exp": now + 60}
-        proof = jwt.encode({"alg": "ES256", "kid": "own"}, {**said, "jti": f"{now}"}, self.key)
-        client = world.client()
-        asked = MachineSignIn(self.name, "private-key-jwt", proof)
-        client.token = client.call("POST", "/v1/machines/sign-in", asked, Session).token
-        return client
 
 
 def test_a_machine_of_another_project_is_not_the_one_that_a_rule_means(world):
@@ -349,7 +328,7 @@ def asked_meanwhile(world, change):
     """A certificate, or why there is none, for who was let in before ``change`` and written down after it."""
     world.project(rules=[SRE])
     server = world.server("web1")
-    ada = world.person("ada@acme.example", ["sre"], device=True)
+    ada = world.person("ada@acme.example", ["sre"])
     assert ada.certificate("web1")
     with world.services.database.reading() as connection:
         ids = [one.id for one in projects.every(connection)]

@@ -224,8 +224,9 @@ def refused_at(client):
 
 def request(client):
     key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
-    headers = {"Authorization": f"Bearer {client.token}"}
-    return encode(CertificateRequest("web1", key, "login")), headers
+    body = encode(CertificateRequest("web1", key, "login"))
+    proof = client.proof("POST", "/v1/certificates", body)
+    return body, {"Authorization": f"Bearer {client.token}", "Ostiary-Device": proof}
 
 
 def rotate(by, step, use="user", **more):

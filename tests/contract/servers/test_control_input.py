@@ -92,7 +92,7 @@ def posts(world):
 
 @pytest.mark.parametrize("body", NO_JSON, ids=range(len(NO_JSON)))
 def test_what_is_no_message_is_a_400(served, body):
-    world, by = served, served.admin()
+    world, by = served, served.by
     for method, path, _ in posts(world):
         status, _, answer = sent(world, by, method, path, body)
         assert status == 400, (method, path, answer)

@@ -14,7 +14,7 @@ from ostiary.doors.servers.control.duties import Duties
 from ostiary.doors.servers.control.freshness import LATE, STALE
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule
-from ostiary.doors.servers.wire.person import Session, SignIn, SignInSettings
+from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Interrupted, UsageError
 from ostiary.sandbox.adapters import OktaTransport
 from ostiary.sandbox.okta.objects import Proven
@@ -70,9 +70,7 @@ class Site:
     def sign_in(self, name, tokens=None):
         found = tokens or self.tokens(name)
         client = self.control.client()
-        asked = SignIn(found["id_token"], "laptop", refresh_token=found.get("refresh_token", ""))
-        client.session = client.call("POST", "/v1/sign-in", asked, Session)
-        client.token = client.session.token
+        client.sign_in(found["id_token"], refresh_token=found.get("refresh_token", ""))
         return client
 
     def project(self):

@@ -359,6 +359,7 @@ def test_of_two_control_planes_neither_lets_in_by_what_the_other_ended(
         one.server("web1")
         alice = one.person(ALICE, ["sre"])
         there = other.client(alice.token)
+        there.device = alice.device
         with asking_all_the_time(there) as let_in:
             for _ in range(8):
                 before, ends = len(let_in), time.monotonic() + 20

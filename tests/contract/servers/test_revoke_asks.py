@@ -35,7 +35,7 @@ def ostiary(world, tmp_path, monkeypatch, capsys):
 
 
 def device(world):
-    by = world.person("linus@acme.example", ["developers"], device=True)
+    by = world.person("linus@acme.example", ["developers"])
     (found,) = world.admin().call("GET", "/v1/devices", kind=Devices).devices
     return by, found.id
 

@@ -19,6 +19,7 @@ from client_world import Person
 from control_world import ADMINS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from robot import Robot
 from sqlalchemy import select
 
 from ostiary.doors.servers.control.tables import audit
@@ -29,6 +30,7 @@ STRICT = os.environ.get("CI") == "true" or os.geteuid() == 0
 NAMES = ["authority.pem", "certificate.pem", "key.pem"]
 RULES = [
     admin.Rule("group:sre", login=True),
+    admin.Rule("machine:robot", login=True),
     admin.Rule("group:near", login=True, source_address=("192.0.2.0/24",)),
 ]
 SIGN_IN = """
@@ -315,14 +317,20 @@ def test_nobody_signed_in_or_elsewhere(world, prod, sign_in, tmp_path):
 def test_a_session_of_a_pipeline_in_a_file_needs_no_resident_agent(world, prod, tmp_path):
     pipeline = Person(tmp_path / "pipeline")
     file = pipeline.home / "token"
-    file.write_text(world.person("ada@acme.example", ["sre"]).token)
+    robot = Robot("robot", "admin@acme.example")
+    by = world.admin()
+    made = by.call("GET", "/v1/projects/prod", kind=admin.Project)
+    wanted = admin.ProjectWanted(made.generation, made.settings, made.rules, (robot.machine,))
+    by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
+    file.write_text(robot.sign_in(world).token)
     pipeline.environ |= {"OSTIARY_CONTROL": world.url, "OSTIARY_CONTROL_TOKEN_FILE": str(file)}
     out = tmp_path / "pass"
     done = pipeline.ostiary("servers", "certificate", "web1", "--out", out)
     assert done.returncode == 0, done.stderr
     assert sorted(one.name for one in out.iterdir()) == NAMES
-    file.write_text(world.person("admin@acme.example", [ADMINS]).token)
-    assert refused(pipeline, tmp_path / "none")[0] == 5, "who administers may not enter for it"
+    file.write_text(world.person("ada@acme.example", ["sre"]).token)
+    code, said = refused(pipeline, tmp_path / "none")
+    assert (code, "the session's device" in said) == (4, True), "a stolen token opens nothing"
 
 
 def test_a_control_plane_that_is_away_is_said_so(world, prod, sign_in, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -90,9 +91,11 @@ def host(services: Services, call: Call) -> Proof:
 
 
 def device(caller: Caller, call: Call, now: float) -> None:
-    """Denied unless the session's device signed this very request. A session without device needs no proof."""
-    if not caller.device:
+    """Denied unless the session's device signed this very request. A machine has none: whoever bears its token is it."""
+    if caller.is_machine:
         return
+    if not caller.device:
+        raise _no_device("the sign-in named no key of a device (device_key)")
     time, _, signature = call.headers.get(DEVICE_HEADER, "").partition(" ")
     if not time.isascii() or not time.replace(".", "", 1).isdigit():
         raise _no_device("it is not: Ostiary-Device: TIME SIGNATURE")
@@ -101,12 +104,17 @@ def device(caller: Caller, call: Call, now: float) -> None:
     digest = hashlib.sha256(call.body).hexdigest()
     path = call.target.partition("?")[0]
     message = f"{DEVICE_NAMESPACE}\n{call.method}\n{path}\n{time}\n{digest}".encode()
-    key = ssh_key.loaded(ssh_key.parse(caller.device_key))
-    assert isinstance(key, Ed25519PublicKey), "sessions.register takes no other"
     try:
-        key.verify(base64.b64decode(signature, validate=True), message)
+        _key(caller.device_key).verify(base64.b64decode(signature, validate=True), message)
     except (InvalidSignature, binascii.Error, ValueError) as error:
         raise _no_device("the device of the session did not sign it") from error
+
+
+@functools.lru_cache(maxsize=4096)
+def _key(text: str) -> Ed25519PublicKey:
+    key = ssh_key.loaded(ssh_key.parse(text))
+    assert isinstance(key, Ed25519PublicKey), "sessions.register takes no other"
+    return key
 
 
 def _not_signed_in(why: str) -> Denied:
