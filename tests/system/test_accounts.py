@@ -65,6 +65,14 @@ def test_what_root_changed_on_our_accounts_is_put_right(host):
     assert apply(host, [ALICE], [DEV]) == (["alice"], [])
 
 
+def test_nobody_is_lent_numbers_which_may_be_those_of_another(host):
+    """newuidmap(1) would make a LocalUser root of another's processes and files."""
+    before = {name: host.read(f"/etc/{name}") for name in ("subuid", "subgid")}
+    others = [HostUser("dave", 165_540, 165_540, ""), HostUser("erin", 165_541, 165_541, "")]
+    assert apply(host, [*others, ALICE])[0] == ["dave", "erin", "alice"]
+    assert {name: host.read(f"/etc/{name}") for name in before} == before
+
+
 def test_an_account_that_is_there_is_never_taken_over(host):
     """G6: the same name, the same UID, the same GID, a group of the name; other lines stay as they were."""
     host.run(["useradd", "-m", "-u", "1500", "-c", "mine", "alice"])

@@ -86,9 +86,9 @@ def test_a_number_that_somebody_else_has_by_now_is_left_alone(host):
 
 def test_what_runs_in_rootless_containers_is_of_who_started_it(host):
     """As a number that is lent by subuid(5), and with a parent that is no more; never as an account's own."""
-    first = next(line for line in host.read("/etc/subuid").splitlines() if "alice" in line)
-    lent = int(first.split(":")[1]) + 5
-    host.run(["sh", "-c", "echo alice:1500:20 >> /etc/subuid; useradd -M -u 1501 dave"])
+    lent = 500_005
+    lines = "alice:500000:65536\\nalice:1500:20"
+    host.run(["sh", "-c", f"printf '{lines}\\n' >> /etc/subuid; useradd -M -u 1501 dave"])
     inside, wrongly = started(host, lent), started(host, 1501)
     apply(host, [BOB])
     assert (ended(inside), ended(wrongly)) == (True, False)

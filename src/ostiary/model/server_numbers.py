@@ -10,7 +10,7 @@ def number_warnings(uid_start: int, gid_start: int) -> tuple[str, ...]:
     """Where numbers counted from here meet those of systemd, one line each."""
     return tuple(
         f"{what} from {start} reach {first}-{last}, which {whose} uses;"
-        " 65536 to 524287 is free of such ranges"
+        " 65536 to 99999 meets no range of the system"
         for what, start in (("UIDs", uid_start), ("GIDs", gid_start))
         for first, last, whose in SYSTEMD
         if first - NEAR <= start <= last

@@ -22,6 +22,8 @@ NO_PASSWORD = "*"  # noqa: S105 - no password is right; "!" would count as locke
 
 # useradd warns of numbers above UID_MAX (60000), where every project's are.
 _NO_WARNING = ("-K", "UID_MIN=1000", "-K", "UID_MAX=2147483647")
+# The numbers that useradd lends for rootless containers (subuid(5)) begin at 100000, where LocalUsers' own may be.
+_NONE_LENT = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
 # Clearing the logs of whoever had the number before takes a third of its time, and no project gives a number twice.
 _NO_LOGS = ("--no-log-init",)
 
@@ -75,6 +77,7 @@ def account_commands(account: Account, there: User | None, groups: tuple[str, ..
                     "-N",
                     *_NO_LOGS,
                     *_NO_WARNING,
+                    *_NONE_LENT,
                     "-u",
                     str(account.uid),
                     "-g",

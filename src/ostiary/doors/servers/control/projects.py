@@ -70,7 +70,7 @@ def create(
             raise UsageError(
                 f"cannot start project {name} at {what} {start}",
                 why=f"it is outside {LOWEST} to {HIGHEST}",
-                fix=f"use {UID_START} for UIDs and {GID_START} for GIDs, or numbers from 65536 on",
+                fix=f"use {UID_START} for UIDs and {GID_START} for GIDs, or numbers from 65536 to 99999",
                 code="bad-request",
             )
     _check_estate(estate)
