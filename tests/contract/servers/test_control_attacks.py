@@ -27,6 +27,7 @@ from ostiary.doors.servers.control import (
     app,
     chain,
     database,
+    incoming,
     inventory,
     people,
     projects,
@@ -411,30 +412,41 @@ def test_a_full_folder_of_the_mark_is_no_defect(world):
     assert ada.certificate("web1")
 
 
-def test_bodies_of_nobody_do_not_fill_the_memory(world):
-    """Many unfinished bodies at once: who is too much is told to come again, and nobody else is."""
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/sign-in", 413),
+        ("POST", "/v1/machines/sign-in", 413),
+        ("PUT", "/v1/projects/prod", 401),
+        ("POST", "/v1/hosts/enroll", 503),
+    ],
+)
+def test_large_bodies_of_strangers_take_no_room_of_those_who_are_known(world, method, path, status):
+    """Unfinished ones, many at once: each is refused before it is large, or where only hosts' have to wait."""
+    world.project("prod")
+    by = world.admin()
+    now = by.call("GET", "/v1/projects/prod", kind=admin.Project)
     host, port = world.url.removeprefix("http://").split(":")
-    some = []
+    some, statuses = [], []
     try:
-        for _ in range(40):
+        for _ in range(18):
             one = http.client.HTTPConnection(host, int(port), timeout=10)
-            one.putrequest("POST", "/v1/sign-in")
+            one.putrequest(method, path)
             one.putheader("content-length", str(4 * 1024 * 1024))
             one.endheaders()
             some.append(one)
-            try:
+            with contextlib.suppress(OSError):
                 one.send(b" " * (4 * 1024 * 1024 - 10))
-            except OSError:
-                break
-        statuses = []
         for one in some:
             one.sock.settimeout(0.2)
-            try:
+            with contextlib.suppress(OSError):
                 statuses.append(one.getresponse().status)
-            except OSError:
-                continue
-        assert 503 in statuses
-        assert world.person("ada@acme.example").session.login == "ada"
+        assert set(statuses) == {status}
+        rules = tuple(Rule(f"group:{n:0100}", login=True) for n in range(600))
+        wanted = admin.ProjectWanted(now.generation, now.settings, rules)
+        assert len(encode(wanted)) > 2 * incoming.SMALL
+        made = by.call("PUT", "/v1/projects/prod", wanted, admin.Project)
+        assert set(made.rules) == set(rules)
     finally:
         for one in some:
             one.close()

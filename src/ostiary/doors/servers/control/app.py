@@ -35,8 +35,16 @@ from ostiary.doors.servers.control import (
     reports,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
-from ostiary.doors.servers.control.authenticate import authenticate, people
-from ostiary.doors.servers.control.endpoint import Call, Endpoint, Together, Wait
+from ostiary.doors.servers.control.authenticate import authenticate, people, person
+from ostiary.doors.servers.control.endpoint import (
+    HOST,
+    NOBODY,
+    PERSON,
+    Call,
+    Endpoint,
+    Together,
+    Wait,
+)
 from ostiary.doors.servers.control.incoming import Bodies, Body, Gone, decoded
 from ostiary.doors.servers.control.lately import Lately
 from ostiary.doors.servers.control.limits import Limits
@@ -54,6 +62,7 @@ from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.control.writer import LONGEST_WAIT, overdue
 from ostiary.doors.servers.wire.host import HostReport
+from ostiary.doors.servers.wire.message import MOST_BYTES
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Denied, NotFound, OstiaryError, Throttled
 
@@ -78,7 +87,7 @@ class Api:
         self._far = anyio.CapacityLimiter(FAR_THREADS)
         self._alien = anyio.CapacityLimiter(ALIEN_THREADS)
         self._news = News(services.database)
-        self._bodies = Bodies()
+        self._bodies = {who: Bodies() for who in (NOBODY, PERSON, HOST)}
         self._by_address = Limits(*BY_ADDRESS, time.monotonic)
         self._lines: dict[Endpoint, Line[Call]] = {}
         self._aside = ThreadPoolExecutor(1, "line")
@@ -114,17 +123,23 @@ class Api:
         if waits and self._limiter(endpoint).statistics().tasks_waiting > MOST_WAITING:
             why = f"{MOST_WAITING} requests wait already"
             raise Throttled("cannot answer now", why=why, code="busy")
-        with Body(self._bodies) as body:
-            call = Call(
-                method=scope["method"],
-                target=incoming.target(scope),
-                address=address,
-                path=scope.get("path_params", {}),
-                query=incoming.query(scope),
-                headers=incoming.headers(scope),
-                body=await body.read(receive),
-            )
+        call = Call(
+            method=scope["method"],
+            target=incoming.target(scope),
+            address=address,
+            path=scope.get("path_params", {}),
+            query=incoming.query(scope),
+            headers=incoming.headers(scope),
+        )
+        most = incoming.SMALL if endpoint.who == NOBODY else MOST_BYTES
+        with Body(self._bodies[endpoint.who]) as body:
+            call.body = await body.read(receive, most, partial(self._known, endpoint, call))
             return await self._answer(endpoint, call)
+
+    async def _known(self, endpoint: Endpoint, call: Call) -> None:
+        """Denied where a person's call is of no session; a host's proof is of the body too, and has to wait for it."""
+        if endpoint.who == PERSON:
+            await self._in_thread(endpoint, person, self._services, call)
 
     async def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         if not all(one.isprintable() for one in call.path.values()):

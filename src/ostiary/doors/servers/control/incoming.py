@@ -5,7 +5,7 @@ Source: the ASGI specification, "HTTP & WebSocket ASGI Message Format": scope an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qsl
@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope
 
 from ostiary.doors.servers.control.refusal import CROWDED, TOO_LARGE, invalid
-from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode
+from ostiary.doors.servers.wire.message import InvalidMessage, decode
 from ostiary.errors import Throttled, UsageError
 
 SMALL = 64 * 1024  # bytes: what people and hosts send every day
-MOST_HELD = 64 * 1024 * 1024  # bytes of all that are larger
+MOST_HELD = 64 * 1024 * 1024  # bytes of all that are larger, of each kind of those who ask
+BeforeLarge = Callable[[], Awaitable[object]]
 
 
 class Gone(Exception):
@@ -48,7 +49,7 @@ def query(scope: Scope) -> Mapping[str, str]:
 
 @dataclass(slots=True)
 class Bodies:
-    """Bytes of the large bodies that are held at once: nobody has proven anything yet, and memory is for all."""
+    """Bytes of the large bodies that are held at once: memory is for all."""
 
     held: int = 0
 
@@ -68,10 +69,10 @@ class Body:
     def __exit__(self, *_: object) -> None:
         self._bodies.held -= self._counted
 
-    async def read(self, receive: Receive) -> bytes:
-        """All of it; refused as soon as it is larger than any message may be. Gone for one that does not end.
+    async def read(self, receive: Receive, most: int, before_large: BeforeLarge) -> bytes:
+        """All of it; refused as soon as it has more than ``most`` bytes. Gone for one that does not end.
 
-        Throttled for a large one while too many are held.
+        Throttled for a large one while too many are held; before one grows large, whatever ``before_large`` raises.
         """
         parts, size, more = [], 0, True
         while more:
@@ -81,10 +82,12 @@ class Body:
             part = message.get("body", b"")
             more = message.get("more_body", False)
             size += len(part)
-            if size > MOST_BYTES:
-                why = f"it is over {MOST_BYTES} bytes"
+            if size > most:
+                why = f"it is over {most} bytes"
                 raise UsageError("cannot take this body", why=why, code=TOO_LARGE)
             if size > SMALL:
+                if not self._counted:
+                    await before_large()
                 self._count(size)
             parts.append(part)
         return b"".join(parts)
