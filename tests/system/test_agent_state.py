@@ -106,11 +106,9 @@ def test_g2_many_at_once_go_only_when_it_is_said_again_a_minute_later(world):
         assert len(world.logins()) == 15
     pending = world.host.root / "var/lib/ostiary/pending.json"
     said = json.loads(pending.read_text())
-    pending.write_text(json.dumps({**said, "since": said["since"] - 61}))
-    world.say(*world.whole[:3])  # another reading than the first
-    assert "12 of 15" in world.once().stderr
-    said = json.loads(pending.read_text())
-    pending.write_text(json.dumps({**said, "since": said["since"] - 61}))
+    earlier = {login: at - 61 for login, at in said["since"].items()}
+    pending.write_text(json.dumps({"since": earlier}))
+    world.say(*world.whole[:3])  # one more goes meanwhile
     assert world.once().returncode == 0
     assert len(world.logins()) == 3
 

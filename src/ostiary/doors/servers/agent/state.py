@@ -88,25 +88,32 @@ def believe(
         trust.key(one)
     users = set(owned) | {user.login for user in (last.users if last else ())}
     going = sorted(users - {user.login for user in state.users})
-    most = max(MANY, int(len(users) * MANY_SHARE))
-    if len(going) > most:
-        _wait_for_second(path.with_name("pending.json"), going, len(users), now)
+    _wait_for_second(path.with_name("pending.json"), going, len(users), now)
     return state
 
 
 def _wait_for_second(pending: Path, going: list[str], of: int, now: float) -> None:
-    """HostError unless the same was said a minute ago."""
-    digest = hashlib.sha256("\n".join(going).encode()).hexdigest()
-    try:
-        said = json.loads(pending.read_bytes())
-        if said["digest"] == digest and SECOND_READING <= now - said["since"] <= FUTURE:
-            return
-        fresh = said["digest"] != digest or now < said["since"]
-    except (OSError, ValueError, KeyError, TypeError):
-        fresh = True
-    if fresh:
-        write(pending, json.dumps({"digest": digest, "since": now}), 0o600)
+    """HostError where more are going than may at once, but for those of whom it was said a minute ago."""
+    most = max(MANY, int(of * MANY_SHARE))
+    if len(going) <= most:
+        return
+    before = _said(pending, now)
+    since = {login: before.get(login, now) for login in going}
+    fresh = [login for login in going if now - since[login] < SECOND_READING]
+    if len(fresh) <= most:
+        return
+    if since != before:
+        write(pending, json.dumps({"since": since}), 0o600)
     raise HostError(
-        f"{len(going)} of {of} users would go at once; done only if the control plane says so again after"
+        f"{len(fresh)} of {of} users would go at once; done only if the control plane says so again after"
         f" {SECOND_READING:.0f} s"
     )
+
+
+def _said(pending: Path, now: float) -> dict[str, float]:
+    """Who was going already, and since when; what cannot be read, or cannot be, was not said."""
+    try:
+        said = json.loads(pending.read_bytes())["since"].items()
+        return {login: at for login, at in said if 0 <= now - at <= FUTURE}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
