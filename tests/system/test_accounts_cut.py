@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from accounts_world import OWNED, apply, exists, in_host, running
+from accounts_world import OWNED, apply, as_user, exists, in_host, running
 from agent_world import entered
 from hosts import Fleet
 from hosts_namespace import child_of
@@ -173,3 +173,12 @@ def test_who_fills_the_disk_is_out_all_the_same(tmp_path):
         host.run(["umount", place])
         assert world.once().stderr == ""
         assert host.run(["getent", "passwd", "alice"]).stdout.endswith("/usr/sbin/nologin\n")
+
+
+def test_memberships_of_who_had_the_name_before_are_taken_away_before_anybody_enters(host):
+    """/etc/group may name somebody whose account is gone, or is LDAP's: of sudo, of docker."""
+    carl = HostUser("carl", 60003, 63003, "Carl")
+    group = host.read("/etc/group").replace("sudo:x:27:", "sudo:x:27:carl")
+    host.write("/etc/group", group + "docker:x:994:carl\n")
+    assert apply(host, [ALICE, BOB, carl], [DEV]) == (["alice", "bob", "carl"], [])
+    assert as_user(host, carl, "id", "-nG").stdout.split() == ["carl", "ostiary-managed"]

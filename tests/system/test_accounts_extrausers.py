@@ -255,3 +255,18 @@ def test_a_thousand_accounts_take_a_second(host):
     assert time.monotonic() - began < 8 * slowed()
     assert cpu < 2
     assert len(list(in_host(host, "/home").iterdir())) == 1000
+
+
+def test_who_is_named_as_a_member_of_other_groups_does_not_enter(host):
+    """/etc/group may name somebody whose account is gone, or is LDAP's: of sudo, of docker."""
+    carl = HostUser("carl", 60003, 63003, "Carl")
+    group = host.read("/etc/group").replace("sudo:x:27:", "sudo:x:27:carl")
+    host.write("/etc/group", group + "docker:x:994:carl\n")
+    for _ in range(2):
+        entering, problems = apply(host, [carl])
+        why = "it is named as a member of docker, sudo, which no rule gives: take it out there"
+        assert (entering, problems) == ([], [f"carl: {why}"])
+    host.run(
+        ["sed", "-i", "-e", "s/^sudo:x:27:carl/sudo:x:27:/", "-e", "/^docker:/d", "/etc/group"]
+    )
+    assert apply(host, [carl]) == (["carl"], [])

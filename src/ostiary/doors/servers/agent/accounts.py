@@ -166,6 +166,15 @@ def _open(work: Work) -> None:
     private = [HostGroup(user.login, user.gid) for user in users]
     work.bring(accounts, [*groups, *private])
     work.lookup = Lookup.now()
+    if left := _in_more_groups(work.lookup, accounts):
+        # Of somebody who had the name before: useradd(8) leaves them where they are.
+        work.bring([one for one in accounts if one.name in left], ())
+        work.lookup = Lookup.now()
+    for name, more in _in_more_groups(work.lookup, accounts if left else ()).items():
+        why = (
+            f"it is named as a member of {', '.join(more)}, which no rule gives: take it out there"
+        )
+        work.problems[name] = why
     fresh = []
     for one in accounts:
         try:
@@ -175,6 +184,13 @@ def _open(work: Work) -> None:
             work.failed(one.name, error)
     if fresh and Path("/sys/fs/selinux/enforce").exists():
         attempt("restorecon", "-R", *fresh)
+
+
+def _in_more_groups(lookup: Lookup, accounts: Iterable[Account]) -> dict[str, list[str]]:
+    """Accounts that groups name as members which should not: sudo, docker. Their own group may."""
+    named = lookup.groups_of()
+    found = {one.name: {*named.get(one.name, ())} - {*one.groups, one.name} for one in accounts}
+    return {name: sorted(more) for name, more in found.items() if more}
 
 
 def _entering(work: Work) -> tuple[HostUser, ...]:
