@@ -148,3 +148,26 @@ def test_a_kill_before_sshd_is_told_of_closed_ways_is_made_good(world):
     assert world.once().stderr == ""
     assert host.sshd_log.count("Received SIGHUP") == before + 1
     assert not exists(host, f"{VAR}/sshd-unread")
+
+
+def test_who_has_a_line_in_the_hosts_own_sudoers_waits_until_it_is_gone(world):
+    """Of cloud-init or somebody who left; who entered before is not put out by what root gives."""
+    local = "/etc/sudoers.d/90-cloud-init-users"
+    world.host.write(local, "dave ALL=(ALL) NOPASSWD:ALL\ncarol ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    people = [world.admin()]
+    people += [
+        user(login, uid, server_id=world.id) for login, uid in (("carol", 60002), ("dave", 60003))
+    ]
+    world.say(*people)
+    why = "the host's own sudoers give rights to dave, which no rule does: take that out"
+    assert f"dave: {why}\n" in world.once().stderr
+    assert {
+        one: exists(world.host, f"{PRINCIPALS}/{one}") for one in ("alice", "carol", "dave")
+    } == {
+        "alice": True,
+        "carol": True,
+        "dave": False,
+    }
+    world.host.run(["rm", local])
+    assert world.once().stderr == ""
+    assert world.enter(world.made("dave"), login="dave") == 0

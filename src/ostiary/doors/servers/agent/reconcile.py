@@ -8,7 +8,7 @@ fails opens nothing that stands on it. What failed is told, not raised.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from ostiary.doors.servers.agent import (
     sshd_install,
     sshd_uncounted,
     sudoers,
+    sudoers_others,
     trust,
 )
 from ostiary.doors.servers.agent import host_certificate as certificate
@@ -58,10 +59,8 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     )
     entering: tuple[HostUser, ...] | None = None
     if made is not None:
-        entering = made.entering
-        problems += (
-            step(problems, "sudo", lambda: sudoers.apply(made.entering, paths.sudoers)) or ()
-        )
+        let_in = entering = _unnamed(made.entering, paths, problems)
+        problems += step(problems, "sudo", lambda: sudoers.apply(let_in, paths.sudoers)) or ()
     trusted = step(problems, "authorities", lambda: _trust(state, paths, python))
     step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
     managed = [user.login for user in entering or ()]
@@ -80,6 +79,18 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
             problems += break_glass.told(account, paths)
     # Last, because there may be one for each account, and of a report the first lines are kept.
     problems += made.problems if made else ()
+
+
+def _unnamed(users: Sequence[HostUser], paths: Paths, problems: Problems) -> tuple[HostUser, ...]:
+    """Without those who would enter for the first time and whom the host's own sudoers wait for, or may."""
+    entered = principals.held(paths)
+    new = [user for user in users if user.login not in entered]
+    found = step(problems, "sudo", lambda: sudoers_others.named(new))
+    for login, words in sorted((found or {}).items()):
+        why = f"the host's own sudoers give rights to {words}, which no rule does: take that out"
+        problems.append(f"{login}: {why}")
+    out = {user.login for user in new} if found is None else set(found)
+    return tuple(user for user in users if user.login not in out)
 
 
 def _trust(state: HostState, paths: Paths, python: str) -> bool:
