@@ -163,6 +163,27 @@ def test_a_state_directory_that_is_full_refuses_ours_and_tells(world):
     world.whole()
 
 
+def test_sudo_that_was_taken_away_is_gone_on_a_full_disk_too(world):
+    """Somebody comes with it, so that the accounts cannot be written down."""
+    host, sudo = world.host, ["sudo", "-n", "-u", "alice", "sudo", "-n", "id", "-u"]
+    assert host.run(sudo).stdout == "0\n"
+    host.run(["sh", "-c", "rm -rf /root/kept; cp -a /var/lib/ostiary /root/kept"])
+    host.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", "/var/lib/ostiary"])
+    try:
+        host.run(["sh", "-c", "cp -a /root/kept/. /var/lib/ostiary"])
+        host.run(["sh", "-c", "cat /dev/zero > /var/lib/ostiary/full"], check=False)
+        alice = replace(admin(server_id=world.id), sudo=())
+        world.peer.state(world.id, alice, user("erin", 60005, server_id=world.id))
+        assert "No space left" in world.once().stderr
+        assert host.run(sudo, check=False).stdout == ""
+        world.holds()
+    finally:
+        host.run(["umount", "/var/lib/ostiary"])
+    world.peer.state(world.id, admin(server_id=world.id))
+    world.whole()
+    assert host.run(sudo).stdout == "0\n"
+
+
 def test_accounts_that_sudo_and_entries_leave_together(world):
     """A user who loses sudo has none before he could use the old rule again."""
     world.peer.state(world.id, replace(admin(server_id=world.id), sudo=()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ostiary.doors.servers.agent import sudoers
@@ -133,6 +135,68 @@ def test_rules_that_turn_bad_take_the_old_ones_away(tmp_path, needs):
     tmp_path.chmod(0o755)
     sudoers.apply([user("ALL")], tmp_path)
     assert len(sudoers.apply([user("/bin/*")], tmp_path)) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def two(*commands):
+    """A rule for each command."""
+    rules = tuple(SudoRule(f"rule{one.rpartition('/')[2]}", (one,)) for one in commands)
+    return HostUser("alice", 60001, 63001, "", sudo=rules)
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """From when it is called on, nothing can be written."""
+
+    def refuse(path, *_):
+        raise HostError(f"cannot write {path}: No space left on device")
+
+    return lambda: monkeypatch.setattr(sudoers, "write", refuse)
+
+
+def commands(folder):
+    text = (folder / "ostiary-60001").read_text()
+    return [one.partition(": ")[2] for one in text.splitlines() if one.startswith("#60001 ")]
+
+
+def test_narrowing_takes_rules_away_and_gives_none(tmp_path, needs):
+    needs("visudo")
+    tmp_path.chmod(0o755)
+    (tmp_path / "90-cloud-init-users").write_text("# theirs\n")
+    sudoers.apply([two("/bin/ls", "/bin/true"), replace(user("ALL"), uid=60002)], tmp_path)
+    assert sudoers.narrow([two("/bin/new", "/bin/true")], tmp_path) == ()
+    assert commands(tmp_path) == ['/bin/true ""']
+    left = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+    assert left == {"90-cloud-init-users": 0o644, "ostiary-60001": 0o440}
+    assert sudoers.narrow([user("/bin/*")], tmp_path) == ()
+    assert sudoers.narrow([user("/bin/ls")], tmp_path / "none") == ()
+    assert [one.name for one in tmp_path.iterdir()] == ["90-cloud-init-users"]
+
+
+def test_a_rule_that_asks_for_a_password_now_is_not_kept_as_it_was(tmp_path, needs):
+    needs("visudo")
+    tmp_path.chmod(0o755)
+    sudoers.apply([user("ALL")], tmp_path)
+    sudoers.narrow([user("ALL", nopasswd=False)], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_narrowing_leaves_what_is_still_somebodys_on_a_full_disk_too(tmp_path, needs, full):
+    needs("visudo")
+    tmp_path.chmod(0o755)
+    sudoers.apply([two("/bin/ls", "/bin/true")], tmp_path)
+    full()
+    assert sudoers.narrow([two("/bin/ls", "/bin/true", "/bin/new")], tmp_path) == ()
+    assert commands(tmp_path) == ['/bin/ls ""', '/bin/true ""']
+
+
+def test_rules_that_cannot_be_written_with_fewer_go_altogether(tmp_path, needs, full):
+    needs("visudo")
+    tmp_path.chmod(0o755)
+    sudoers.apply([two("/bin/ls", "/bin/true"), replace(user("ALL"), uid=60002)], tmp_path)
+    full()
+    (problem,) = sudoers.narrow([two("/bin/true")], tmp_path)
+    assert problem.startswith("sudo rules of alice: cannot write")
     assert list(tmp_path.iterdir()) == []
 
 

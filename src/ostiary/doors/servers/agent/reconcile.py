@@ -1,8 +1,8 @@
 """From a state to a host: in which order things are closed, made and opened.
 
-First nobody enters who should not; then accounts and sudo rules; then whom sshd trusts and what it does; last, who enters.
-Each step is whole or not at all, so a run that is killed between two of them is made good by the next, and a step that
-fails opens nothing that stands on it. What failed is told, not raised.
+First nobody enters who should not, and nobody is root by sudo who should not; then accounts and sudo rules; then whom sshd
+trusts and what it does; last, who enters. Each step is whole or not at all, so a run that is killed between two of them is
+made good by the next, and a step that fails opens nothing that stands on it. What failed is told, not raised.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
     step(problems, "principals", lambda: principals.close(paths, named))
     others = [user for user in state.users if user.login not in glass]
     step(problems, "principals", lambda: principals.narrow(paths, others))
+    problems += step(problems, "sudo", lambda: sudoers.narrow(state.users, paths.sudoers)) or ()
     # Only now: sshd is asked for this, and one that somebody started may be slow. Whoever is gone does not gain by it.
     if not sshd_install.in_force(paths):
         step(problems, "principals", lambda: principals.close(paths, glass))

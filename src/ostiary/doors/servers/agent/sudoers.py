@@ -44,10 +44,55 @@ def apply(users: Iterable[HostUser], place: Path = PLACE) -> tuple[str, ...]:
         problems.append(
             f"sudo rules: {place.parent / 'sudoers'} does not include {place}, so none of them counts"
         )
-    for one in sorted(place.glob(f"{PREFIX}*")):
-        if one.name not in wanted and one.name[len(PREFIX) :].isdigit():  # any other is somebody's
+    for one in _files(place):
+        if one.name not in wanted:
             problems += _without(one)
     return tuple(problems)
+
+
+def narrow(users: Iterable[HostUser], place: Path = PLACE) -> tuple[str, ...]:
+    """Take away every rule that is not its user's any more; the problems. What is new is given later.
+
+    This needs no room: a file that cannot be written with fewer rules is removed.
+    """
+    problems = []
+    wanted = {f"{PREFIX}{user.uid}": user for user in users if user.sudo}
+    for path in _files(place):
+        user = wanted.get(path.name)
+        if user is None:
+            problems += _without(path)
+            continue
+        try:
+            _narrow(path, user)
+        except (HostError, OSError) as error:
+            problems.append(f"sudo rules of {user.login}: {error}")
+            problems += _without(path)
+    return tuple(problems)
+
+
+def _narrow(path: Path, user: HostUser) -> None:
+    """HostError where what is left of the rules cannot be written, or visudo does not take it."""
+    try:
+        lines = render(user).splitlines()
+    except HostError:  # told by apply
+        lines = []
+    there = [one for one in path.read_text("utf-8", "replace").splitlines() if _is_rule(one)]
+    kept = [one for one in lines if one in there]  # in the new order: of several the last counts
+    if not kept:
+        path.unlink()
+    elif kept != there:
+        text = "".join(f"{one}\n" for one in lines if one in kept or not _is_rule(one))
+        check(text)
+        write(path, text, 0o440)
+
+
+def _is_rule(line: str) -> bool:
+    return not line.startswith("# ")
+
+
+def _files(place: Path) -> list[Path]:
+    """Ours in the folder: any other is somebody's."""
+    return [one for one in sorted(place.glob(f"{PREFIX}*")) if one.name[len(PREFIX) :].isdigit()]
 
 
 def _is_read(place: Path) -> bool:
