@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import time
 
 import pytest
 
@@ -205,3 +207,17 @@ def test_what_cannot_be_read_as_lines_is_told(said):
 def test_a_file_made_to_be_slow_is_read_at_once(said, piece):
     """A few seconds would hold up the agent; anything worse than in proportion takes minutes here."""
     said({CFG: piece * (MOST // len(piece))})
+
+
+def test_a_file_that_somebody_holds_is_told_and_not_waited_for(said, tmp_path, lease):
+    said({GIVEN: "#cloud-config\n"})
+    lease(tmp_path / GIVEN)
+    began = time.monotonic()
+    assert said({}) == [("", f"/{GIVEN}", "user-data.txt cannot be read: not looked into")]
+    assert time.monotonic() - began < 5
+
+
+def test_looking_hangs_on_no_pipe(said, tmp_path):
+    (tmp_path / CFG).parent.mkdir(parents=True)
+    os.mkfifo(tmp_path / CFG)
+    assert said({}) == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+import time
 
 import pytest
 
-from ostiary.doors.servers.agent import extrausers
+from ostiary.doors.servers.agent import extrausers, other_ways
 from ostiary.doors.servers.agent import other_ways_keys as keys
 from ostiary.doors.servers.agent.accounts_files import places
 from ostiary.doors.servers.agent.accounts_lookup import Group, Lookup, User
@@ -19,7 +20,7 @@ from ostiary.doors.servers.agent.commands import parser
 from ostiary.doors.servers.agent.discover import Planned, conflicts, warnings
 from ostiary.doors.servers.agent.files import Paths
 from ostiary.doors.servers.agent.other_ways_beside import Way, beside, with_password
-from ostiary.doors.servers.agent.other_ways_close import plan
+from ostiary.doors.servers.agent.other_ways_close import _rename, plan
 from ostiary.doors.servers.wire.host import HostUser
 
 BLOB = base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(32)).decode()
@@ -114,6 +115,32 @@ def test_reading_keys_hangs_on_nothing(tmp_path):
     assert keys.read(tmp_path / "pipe") == []
     assert keys.read(tmp_path) == []
     assert keys.read(tmp_path / "none") == []
+
+
+def test_whoever_holds_his_keys_is_not_waited_for_and_hides_none(tmp_path, lease):
+    user = User("dave", 1500, 1500, "", str(tmp_path), "/bin/sh")
+    settings = {"pubkeyauthentication": ["yes"], "authorizedkeysfile": [".ssh/authorized_keys"]}
+    file = tmp_path / ".ssh/authorized_keys"
+    file.parent.mkdir()
+    file.write_text(f"ssh-ed25519 {BLOB} dave\n")
+    lease(file)
+    began = time.monotonic()
+    for _ in range(2):  # the first has the kernel ask for it back
+        (way,) = other_ways._keys(user, settings)
+        assert way.line == f"key  dave  {file}  cannot be read"
+    assert plan([way]).files == (str(file),)
+    assert time.monotonic() - began < 5
+
+
+def test_closing_waits_for_nobody_either(tmp_path, lease):
+    file = tmp_path / "authorized_keys"
+    file.write_text("x\n")
+    lease(file)
+    began = time.monotonic()
+    assert keys.read(file) == [keys.Key("", keys.UNREAD)]
+    assert _rename(file, "", ".aside") == ""
+    assert not file.exists()
+    assert time.monotonic() - began < 5
 
 
 def test_what_can_be_a_password(tmp_path):

@@ -154,7 +154,7 @@ def _accounts(lookup: Lookup, ours: set[str]) -> Iterable[Found]:
 
 def _keys(user: User) -> tuple[str, ...]:
     files = dict.fromkeys(keys.places((".ssh/authorized_keys", ".ssh/authorized_keys2"), user))
-    return tuple(f"{key.kind} {key.text}" for file in files for key in keys.read(file))
+    return tuple(f"{key.kind} {key.text}".strip() for file in files for key in keys.read(file))
 
 
 def sudo_rights(name: str) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def _settings(settings: Settings, paths: Paths) -> Iterator[Way]:
             yield Way("keys-command", "", command, detail, f"sshd_config: {name} none")
     for file in settings.get("trustedusercakeys", ()):
         if file not in ("none", str(paths.break_glass), str(paths.authorities)):
-            for key in keys.read(Path(file)) or [keys.Key("", "cannot be read", is_authority=True)]:
+            for key in keys.read(Path(file)) or [keys.Key("", keys.UNREAD, is_authority=True)]:
                 yield Way("authority", "", file, f"TrustedUserCAKeys {key.text}")
     if _says(settings, "gssapiauthentication"):
         closing = "sshd_config: GSSAPIAuthentication no"

@@ -8,11 +8,12 @@ of settings), and of what it keeps in /var/lib/cloud/instance.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from ostiary.doors.servers.agent.files import read_of_others
 
 MOST = 256 * 1024  # bytes of one file that are read; EC2 gives an instance at most 16 KB
 AROUND = 200  # lines above and below a setting that are looked at for whose it is
@@ -75,23 +76,27 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _of(file: Path) -> Iterator[tuple[str, str]]:
     """(account, detail) of all that one file says."""
-    with contextlib.suppress(OSError):
-        with file.open("rb") as opened:
-            data = opened.read(MOST + 1)
-        if data.startswith(_GZIP):
-            yield "", f"{file.name} is compressed: not looked into"
-            return
-        if len(data) > MOST:
-            yield "", f"{file.name} has more than {MOST >> 10} KB: the rest is not looked into"
-        text = data[:MOST].decode("utf-8", "replace")
-        if _ENCODED.search(text):
-            yield "", f"{file.name} has parts in base64: not looked into"
-        lines = [_line(one) for one in text.splitlines()]
-        for account in _default_users(lines):
-            yield account, "default user: gets the instance's key at its first boot"
-        yield from _keys(lines)
-        if _PASSWORDS.search(text):
-            yield "", f"ssh_pwauth: turns passwords on {_AT_FIRST}"
+    try:
+        data = read_of_others(file, MOST + 1)
+    except OSError:
+        yield "", f"{file.name} cannot be read: not looked into"
+        return
+    if data is None:
+        return
+    if data.startswith(_GZIP):
+        yield "", f"{file.name} is compressed: not looked into"
+        return
+    if len(data) > MOST:
+        yield "", f"{file.name} has more than {MOST >> 10} KB: the rest is not looked into"
+    text = data[:MOST].decode("utf-8", "replace")
+    if _ENCODED.search(text):
+        yield "", f"{file.name} has parts in base64: not looked into"
+    lines = [_line(one) for one in text.splitlines()]
+    for account in _default_users(lines):
+        yield account, "default user: gets the instance's key at its first boot"
+    yield from _keys(lines)
+    if _PASSWORDS.search(text):
+        yield "", f"ssh_pwauth: turns passwords on {_AT_FIRST}"
 
 
 def _line(text: str) -> _Line:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ostiary.doors.servers.agent.accounts_lookup import User
+from ostiary.doors.servers.agent.files import read_of_others
 from ostiary.doors.servers.agent.names import shown
 
 LARGEST = 1024 * 1024
+UNREAD = "cannot be read"
 _KEY = re.compile(
     r"(?:^|\s)((?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+)\s+([A-Za-z0-9+/=]+)(?:\s+(.*))?$"
 )
@@ -38,22 +38,15 @@ def places(patterns: Sequence[str], user: User) -> Iterator[Path]:
 
 
 def read(path: Path) -> list[Key]:
-    """The keys of a file; none where there is no such file, or something else in its place."""
+    """The keys of a file; none where there is no such file, or something else in its place.
+
+    One that cannot be read counts as a key: whose it is decides when sshd can read it.
+    """
     try:
-        file = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return []
-    try:
-        if not stat.S_ISREG(
-            os.fstat(file).st_mode
-        ):  # a device would do something when it is opened
-            return []
-        with open(f"/proc/self/fd/{file}", "rb") as opened:  # noqa: PTH123 - that very file
-            text = opened.read(LARGEST).decode("utf-8", "replace")
+        data = read_of_others(path, LARGEST)
     except OSError:
-        return []
-    finally:
-        os.close(file)
+        return [Key("", UNREAD)]
+    text = (data or b"").decode("utf-8", "replace")
     # As sshd reads it, for which only this ends a line: what follows another sign may look like a comment.
     return [key for line in text.split("\n") if (key := parsed(line))]
 
