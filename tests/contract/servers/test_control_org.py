@@ -236,6 +236,21 @@ def test_without_access_to_the_api_a_custom_server_tells_the_groups(tmp_path):
         site.close()
 
 
+def test_who_was_put_out_before_they_first_came_does_not_come_in_by_an_old_token(tmp_path):
+    """The log told of somebody whom nobody knew here; the token has groups, and is good for an hour."""
+    site = Site(tmp_path, server="default")
+    try:
+        tokens = {name: site.tokens(name, "openid profile email") for name in ("ann", "ben")}
+        site.lifecycle("ann", "deactivate")
+        site.ahead = 61.0
+        with pytest.raises(Refused) as no:
+            site.sign_in("ann", tokens["ann"])
+        assert (no.value.status, no.value.code) == (403, "inactive")
+        assert site.sign_in("ben", tokens["ben"]).session.login == "ben"
+    finally:
+        site.close()
+
+
 def test_credentials_go_nowhere_but_by_https():
     with pytest.raises(UsageError, match="but by https"):
         control_org("http://acme.okta.com", environ={"OKTA_CLIENT_TOKEN": "x"})

@@ -38,6 +38,7 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Denied, OstiaryError
 
 LOG = logging.getLogger("ostiary.control")
+FRESH = 60.0  # seconds that an ID token is taken at its word
 
 
 def settings(services: Services, _: Call) -> SignInSettings:
@@ -79,13 +80,17 @@ def sign_in(services: Services, call: Call) -> Session:
 
 
 def _person(services: Services, identity: Identity) -> Person:
-    """What the token says of who signs in, or the org where the token has no groups."""
+    """What the token says of who signs in, or the org where the token has no groups, or is of a while ago.
+
+    The log has told by then of who was put out since, but of nobody whom we did not know.
+    """
     names = (identity.person_id, identity.login)
     if any(one.startswith("machine:") or not one.isprintable() for one in names):
         why = "machines have names like this, and sign in by another way"
         raise Denied(f"cannot sign in {identity.login[:80]!r}", why=why, code="bad-login")
     groups, read = identity.groups, identity.issued
-    if groups is None and services.groups_of is not None:
+    is_old = services.clock() - read > FRESH
+    if (groups is None or is_old) and services.groups_of is not None:
         read = services.clock()
         groups = services.groups_of.groups(identity.person_id)
     return Person(identity.person_id, identity.login, groups or (), active=True, read=read)
