@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from acme_small import acme_small
 from control_world import ControlWorld
+from free_port import free_port
+from pipelines import Pipelines
 
 from ostiary.connect_control import kms_signers
+from ostiary.doors.servers.client import begin, place
 from ostiary.sandbox.daemon import environment, write_aws_files
 from ostiary.sandbox.serve import Listeners
 from ostiary.sandbox.world import World
@@ -52,15 +56,42 @@ def acme(served, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def control(acme, tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch):
+    """Where nobody has signed in before; whoever does is signed out afterwards."""
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    with tempfile.TemporaryDirectory(prefix="run-") as short:  # a path of sockets has 107 bytes
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        yield
+        begin.leave(place.run_folder())
+
+
+@pytest.fixture
+def pipelines():
+    """Issuers of tokens, which that control plane reaches."""
+    return Pipelines()
+
+
+@pytest.fixture
+def control(acme, home, pipelines, tmp_path, monkeypatch):
     """A control plane beside that world; who works at the command line is signed in to it as administrator."""
     folder = tmp_path / "control"
     folder.mkdir()
     profile = "[profile control]\nrole_arn = {}\ncredential_source = Environment\n"
     with Path(os.environ["AWS_CONFIG_FILE"]).open("a") as config:
         config.write(profile.format("arn:aws:iam::100000000001:role/OstiaryControl"))
-    signers = kms_signers(profile="control")
-    world = ControlWorld(f"sqlite:///{folder}/control.db", folder, open_kms=signers)
+    address = f"127.0.0.1:{free_port()}"
+    world = ControlWorld(
+        f"sqlite:///{folder}/control.db",
+        folder,
+        transport=pipelines,
+        settings={
+            "listen": address,
+            "url": f"http://{address}",  # which machines sign their proofs for
+            "sts_endpoint": acme.aws_url,
+        },
+        open_kms=kms_signers(profile="control"),
+    )
     token = folder / "token"
     token.write_text(world.admin().token)
     monkeypatch.setenv("OSTIARY_CONTROL", world.url)

@@ -22,6 +22,7 @@ SCRIPTS = sorted(HERE.glob("*.txt"))
 WRITE = os.environ.get("OSTIARY_SCRIPTS") == "write"
 
 
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running")  # after a login it is
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_transcript(script, acme, tmp_path, monkeypatch, request):
     transcript = parse(script.read_text())
@@ -30,7 +31,8 @@ def test_transcript(script, acme, tmp_path, monkeypatch, request):
         (tmp_path / name).write_text(text)
     session = Session(acme, monkeypatch)
     if script.stem.startswith("servers"):
-        session.names["control"] = request.getfixturevalue("control")
+        for name in ("control", "pipelines"):
+            session.names[name] = request.getfixturevalue(name)
     came = [(step, session.perform(step)) for step in transcript.steps]
     wrong = [(step, text) for step, text in came if text]
     if wrong and WRITE:
@@ -45,7 +47,12 @@ class Session:
 
     def __init__(self, listeners, monkeypatch) -> None:
         self.world = listeners.world
-        self.names = {"world": self.world, "Path": Path, "aws_url": listeners.aws_url}
+        self.names = {
+            "world": self.world,
+            "Path": Path,
+            "aws_url": listeners.aws_url,
+            "as_role": self.as_role,
+        }
         self.monkeypatch = monkeypatch
         self.run_id = "[RUN]"
 
@@ -61,6 +68,14 @@ class Session:
             self.run_id = found[-1]
         right = code == step.code and matches(step.stdout, stdout) and matches(step.stderr, stderr)
         return "" if right else shown(step, code, stdout, stderr)
+
+    def as_role(self, account_id: str, role: str) -> None:
+        """What follows runs with temporary credentials of this role, as a build in AWS does."""
+        account = self.world.aws.account(account_id)
+        held = self.world.aws.new_session(account, account.roles.get(role), "build-1", 3600)
+        self.monkeypatch.setenv("AWS_ACCESS_KEY_ID", held.access_key)
+        self.monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", held.secret)
+        self.monkeypatch.setenv("AWS_SESSION_TOKEN", held.token)
 
     def call(self, text: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command line: ``[NAME=value…] ostiary … [< FILE] [> FILE]``."""

@@ -36,6 +36,7 @@ _OTHER_EACH_TIME = (
     (re.compile(r"\b(srv|prj|tok|ca|dev|pre)_[A-Za-z0-9_-]{8,}"), r"\1_[..]"),
     (re.compile(r"\bostiary_[a-z]+_[A-Za-z0-9_-]{20,}"), "[..]"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\dZ"), "[..]"),
+    (re.compile(r"until ([A-Z][a-z]{2} )?\d\d:\d\d;"), "until [..];"),
     (re.compile(r"\b(ami|snap|i)-[0-9a-f]{17}\b"), r"\1-[..]"),
     (re.compile(r"\bkey/[0-9a-f-]{36}"), "key/[..]"),
     (re.compile(r"\b(127\.\d+|172\.31)\.\d+\.\d+"), "[..]"),
