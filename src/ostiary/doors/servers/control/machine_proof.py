@@ -138,7 +138,7 @@ def refused(machine: Machine, why: str) -> Denied:
     return Denied(
         f"cannot sign in machine {machine.name}",
         why=why,
-        fix=f"see how it is set: ostiary servers project show PROJECT; ask its owner, {machine.owner}",
+        fix="see how it is set, and whose it is: ostiary servers project show PROJECT",
         code="bad-machine-proof",
     )
 

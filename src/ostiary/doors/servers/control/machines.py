@@ -122,7 +122,7 @@ def _denied(machine: Machine, why: str, fix: str, code: str = "no-owner") -> Den
 
 
 def _unknown(asked: MachineSignIn) -> Denied:
-    """Nobody learns which machines there are."""
+    """A name is no secret: what is said of a machine that is there tells it."""
     return Denied(
         f"cannot sign in machine {asked.name[:64]!r}",
         why=f"there is none of this name that proves itself by {asked.kind[:40]!r}",
