@@ -260,7 +260,8 @@ class ControlWorld:
             self._http.close()
             self.issuer.close()
             raise
-        self._server = control.server(self.settings, app.build(self.services, more))
+        self.application = app.build(self.services, more)
+        self._server = control.server(self.settings, self.application)
         self._thread = threading.Thread(target=self._server.run)
         self._thread.start()
         while not self._server.started:

@@ -83,15 +83,16 @@ def sent(world, client, method, path, body):
 
 
 def posts(world):
-    """The routes that take a body, with the message that they take."""
-    api = (
-        *(app.api_hosts, app.api_people, app.api_projects, app.api_authorities, app.audit_api),
-        *(app.api_preauthorizations, app.api_status, app.machines),
-    )
-    for endpoint in (one for module in api for one in module.ENDPOINTS):
+    """The routes of the application that take a body, with the message that they take."""
+    for endpoint in (route.endpoint.endpoint for route in world.application.others.routes):
         if endpoint.takes is not None:
             path = endpoint.path.replace("{name}", "prod").replace("{id}", world.web.id)
             yield endpoint.method, path, endpoint.takes
+
+
+def test_machines_and_preauthorizations_are_among_the_routes(module_world):
+    paths = {path for _, path, _ in posts(module_world)}
+    assert {"/v1/machines/sign-in", "/v1/projects/prod/preauthorizations"} <= paths
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=range(len(NO_JSON)))
@@ -204,8 +205,8 @@ def test_large_bodies_of_one_session_hold_nobody_up_and_count_as_many(module_wor
         world.close()
 
 
-def test_a_body_of_a_hundred_megabytes_is_refused_early(module_world):
-    parts = urlsplit(module_world.url)
+def test_a_body_of_a_hundred_megabytes_is_refused_early(served):
+    parts = urlsplit(served.url)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with socket.create_connection((parts.hostname, parts.port), 30) as to:
         to.sendall(b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 104857600\r\n\r\n")
@@ -219,11 +220,11 @@ def test_a_body_of_a_hundred_megabytes_is_refused_early(module_world):
             pytest.fail("all of it was taken")
     assert sent_bytes < 40 << 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10, "KiB"
-    assert module_world.client().raw("GET", "/healthz")[0] == 204
+    assert served.client().raw("GET", "/healthz")[0] == 204
 
 
-def test_a_body_that_says_no_length_is_bounded_too(module_world):
-    connection = http.client.HTTPConnection(*module_world.url.removeprefix("http://").split(":"))
+def test_a_body_that_says_no_length_is_bounded_too(served):
+    connection = http.client.HTTPConnection(*served.url.removeprefix("http://").split(":"))
 
     def parts():
         for _ in range(200):
@@ -286,9 +287,9 @@ def test_too_many_requests_of_one_session_are_a_429_with_a_time(module_world, mo
         world.close()
 
 
-def dribble(module_world, first, more, seconds):
+def dribble(served, first, more, seconds):
     """Send ``first`` and then ``more`` again and again; whether the connection is closed within ``seconds``."""
-    parts = urlsplit(module_world.url)
+    parts = urlsplit(served.url)
     with socket.create_connection((parts.hostname, parts.port), 5) as to:
         to.sendall(first)
         until = time.monotonic() + seconds
@@ -301,23 +302,23 @@ def dribble(module_world, first, more, seconds):
         return False
 
 
-def test_a_head_that_does_not_end_is_not_waited_for(module_world, monkeypatch):
+def test_a_head_that_does_not_end_is_not_waited_for(served, monkeypatch):
     monkeypatch.setattr(patience, "HEAD_SECONDS", 0.3)
-    assert dribble(module_world, b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
+    assert dribble(served, b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
     done = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    assert dribble(module_world, done + b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
-    client = module_world.client()
+    assert dribble(served, done + b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n", 3)
+    client = served.client()
     for _ in range(3):
         assert client.raw("GET", "/healthz")[0] == 204
         time.sleep(0.15)
 
 
-def test_a_body_that_does_not_end_is_not_waited_for(module_world, monkeypatch):
+def test_a_body_that_does_not_end_is_not_waited_for(served, monkeypatch):
     monkeypatch.setattr(patience, "BODY_SECONDS", 0.3)
-    parts = urlsplit(module_world.url)
+    parts = urlsplit(served.url)
     head = b"POST /v1/sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     for first in (head, head + b"{"):
-        assert dribble(module_world, first, b" ", 3)
+        assert dribble(served, first, b" ", 3)
         with socket.create_connection((parts.hostname, parts.port), 5) as to:
             to.sendall(first)
             assert to.recv(1000).startswith(b"HTTP/1.1 408 ")
@@ -337,10 +338,10 @@ def test_a_body_in_good_time_is_waited_for(module_world, monkeypatch):
             assert to.recv(1000).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_head_that_is_endless_is_cut_off(module_world):
+def test_a_head_that_is_endless_is_cut_off(served):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     line = b"X: " + b"y" * 8000 + b"\r\n"
-    assert dribble(module_world, b"GET /healthz HTTP/1.1\r\n", line, 5)
+    assert dribble(served, b"GET /healthz HTTP/1.1\r\n", line, 5)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10, "KiB"
 
 
