@@ -57,7 +57,20 @@ def test_whoever_was_there_meanwhile_begins_anew(believed):
     assert not believed(range(50, 200), 61)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"since": 1000.0}', '{"since": {"u1": "x"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"since": 1000.0}',
+        '{"since": {"u1": "x"}}',
+        '{"since": {"u1": NaN}}',
+        "[" * 100000,
+        '{"since": {"u1": %s}}' % ("9" * 400),
+    ],
+    ids=range(8),
+)
 def test_a_list_that_cannot_be_read_makes_all_wait(believed, tmp_path, text):
     (tmp_path / "pending.json").write_text(text)
     assert not believed(range(50, 200), 100)

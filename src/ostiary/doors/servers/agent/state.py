@@ -115,5 +115,13 @@ def _said(pending: Path, now: float) -> dict[str, float]:
     try:
         said = json.loads(pending.read_bytes())["since"].items()
         return {login: at for login, at in said if 0 <= now - at <= FUTURE}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ):
         return {}
