@@ -171,3 +171,12 @@ def test_who_has_a_line_in_the_hosts_own_sudoers_waits_until_it_is_gone(world):
     world.host.run(["rm", local])
     assert world.once().stderr == ""
     assert world.enter(world.made("dave"), login="dave") == 0
+
+
+@pytest.mark.parametrize("line", ["dave", "Dave", "%dave", "%DAVE", "%#63003"])
+def test_nobody_gets_root_by_a_line_that_waited_for_their_name(world, line):
+    world.host.write("/etc/sudoers.d/local", f"{line} ALL=(ALL) NOPASSWD:ALL\n", 0o440)
+    world.say(world.admin(), user("dave", 60003, server_id=world.id))
+    assert f"dave: the host's own sudoers give rights to {line}, " in world.once().stderr
+    assert world.enter(world.made("dave"), "sudo", "-n", "id", "-u", login="dave") == CLOSED
+    assert world.enter() == 0
