@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from ostiary.doors.servers.control import host_proof, inventory, sessions
+from ostiary.doors.servers.control import host_proof, inventory, second_library, sessions
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, PERSON, Call, Endpoint
 from ostiary.doors.servers.control.host_proof import Proof
@@ -21,7 +17,7 @@ from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.wire.host import HEADER
 from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
-from ostiary.errors import Denied
+from ostiary.errors import Denied, OstiaryError
 from ostiary.pki import ssh_key
 
 DEVICE_SKEW = 60.0  # seconds that a device's clock may be off
@@ -105,15 +101,16 @@ def device(caller: Caller, call: Call, now: float) -> None:
     path = call.target.partition("?")[0]
     message = f"{DEVICE_NAMESPACE}\n{call.method}\n{path}\n{time}\n{digest}".encode()
     try:
-        _key(caller.device_key).verify(base64.b64decode(signature, validate=True), message)
-    except (InvalidSignature, binascii.Error, ValueError) as error:
+        signed = base64.b64decode(signature, validate=True)
+        second_library.verify_ed25519(_key(caller.device_key), signed, message)
+    except (OstiaryError, ValueError) as error:
         raise _no_device("the device of the session did not sign it") from error
 
 
 @functools.lru_cache(maxsize=4096)
-def _key(text: str) -> Ed25519PublicKey:
-    key = ssh_key.loaded(ssh_key.parse(text))
-    assert isinstance(key, Ed25519PublicKey), "sessions.register takes no other"
+def _key(text: str) -> ssh_key.PublicKey:
+    key = ssh_key.parse(text)
+    assert key.type == second_library.ED25519, "sessions.register takes no other"
     return key
 
 

@@ -25,7 +25,14 @@ def verify(key: PublicKey, signature: bytes, data: bytes) -> None:
     if key.type != ED25519 or not is_whole:
         ssh_signature.verify(key, signature, data)
         return
+    verify_ed25519(key, signature[len(_HEAD) :], data)
+
+
+def verify_ed25519(key: PublicKey, signature: bytes, data: bytes) -> None:
+    """Raises OstiaryError unless these 64 bytes are a good signature of ``key``, which is of that type."""
+    if len(signature) != crypto_sign_BYTES:
+        raise ssh_signature.incorrect(key)
     try:
-        crypto_sign_open(signature[len(_HEAD) :] + data, key.body[_BEFORE_KEY:])
+        crypto_sign_open(signature + data, key.body[_BEFORE_KEY:])
     except BadSignatureError as error:
         raise ssh_signature.incorrect(key) from error
