@@ -1,7 +1,7 @@
 """Whether a signature of an authority is good, judged by another library than the one that made it.
 
 What goes wrong in one, in its code or in its memory, is not repeated by the other. Ed25519 is judged by libsodium, which also
-takes half the time of OpenSSL; signatures by other keys by the library that there is. Sources: RFC 8709 section 6 (the form),
+takes half the time of OpenSSL, for which devices' are judged by it too; signatures by other keys by the library that there is. Sources: RFC 8709 section 6 (the form),
 RFC 8032 section 5.1.7, libsodium "Public-key signatures".
 """
 

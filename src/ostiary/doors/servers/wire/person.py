@@ -39,7 +39,8 @@ class SignInSettings:
 class SignIn:
     """``refresh_token`` lets the control plane see that the person is still active; "" where the org gives none.
 
-    ``device_key`` is the device's Ed25519 public key in authorized_keys form: the session is bound to it.
+    ``device_key`` is the device's Ed25519 public key in authorized_keys form: the session is bound to it, and gets no
+    certificate without one.
     """
 
     id_token: str = field(repr=False)
