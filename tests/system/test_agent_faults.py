@@ -166,6 +166,8 @@ def test_a_state_directory_that_is_full_refuses_ours_and_tells(world):
 def test_sudo_that_was_taken_away_is_gone_on_a_full_disk_too(world):
     """Somebody comes with it, so that the accounts cannot be written down."""
     host, sudo = world.host, ["sudo", "-n", "-u", "alice", "sudo", "-n", "id", "-u"]
+    world.peer.state(world.id, admin(server_id=world.id))
+    world.whole()
     assert host.run(sudo).stdout == "0\n"
     host.run(["sh", "-c", "rm -rf /root/kept; cp -a /var/lib/ostiary /root/kept"])
     host.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "none", "/var/lib/ostiary"])
