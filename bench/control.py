@@ -79,14 +79,13 @@ class Plane:
 
 
 def request_for(server: str, by: Client) -> bytes:
-    """The bytes of a request for a certificate, for a key of its own, signed by the device: good for a minute."""
+    """The bytes of a request for a certificate, for a key of its own, proven: good for a minute."""
     public = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
     body = encode(CertificateRequest(server, public, "login"))
     head = (
         f"POST {PATH} HTTP/1.1\r\nhost: control\r\n"
-        f"authorization: Bearer {by.token}\r\n"
-        f"ostiary-device: {by.proof('POST', PATH, body)}\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in by.headers("POST", PATH, body).items())
+        + f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

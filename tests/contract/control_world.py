@@ -4,8 +4,8 @@ Nothing here is of the product but the control plane itself: the issuer signs re
 with its own SSH key, and everybody speaks HTTP.
 """
 
-import base64
 import hashlib
+import hmac
 import http.client
 import json
 import select
@@ -121,16 +121,25 @@ class Refused(Exception):
         return self.refusal.code
 
 
-class Client:
-    """One keep-alive connection of somebody; ``token`` of a session, or none."""
+def signing_in(id_token, key=None, **more):
+    """The message of a device that has the key; of a new one unless told."""
+    signer = LocalSigner(key or Ed25519PrivateKey.generate())
+    return SignIn(
+        id_token, "laptop", sshsig.sign(signer, "ostiary-device@v1", id_token.encode()), **more
+    )
 
-    def __init__(self, url, token=""):
+
+class Client:
+    """One keep-alive connection of somebody: of whom has the session, or nobody."""
+
+    def __init__(self, url, session=None):
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
-        self.token = token
+        self.token = self.proof_key = ""
         self.session = None
-        self.device = None
         self.clock = time.time
+        if session is not None:
+            self.hold(session)
 
     def raw(self, method, path, body=b"", headers=None):
         """Status, headers, body. A connection that the other side ended, idle for long, is made anew."""
@@ -146,11 +155,7 @@ class Client:
 
     def call(self, method, path, message=None, kind=None, headers=None):
         body = encode(message) if message is not None else b""
-        sent = dict(headers or {})
-        if self.token:
-            sent["Authorization"] = f"Bearer {self.token}"
-        if self.device is not None and path == "/v1/certificates":
-            sent.setdefault("Ostiary-Device", self.proof(method, path, body))
+        sent = {**self.headers(method, path, body), **(headers or {})}
         status, _, answer = self.raw(method, path, body, sent)
         if status in (204, 304):
             return None
@@ -158,19 +163,25 @@ class Client:
             raise Refused(status, decode(Refusal, answer))
         return decode(kind, answer) if kind else answer
 
-    def sign_in(self, id_token, *, device=True, **more):
-        """As the product's own client, which has a key of its device; without one nobody gets a certificate."""
-        key = Ed25519PrivateKey.generate() if device else None
-        public = ssh_key.of(key.public_key()).text() if device else ""
-        asked = SignIn(id_token, "laptop", public, **more)
-        self.session = self.call("POST", "/v1/sign-in", asked, Session)
-        self.token, self.device = self.session.token, key
+    def sign_in(self, id_token, key=None, **more):
+        """From the device that has the key; from a new one unless told."""
+        asked = signing_in(id_token, key, **more)
+        return self.hold(self.call("POST", "/v1/sign-in", asked, Session))
 
-    def proof(self, method, path, body, when=None):
-        when = when or str(int(self.clock()))
-        digest = hashlib.sha256(body).hexdigest()
-        text = f"ostiary-device@v1\n{method}\n{path}\n{when}\n{digest}"
-        return f"{when} {base64.b64encode(self.device.sign(text.encode())).decode()}"
+    def hold(self, session):
+        self.session, self.token, self.proof_key = session, session.token, session.proof_key
+        return self
+
+    def headers(self, method, path, body=b"", when=None):
+        """Those of one request in the session, made now unless told."""
+        found = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if self.proof_key:
+            when = when or str(int(self.clock()))
+            digest = hashlib.sha256(body).hexdigest()
+            text = f"ostiary-request@v1\n{method}\n{path}\n{when}\n{digest}"
+            mac = hmac.new(self.proof_key.encode(), text.encode(), hashlib.sha256)
+            found["Ostiary-Proof"] = f"{when} {mac.hexdigest()}"
+        return found
 
     def certificate(self, server, purpose="login", forward_to="", project="", key=None):
         key = key or Ed25519PrivateKey.generate()
@@ -270,21 +281,22 @@ class ControlWorld:
         port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         self._clients = []
+        self._device_of_admin = Ed25519PrivateKey.generate()
 
-    def client(self, token=""):
-        client = Client(self.url, token)
+    def client(self, session=None):
+        client = Client(self.url, session)
         client.clock = self.services.clock
         self._clients.append(client)
         return client
 
-    def person(self, login, groups=(), *, device=True, **claims):
+    def person(self, login, groups=(), **claims):
         """Somebody who has signed in."""
-        client = self.client()
-        client.sign_in(self.issuer.token(login, groups, **claims), device=device)
-        return client
+        return self.client().sign_in(self.issuer.token(login, groups, **claims))
 
     def admin(self):
-        return self.person("admin@acme.example", [ADMINS], device=False)
+        """An administrator, at one and the same device."""
+        token = self.issuer.token("admin@acme.example", [ADMINS])
+        return self.client().sign_in(token, self._device_of_admin)
 
     def host(self, key=None):
         host = Host(self.url, key)

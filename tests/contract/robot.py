@@ -26,5 +26,5 @@ class Robot:
         proof = jwt.encode({"alg": "ES256", "kid": "own"}, {**said, "jti": f"{now}"}, self.key)
         client = world.client()
         asked = MachineSignIn(self.name, "private-key-jwt", proof)
-        client.token = client.call("POST", "/v1/machines/sign-in", asked, Session).token
+        client.hold(client.call("POST", "/v1/machines/sign-in", asked, Session))
         return client

@@ -10,6 +10,7 @@ from control_world import ControlWorld
 from kind_suite import KindCase, NamedKindSuite
 
 from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.client.credentials import of_session
 from ostiary.doors.servers.desired import key_of, projects
 from ostiary.doors.servers.project_kind import ProjectKind
 from ostiary.doors.servers.wire.admin import (
@@ -90,8 +91,7 @@ class Served:
     """An administrator at ``ostiary serve``."""
 
     def __init__(self, world):
-        token = world.admin().token
-        self.control = Control(world.url, "", lambda: token)
+        self.control = Control(world.url, "", of_session(world.admin().session))
 
     def dump(self):
         """All that a project says, but for what counts: ids, generation, authorities."""

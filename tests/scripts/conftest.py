@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from acme_small import acme_small
 from control_world import ControlWorld
 from free_port import free_port
+from held_session import held
 from pipelines import Pipelines
 
 from ostiary.connect_control import kms_signers
@@ -67,13 +69,34 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def sits(home, monkeypatch):
+    """Says who is at the command line from now on: whoever a client is, or somebody who has yet to sign in.
+
+    ``control`` is the control plane that a client says it signed in to, if it is another.
+    """
+    own = os.environ["XDG_RUNTIME_DIR"]
+    with contextlib.ExitStack() as stack:
+
+        def sit(client=None, control=""):
+            stack.close()
+            folder = own
+            if client is not None:
+                at = held(control or os.environ["OSTIARY_CONTROL"], client.session)
+                folder = stack.enter_context(at)["XDG_RUNTIME_DIR"]
+            monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+
+        yield sit
+        sit()
+
+
+@pytest.fixture
 def pipelines():
     """Issuers of tokens, which that control plane reaches."""
     return Pipelines()
 
 
 @pytest.fixture
-def control(acme, home, pipelines, tmp_path, monkeypatch):
+def control(acme, sits, pipelines, tmp_path, monkeypatch):
     """A control plane beside that world; who works at the command line is signed in to it as administrator."""
     folder = tmp_path / "control"
     folder.mkdir()
@@ -92,9 +115,7 @@ def control(acme, home, pipelines, tmp_path, monkeypatch):
         },
         open_kms=kms_signers(profile="control"),
     )
-    token = folder / "token"
-    token.write_text(world.admin().token)
     monkeypatch.setenv("OSTIARY_CONTROL", world.url)
-    monkeypatch.setenv("OSTIARY_CONTROL_TOKEN_FILE", str(token))
+    sits(world.admin())
     yield world
     world.close()

@@ -31,7 +31,7 @@ def test_transcript(script, acme, tmp_path, monkeypatch, request):
         (tmp_path / name).write_text(text)
     session = Session(acme, monkeypatch)
     if script.stem.startswith("servers"):
-        for name in ("control", "pipelines"):
+        for name in ("control", "pipelines", "sits"):
             session.names[name] = request.getfixturevalue(name)
     came = [(step, session.perform(step)) for step in transcript.steps]
     wrong = [(step, text) for step, text in came if text]

@@ -38,6 +38,7 @@ from ostiary.pki.ssh_option import Options, flag
 LOGIN = getpass.getuser()
 HOP, SHELL = ("permit-port-forwarding",), ("permit-pty", "permit-agent-forwarding")
 TOKEN = "ses_token-of-the-session"
+PROOF_KEY = "proof-key-of-the-session"
 
 
 class Peer(ThreadingHTTPServer):
@@ -121,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/sign-in":
             self.server.signed_in.append(decode(SignIn, body))
             expires = time.time() + self.server.seconds
-            return self._say(200, Session(TOKEN, expires, LOGIN, "alice@acme.example", "dev-1"))
+            session = Session(TOKEN, expires, LOGIN, "alice@acme.example", "dev-1", PROOF_KEY)
+            return self._say(200, session)
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             return self._say(401, Refusal("no-session", "the session is not known"))
         if self.path == "/v1/sign-out":
@@ -252,7 +254,8 @@ class Person:
             text=True,
             env=self.environ,
         )
-        session = Session(TOKEN, time.time() + seconds, LOGIN, "alice@acme.example", device)
+        ends = time.time() + seconds
+        session = Session(TOKEN, ends, LOGIN, "alice@acme.example", device, PROOF_KEY)
         held = {"control": peer.url, "ca": "", "session": encode(session).decode()}
         assert self.resident.stdin
         assert self.resident.stdout

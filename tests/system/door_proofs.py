@@ -8,15 +8,11 @@ ISSUE = """
 import subprocess, sys
 from pathlib import Path
 from subprocess import PIPE
-from ostiary.doors.servers.client import bearer, place
-from ostiary.doors.servers.client.control_api import Control
-from ostiary.doors.servers.client.device import this_device
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.wire.person import CertificateRequest, Issued
 server, purpose, forward_to, to = sys.argv[1:]
 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", to], check=True)
-profile = place.read_profile()
-device = this_device(place.config_folder() / "device.key")
-with Control(profile.control, profile.ca, bearer.source(__import__("os").environ), device) as control:
+with signed_in() as control:
     public = " ".join(Path(to + ".pub").read_text().split()[:2])
     asked = CertificateRequest(server, public, purpose, forward_to)
     issued = control.call("POST", "/v1/certificates", asked, Issued)
@@ -48,7 +44,7 @@ class Kept:
 
 ROWS = """
 import json, sys
-from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.wire.admin import AuditRows
 with signed_in() as control:
     found, after = [], 0

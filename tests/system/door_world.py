@@ -276,7 +276,7 @@ class Door:
 
 
 READ_AT = """
-from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.wire.admin import Status
 with signed_in() as control:
     print(control.call("GET", "/v1/status", kind=Status).okta_read)
@@ -284,7 +284,7 @@ with signed_in() as control:
 
 SET_RULES = """
 import json, sys
-from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.wire.admin import Project, ProjectWanted
 from ostiary.doors.servers.wire.message import decode
 name, wanted = sys.argv[1], json.loads(sys.argv[2])

@@ -50,7 +50,7 @@ PLAY = """\
 TASK = '    - raw: "true"\n'
 ROWS = """
 import json, sys
-from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.wire.admin import AuditRows
 with signed_in() as control:
     after = int(sys.argv[2])

@@ -43,7 +43,7 @@ class Site:
 
     def call(self, path, message, kind):
         """By a connection of its own: one that was idle may be closed."""
-        client = Client(self.served.url, self.served.client.token)
+        client = Client(self.served.url, self.served.client.session)
         try:
             return client.call("POST", path, message, kind)
         finally:

@@ -14,6 +14,7 @@ import pytest
 from control_world import ADMINS, CLIENT_ID, Client, Issuer
 from door_world import listens, until
 from free_port import free_port
+from held_session import held
 
 from ostiary.doors.servers.wire import admin
 
@@ -46,20 +47,19 @@ class Served:
         self.url = f"http://127.0.0.1:{port}"
         self.client = Client(self.url)
         self.client.sign_in(self.issuer.token("admin@acme.example", [ADMINS]))
-        (self.folder / "token").write_text(self.client.token)
 
     def ostiary(self, *arguments, **more):
         """``more`` are further variables of the environment."""
-        env = {
-            **self.env,
-            "OSTIARY_CONTROL": self.url,
-            "OSTIARY_CONTROL_TOKEN_FILE": str(self.folder / "token"),
-            **more,
-        }
         argv = [OSTIARY, *map(str, arguments)]
-        return subprocess.run(
-            argv, env=env, capture_output=True, text=True, timeout=30, check=False
-        )
+        with held(self.url, self.client.session) as variables:
+            return subprocess.run(
+                argv,
+                env={**self.env, **variables, **more},
+                capture_output=True,
+                text=True,
+                timeout=30,
+                check=False,
+            )
 
     def end(self, how=signal.SIGTERM):
         self.client.close()

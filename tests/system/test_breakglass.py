@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 AT = "servers", "breakglass"
 ROWS = """
 import json, sys
-from ostiary.doors.servers.client.bearer import signed_in
+from ostiary.doors.servers.client.credentials import signed_in
 from ostiary.doors.servers.audit.control_source import ControlSource
 with signed_in() as control:
     source, found, after = ControlSource(control, sys.argv[1]), [], 0

@@ -8,6 +8,7 @@ import time
 
 import httpx2
 import pytest
+from control_world import Client
 from free_port import free_port
 from sqlalchemy import create_engine, text
 
@@ -87,13 +88,9 @@ class Site:
         tokens = self.http.post(
             f"{base}/token", data={**form, "grant_type": DEVICE, "device_code": code}
         ).json()
-        asked = {"v": 1, "id_token": tokens["id_token"], "device": "x"}
-        asked |= {"device_key": "", "refresh_token": ""}
-        answer = httpx2.post(f"{url}/v1/sign-in", json=asked)
-        assert answer.status_code == 200, answer.text
-        token = answer.json()["token"]
-        headers = {"authorization": f"Bearer {token}"}
-        return lambda: httpx2.get(f"{url}/v1/servers", headers=headers).status_code
+        client = Client(url).sign_in(tokens["id_token"])
+        path = "/v1/servers"
+        return lambda: client.raw("GET", path, headers=client.headers("GET", path))[0]
 
     def deactivate(self, login):
         with self.world.lock:

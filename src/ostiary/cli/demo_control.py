@@ -122,12 +122,10 @@ def hold(url: str, session: Session) -> None:
 
 @contextlib.contextmanager
 def reached(url: str, session: Session) -> Iterator[Control]:
-    from ostiary.doors.servers.client import place  # noqa: PLC0415
     from ostiary.doors.servers.client.control_api import Control as Reached  # noqa: PLC0415
-    from ostiary.doors.servers.client.device import this_device  # noqa: PLC0415
+    from ostiary.doors.servers.client.credentials import of_session  # noqa: PLC0415
 
-    device = this_device(place.config_folder() / "device.key")
-    with Reached(url, "", lambda: session.token, device) as control:
+    with Reached(url, "", of_session(session)) as control:
         yield control
 
 

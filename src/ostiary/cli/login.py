@@ -214,7 +214,7 @@ def _ssh_knows() -> bool:
 def logout() -> None:
     """End the sign-in, here and at the control plane. Connections that are open stay so."""
     from ostiary.doors.servers.client import begin  # noqa: PLC0415
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415
+    from ostiary.doors.servers.client.credentials import signed_in  # noqa: PLC0415
 
     if begin.who() is None:
         term.say("nobody is signed in here")

@@ -18,7 +18,7 @@ NOW = 10.0  # seconds within which nobody minds
 
 def open_control() -> Control:
     """The control plane that was signed in to; closed with the command."""
-    from ostiary.doors.servers.client.bearer import signed_in  # noqa: PLC0415 - only commands that call
+    from ostiary.doors.servers.client.credentials import signed_in  # noqa: PLC0415 - only commands that call
 
     control = signed_in()
     click.get_current_context().call_on_close(control.close)

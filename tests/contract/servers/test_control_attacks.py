@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 
 import httpx2
 import pytest
-from control_world import ControlWorld, Refused
+from control_world import ControlWorld, Refused, signing_in
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jwk, jwt
 from robot import Robot
@@ -43,7 +43,6 @@ from ostiary.doors.servers.wire.person import (
     CertificateRequest,
     Issued,
     Session,
-    SignIn,
 )
 from ostiary.model import server_access as model
 from ostiary.pki import ssh_certificate, ssh_key
@@ -149,7 +148,7 @@ def test_numbers_that_no_answer_can_hold_are_refused(world, change):
     machine = replace(Robot("deploy", "a@acme.example").machine, **change)
     message = admin.ProjectWanted(now.generation, now.settings, (), (machine,))
     body = encode(message).replace(b"Infinity", b"1e400")
-    headers = {"Authorization": f"Bearer {mallory.token}"}
+    headers = mallory.headers("PUT", "/v1/projects/prod", body)
     status, _, _ = mallory.raw("PUT", "/v1/projects/prod", body, headers)
     assert status == 400
     assert world.admin().call("GET", "/v1/projects", kind=admin.Projects).projects
@@ -233,9 +232,9 @@ def test_an_id_token_is_good_once_however_its_signature_is_written(tmp_path):
         world.issuer.key = jwk.ECKey.generate_key("P-256", {"kid": "k1"})
         token = es256(world.issuer)
         client = world.client()
-        assert client.call("POST", "/v1/sign-in", SignIn(token, "laptop"), Session)
+        assert client.call("POST", "/v1/sign-in", signing_in(token), Session)
         with pytest.raises(Refused) as no:
-            client.call("POST", "/v1/sign-in", SignIn(other_signature(token), "laptop"), Session)
+            client.call("POST", "/v1/sign-in", signing_in(other_signature(token)), Session)
         assert "used already" in no.value.refusal.why
     finally:
         world.close()
@@ -721,7 +720,7 @@ def test_an_issuer_that_hangs_takes_no_thread_from_hosts(tmp_path):
         some = [world.client() for _ in range(app.THREADS + 8)]
         claims = json.dumps({"alg": "RS256", "kid": "nobody's"}).encode()
         head = base64.urlsafe_b64encode(claims).decode().rstrip("=")
-        asked = SignIn(f"{head}.e30.AAAA", "laptop")
+        asked = signing_in(f"{head}.e30.AAAA")
         asking = [threading.Thread(target=refused_by, args=(one, asked)) for one in some]
         for one in asking:
             one.start()

@@ -225,8 +225,7 @@ def refused_at(client):
 def request(client):
     key = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
     body = encode(CertificateRequest("web1", key, "login"))
-    proof = client.proof("POST", "/v1/certificates", body)
-    return body, {"Authorization": f"Bearer {client.token}", "Ostiary-Device": proof}
+    return body, client.headers("POST", "/v1/certificates", body)
 
 
 def rotate(by, step, use="user", **more):

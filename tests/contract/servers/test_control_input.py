@@ -76,7 +76,7 @@ def served(request):
 
 
 def sent(world, client, method, path, body):
-    headers = {"Authorization": f"Bearer {client.token}"}
+    headers = client.headers(method, path, body)
     if path.startswith("/v1/hosts/"):
         headers["Ostiary-Host"] = world.web.header(method, path, body)
     return client.raw(method, path, body, headers)
@@ -197,8 +197,8 @@ def test_large_bodies_of_one_session_hold_nobody_up_and_count_as_many(module_wor
     world = ControlWorld(f"sqlite:///{folder}/c.db", folder)
     try:
         by = world.admin()
-        headers = {"Authorization": f"Bearer {by.token}"}
         large = b'{"v":1,"x":[' + b"{}," * 1_390_000 + b"1]}"
+        headers = by.headers("POST", "/v1/certificates", large)
         told = [by.raw("POST", "/v1/certificates", large, headers)[0] for _ in range(4)]
         assert told == [400, 400, 429, 429]
     finally:
@@ -281,7 +281,7 @@ def test_too_many_requests_of_one_session_are_a_429_with_a_time(module_world, mo
         with pytest.raises(Refused) as no:
             by.call("GET", "/v1/status", kind=Status)
         assert (no.value.status, no.value.code) == (429, "too-many")
-        headers = by.raw("GET", "/v1/status", headers={"Authorization": f"Bearer {by.token}"})[1]
+        headers = by.raw("GET", "/v1/status", headers=by.headers("GET", "/v1/status"))[1]
         assert headers["retry-after"] == "2"
     finally:
         world.close()

@@ -313,44 +313,6 @@ def test_step_up_says_what_is_asked(world):
     assert world.person("alice@acme.example", ["sre"], acr="phr").certificate("web1")
 
 
-def test_a_session_of_no_device_gets_no_certificate(world):
-    """Else whoever steals its token would, for hours."""
-    world.project("prod", [Rule("group:sre", login=True)])
-    world.server("web1")
-    alice = world.person("alice@acme.example", ["sre"], device=False)
-    assert [one.name for one in alice.call("GET", "/v1/servers", kind=Servers).servers] == ["web1"]
-    with pytest.raises(Refused) as no:
-        alice.certificate("web1")
-    assert (no.value.status, no.value.code) == (401, "bad-device-proof")
-    assert "the sign-in named no key of a device" in no.value.refusal.why
-    alice.device = Ed25519PrivateKey.generate()
-    with pytest.raises(Refused):
-        alice.certificate("web1")
-
-
-def test_a_session_with_a_device_needs_its_signature(world):
-    world.project("prod", [Rule("group:sre", login=True)])
-    world.server("web1")
-    alice = world.person("alice@acme.example", ["sre"])
-    assert alice.certificate("web1")
-    key = alice.device
-    alice.device = None
-    with pytest.raises(Refused) as no:
-        alice.certificate("web1")
-    assert (no.value.status, no.value.code) == (401, "bad-device-proof")
-    alice.device = Ed25519PrivateKey.generate()
-    with pytest.raises(Refused) as no:
-        alice.certificate("web1")
-    assert no.value.code == "bad-device-proof"
-    alice.device = key
-    asked = CertificateRequest("web1", plain(), "login")
-    old = str(int(time.time()) - 61)
-    proof = alice.proof("POST", "/v1/certificates", b"", old)
-    with pytest.raises(Refused) as no:
-        alice.call("POST", "/v1/certificates", asked, Issued, {"Ostiary-Device": proof})
-    assert no.value.code == "bad-device-proof"
-
-
 def test_two_servers_of_one_name_are_told_apart(world):
     rules = [Rule("group:sre", login=True)]
     world.project("prod", rules)

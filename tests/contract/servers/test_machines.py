@@ -103,9 +103,7 @@ class Site:
         kinds = {"github": "oidc", "robot": "private-key-jwt", "ansible": "aws"}
         client = self.control.client()
         asked = MachineSignIn(name, kind or kinds.get(name, "oidc"), proof)
-        client.session = client.call("POST", "/v1/machines/sign-in", asked, Session)
-        client.token = client.session.token
-        return client
+        return client.hold(client.call("POST", "/v1/machines/sign-in", asked, Session))
 
     def proof(self, name):
         return {

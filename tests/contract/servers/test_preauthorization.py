@@ -355,7 +355,7 @@ def test_machines_need_none(both):
     proof = jwt.encode({"alg": "ES256", "kid": "own"}, {**said, "iat": now, "exp": now + 60}, key)
     client = both.client()
     asked = MachineSignIn("robot", "private-key-jwt", proof)
-    client.token = client.call("POST", "/v1/machines/sign-in", asked, Session).token
+    client.hold(client.call("POST", "/v1/machines/sign-in", asked, Session))
     assert may(client)
     assert entries(client) == {"web1": ("login",)}
     assert [one.comment for one in web.state().users] == ["machinerobot"]

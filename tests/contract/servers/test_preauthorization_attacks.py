@@ -289,7 +289,8 @@ def test_what_is_no_id_is_an_answer(lasting, text):
     if "ids" not in {one.name for one in by.call("GET", "/v1/projects", kind=admin.Projects).projects}:  # fmt: skip
         lasting.project("ids", [SRE], REQUIRED)
     path = "/v1/projects/ids/preauthorizations"
-    status, _, _ = by.raw("GET", f"{path}?after={text}", headers={"Authorization": f"Bearer {by.token}"})  # fmt: skip
+    asked = f"{path}?after={text}"
+    status, _, _ = by.raw("GET", asked, headers=by.headers("GET", asked))
     assert status in (200, 400)
     with pytest.raises(Refused) as no:
         by.call("DELETE", f"{path}/{text}")
@@ -358,8 +359,7 @@ def test_of_two_control_planes_neither_lets_in_by_what_the_other_ended(
         one.project("prod", [SRE], REQUIRED)
         one.server("web1")
         alice = one.person(ALICE, ["sre"])
-        there = other.client(alice.token)
-        there.device = alice.device
+        there = other.client(alice.session)
         with asking_all_the_time(there) as let_in:
             for _ in range(8):
                 before, ends = len(let_in), time.monotonic() + 20

@@ -4,6 +4,7 @@ import io
 import sys
 
 import pytest
+from held_session import held
 
 from ostiary.cli import run
 from ostiary.doors.servers.wire.admin import Devices, Preauthorizations, Settings, Tokens
@@ -15,12 +16,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def ostiary(world, tmp_path, monkeypatch, capsys):
+def ostiary(world, monkeypatch, capsys):
     """A command line of an administrator: exit code and stderr; ``says`` is typed at a terminal."""
-    token = tmp_path / "token"
-    token.write_text(world.admin().token)
-    monkeypatch.setenv("OSTIARY_CONTROL", world.url)
-    monkeypatch.setenv("OSTIARY_CONTROL_TOKEN_FILE", str(token))
 
     def typed(*arguments, says=None):
         with monkeypatch.context() as patch:
@@ -31,17 +28,20 @@ def ostiary(world, tmp_path, monkeypatch, capsys):
             code = run(arguments)
         return code, talk.getvalue() + capsys.readouterr().err
 
-    return typed
+    with held(world.url, world.admin().session) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield typed
 
 
 def device(world):
     by = world.person("linus@acme.example", ["developers"])
-    (found,) = world.admin().call("GET", "/v1/devices", kind=Devices).devices
-    return by, found.id
+    return by, by.session.device
 
 
 def devices(world):
-    return [one.state for one in world.admin().call("GET", "/v1/devices", kind=Devices).devices]
+    held = world.admin().call("GET", "/v1/devices", kind=Devices).devices
+    return [one.state for one in held if one.person == "linus@acme.example"]
 
 
 def tokens(world):

@@ -7,7 +7,9 @@ import os
 import pwd
 
 import pytest
-from client_world import LOGIN, TOKEN
+from client_world import LOGIN, PROOF_KEY, TOKEN
+
+from ostiary.pki import sshsig
 
 WHO = (
     "from ostiary.doors.servers.client import place, talk;"
@@ -38,7 +40,8 @@ def test_a_sign_in_is_told_held_and_ended(peer, person, signing_in):
     assert "enter the code ABCD at: " in done.stderr
     (asked,) = peer.signed_in
     assert (asked.id_token, asked.refresh_token) == ("an-id-token", "a-refresh-token")
-    assert asked.device_key.startswith("ssh-ed25519 ")
+    key = sshsig.verify(asked.device_proof, "ostiary-device@v1", b"an-id-token")
+    assert key.type == "ssh-ed25519"
     assert person.ostiary("servers", "list").returncode == 0
     assert "signed out" in person.ostiary("logout").stderr
     assert peer.signed_out == 1
@@ -53,6 +56,7 @@ def test_nothing_secret_is_left_in_the_home(person, signing_in):
     for file in (path for path in person.home.rglob("*") if path.is_file()):
         text = file.read_text()
         assert TOKEN not in text
+        assert PROOF_KEY not in text
         assert "an-id-token" not in text
         assert "a-refresh-token" not in text
     written = {str(one.relative_to(person.home)) for one in person.home.rglob("*") if one.is_file()}
@@ -62,6 +66,7 @@ def test_nothing_secret_is_left_in_the_home(person, signing_in):
         "run/ostiary/known_hosts",
         "run/ostiary/lock",
     } | ({".config/ostiary/servers"} & written)
+    assert (person.home / ".config/ostiary/device.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_token_goes_to_the_control_plane_that_it_is_of_only(person, signing_in):

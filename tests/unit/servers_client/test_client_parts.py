@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from ostiary.doors.servers.client import bearer, device, entry_words, pick, place, proxy, resolve
+from ostiary.doors.servers.client import (
+    credentials,
+    device,
+    entry_words,
+    pick,
+    place,
+    proxy,
+    resolve,
+)
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.wire.person import ServerEntry
 from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
@@ -87,37 +95,37 @@ class TestPlace:
         assert list(tmp_path.iterdir()) == [file]
 
 
-class TestBearer:
+class TestCredentials:
     def test_a_machine_has_it_in_a_file_that_may_change(self, tmp_path):
         file = tmp_path / "token"
-        token = bearer.source({"OSTIARY_CONTROL_TOKEN_FILE": str(file)})
+        authorize = credentials.source({"OSTIARY_CONTROL_TOKEN_FILE": str(file)})
         for text in ("one\n", "two"):
             file.write_text(text)
-            assert token() == text.strip()
+            assert authorize("GET", "/", b"") == {"Authorization": f"Bearer {text.strip()}"}
 
     @pytest.mark.parametrize("text", ["", "a b", "a\nb", "é"])
     def test_what_is_no_token_is_refused(self, tmp_path, text):
         (tmp_path / "token").write_text(text)
-        token = bearer.source({"OSTIARY_CONTROL_TOKEN_FILE": str(tmp_path / "token")})
+        authorize = credentials.source({"OSTIARY_CONTROL_TOKEN_FILE": str(tmp_path / "token")})
         with pytest.raises(Denied):
-            token()
+            authorize("GET", "/", b"")
         (tmp_path / "token").unlink()
         with pytest.raises(Denied, match="no such file"):
-            token()
+            authorize("GET", "/", b"")
 
     def test_nobody_signed_in_is_said_so(self, tmp_path):
         environ = {"XDG_RUNTIME_DIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
         with pytest.raises(Denied, match="no resident agent"):
-            bearer.source(environ)()
+            credentials.source(environ)("GET", "/", b"")
         with pytest.raises(UsageError, match="which control plane"):
-            bearer.signed_in(environ)
+            credentials.signed_in(environ)
 
 
 class TestDevice:
     def test_the_key_is_made_once(self, tmp_path):
         first = device.this_device(tmp_path / "d/key")
         again = device.this_device(tmp_path / "d/key")
-        assert first.public_key == again.public_key
+        assert first.key.public_key() == again.key.public_key()
         assert "Ed25519PrivateKey" not in repr(first)
 
     def test_a_key_that_others_could_read_is_refused(self, tmp_path):

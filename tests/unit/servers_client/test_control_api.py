@@ -90,7 +90,7 @@ def test_an_answer_is_read_on_one_connection() -> None:
             connection.sendall(answer(200, encode(Projects(()))))
 
     with peer(script) as url:
-        control = Control(url, bearer=lambda: "tok")
+        control = Control(url, "", lambda *_: {"Authorization": "Bearer tok"})
         assert control.call("GET", "/v1/projects", kind=Projects) == Projects(())
         assert control.call("GET", "/v1/projects", kind=Projects) == Projects(())
         control.close()

@@ -39,12 +39,12 @@ def environ(tmp_path):
 
 def token_for(url, environ):
     part = kinds.open_part(estate(url), environ)
-    return part.control._bearer()
+    return part.control._authorize("GET", "/", b"")["Authorization"]
 
 
 def test_the_session_goes_to_who_was_signed_in_to(environ):
-    assert token_for(HERE, environ) == "secret"
-    assert token_for(f"{HERE}/", environ) == "secret"
+    assert token_for(HERE, environ) == "Bearer secret"
+    assert token_for(f"{HERE}/", environ) == "Bearer secret"
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:10", "https://control.acme.example", "http://localhost:9"])  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from ostiary.doors.servers import desired
-from ostiary.doors.servers.client import bearer, place
-from ostiary.doors.servers.client.control_api import Control
+from ostiary.doors.servers.client import credentials, place
+from ostiary.doors.servers.client.control_api import Authorize, Control
 from ostiary.doors.servers.project_found import GIVEN_ONCE, opens, shuts
 from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
 from ostiary.doors.servers.wire.admin import Projects, ServersHeld, Status
@@ -164,11 +164,11 @@ def open_control(estate: Estate, url: str, environ: Mapping[str, str]) -> Contro
     same = profile.control == url
     ca_file = named or (profile.ca if same else environ.get("OSTIARY_CONTROL_CA", ""))
     token_file = "OSTIARY_CONTROL_TOKEN_FILE" in environ
-    return Control(url, ca_file, bearer.source(environ) if same else _nobody(url, token_file))
+    return Control(url, ca_file, credentials.source(environ) if same else _nobody(url, token_file))
 
 
-def _nobody(url: str, token_file: bool) -> Callable[[], str]:
-    def refuse() -> str:
+def _nobody(url: str, token_file: bool) -> Authorize:
+    def refuse(_method: str, _path: str, _body: bytes) -> Mapping[str, str]:
         raise Denied(
             f"not signed in to the control plane at {url}",
             why="OSTIARY_CONTROL does not say that the token of OSTIARY_CONTROL_TOKEN_FILE is for it"

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ostiary.doors.servers.client import one_time
 from ostiary.doors.servers.client.control_api import Control, refusal_in
+from ostiary.doors.servers.client.credentials import authorized
 from ostiary.doors.servers.client.known_hosts import KnownHosts
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, parent
@@ -80,8 +81,8 @@ class Answers:
             say({"ours": self._listed.known(str(asked.get("host", "")))})
         elif do == "connect":
             self._connect(asked, asker, say)
-        elif do == "bearer":
-            say({"token": self._session.token, "control": self._control.url})
+        elif do == "authorize":
+            say({"headers": self._authorized(asked)})
         elif do == "who":
             say(self._who())
         elif do == "servers":
@@ -94,6 +95,22 @@ class Answers:
         else:
             raise UsageError(
                 "cannot answer the question", why=f"{do!r} is none", fix="run: ostiary login"
+            )
+
+    def _authorized(self, asked: Mapping[str, Any]) -> Mapping[str, str]:
+        self._check_control(asked)
+        parts = (str(asked.get(one, "")) for one in ("method", "path", "digest"))
+        return authorized(self._session, *parts)
+
+    def _check_control(self, asked: Mapping[str, Any]) -> None:
+        """Denied for another control plane: whoever sets a URL must not get the session."""
+        wanted, here = str(asked.get("control", "")), self._control.url
+        if wanted != here:
+            raise Denied(
+                f"nobody is signed in at {wanted}",
+                why=f"the sign-in here is at {here}",
+                fix=f"run: ostiary login --control {wanted}",
+                code="not-signed-in",
             )
 
     def _who(self) -> Answer:
@@ -189,6 +206,7 @@ class Answers:
 
     def _x509(self, asked: Mapping[str, Any]) -> Issued:
         """For a key that the asker has made, and keeps."""
+        self._check_control(asked)
         host, public, project = (
             str(asked.get(one, "")) for one in ("host", "public_key", "project")
         )

@@ -35,7 +35,8 @@ def check_places() -> None:
 def person(control: Control, tokens: Tokens) -> Session:
     """A session for who signed in at the org, bound to this device."""
     device = this_device(place.config_folder() / "device.key")
-    asked = SignIn(tokens.id_token, device.name, device.public_key, tokens.refresh_token)
+    proof = device.proof(tokens.id_token)
+    asked = SignIn(tokens.id_token, device.name, proof, tokens.refresh_token)
     return control.call("POST", "/v1/sign-in", asked, Session)
 
 

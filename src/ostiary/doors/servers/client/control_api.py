@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from ostiary.doors.servers.client import bounded_http
 from ostiary.doors.servers.client.bounded_http import (
@@ -33,36 +33,24 @@ M = TypeVar("M")
 LONGER = {"/v1/servers": 64 * 1024 * 1024}  # bytes of an answer: of every server of an org
 MOST_IDLE = 4  # connections kept for the next call
 READ_ONLY = frozenset({"GET", "HEAD"})
+Authorize = Callable[[str, str, bytes], Mapping[str, str]]  # headers for method, path and body
 
 
-class Proves(Protocol):
-    """Adds what proves the caller's device to a request: headers for method, path and body."""
-
-    def proof(self, method: str, path: str, body: bytes) -> Mapping[str, str]: ...
-
-
-def nobody() -> str:
-    """The bearer of who has not signed in."""
-    return ""
+def nobody(_method: str, _path: str, _body: bytes) -> Mapping[str, str]:
+    """The calls of who has not signed in."""
+    return {}
 
 
 class Control:
-    """One control plane. ``bearer`` gives the session token for each call, "" for none; ``ca_file`` "" for the system's.
+    """One control plane. ``authorize`` gives the headers that show whose a call is; ``ca_file`` "" for the system's.
 
     UsageError for a URL that cannot be one; plain http only to loopback.
     """
 
-    def __init__(
-        self,
-        url: str,
-        ca_file: str = "",
-        bearer: Callable[[], str] = nobody,
-        device: Proves | None = None,
-    ) -> None:
+    def __init__(self, url: str, ca_file: str = "", authorize: Authorize = nobody) -> None:
         self.url = url.rstrip("/")
         self._place = Place(self.url, ca_file)
-        self._bearer = bearer
-        self._device = device
+        self._authorize = authorize
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
 
@@ -121,10 +109,7 @@ class Control:
         headers = {"Accept": "application/json"}
         if body:
             headers["Content-Type"] = "application/json"
-        if bearer := self._bearer():
-            headers["Authorization"] = f"Bearer {bearer}"
-        if self._device:
-            headers |= self._device.proof(method, path, body)
+        headers |= self._authorize(method, path, body)
         ends = time.monotonic() + bounded_http.SECONDS
         connection = self._take() or self._opened()
         try:

@@ -1,16 +1,12 @@
-"""The device's own key: a session is bound to it, so that a stolen session token gives no certificate.
+"""The device's own key: it signs each sign-in, so that the control plane knows this device again.
 
 Source: ``wire/person.py``. Ed25519, in OpenSSH's form, in a file of mode 0600; it proves the device and nobody.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import socket
 import stat
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,11 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ostiary.doors.servers.client.place import OTHERS, unwritable, write_private
-from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
+from ostiary.doors.servers.wire.person import DEVICE_NAMESPACE
 from ostiary.errors import UsageError
-from ostiary.pki import ssh_key
-
-PROVEN = ("POST", "/v1/certificates")
+from ostiary.pki import sshsig
+from ostiary.pki.signer import LocalSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +32,9 @@ class Device:
     name: str
     key: Ed25519PrivateKey = field(repr=False)
 
-    @property
-    def public_key(self) -> str:
-        """In authorized_keys form."""
-        return ssh_key.of(self.key.public_key()).text()
-
-    def proof(self, method: str, path: str, body: bytes) -> Mapping[str, str]:
-        """The header that a request for a certificate bears; other requests need none."""
-        if (method, path) != PROVEN:
-            return {}
-        at = str(int(time.time()))
-        digest = hashlib.sha256(body).hexdigest()
-        signed = f"{DEVICE_NAMESPACE}\n{method}\n{path}\n{at}\n{digest}"
-        signature = base64.b64encode(self.key.sign(signed.encode())).decode()
-        return {DEVICE_HEADER: f"{at} {signature}"}
+    def proof(self, id_token: str) -> str:
+        """That it is this device which signs in by that token."""
+        return sshsig.sign(LocalSigner(self.key), DEVICE_NAMESPACE, id_token.encode())
 
 
 def this_device(file: Path) -> Device:

@@ -26,7 +26,7 @@ from ostiary.doors.servers.client import entry_words, place, talk
 from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Conversation
 from ostiary.doors.servers.client.answers import Answer, Answers
 from ostiary.doors.servers.client.control_api import Control
-from ostiary.doors.servers.client.device import this_device
+from ostiary.doors.servers.client.credentials import of_session
 from ostiary.doors.servers.client.forwarded import is_forwarded, nobody, own_agent
 from ostiary.doors.servers.client.known_hosts import KnownHosts
 from ostiary.doors.servers.client.listed import Listed
@@ -210,11 +210,9 @@ def main(given: IO[str], ready: Callable[[], None]) -> None:
     held = json.loads(given.readline())
     session = decode(Session, held["session"].encode())
     folder = place.private_folder(place.run_folder())
-    config = place.config_folder()
-    device = this_device(config / "device.key") if session.device else None
     with alone(folder):
-        control = Control(held["control"], held["ca"], lambda: session.token, device)
-        resident = Resident(folder, control, session, config / "servers")
+        control = Control(held["control"], held["ca"], of_session(session))
+        resident = Resident(folder, control, session, place.config_folder() / "servers")
         for one in (signal.SIGTERM, signal.SIGINT):
             signal.signal(one, lambda *_: resident.end())
         with control:

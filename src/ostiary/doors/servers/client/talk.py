@@ -1,9 +1,9 @@
 """A question to the resident agent: one JSON object a line, there and back, over its socket ``talk.sock``.
 
-    {"do": "bearer"}   -> {"token": …, "control": …}
+    {"do": "authorize", "control": …, "method": …, "path": …, "digest": …} -> {"headers": {…}}
     {"do": "who"}      -> {"person": …, "login": …, "expires": …, "control": …}
     {"do": "servers"}  -> {"servers": [ServerEntry…]}, read anew: ssh knows them from then on
-    {"do": "x509", "host": …, "project": …, "public_key": …} -> {"issued": Issued}, a message in JSON
+    {"do": "x509", "control": …, "host": …, "project": …, "public_key": …} -> {"issued": Issued}, a message in JSON
     {"do": "end"}      -> {}
     any                -> {"error": what, "why": …, "fix": …, "code": …, "exit": number of the error tree}
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from ostiary.doors.servers.client import bearer, place, talk
+from ostiary.doors.servers.client import credentials, place, talk
 from ostiary.doors.servers.wire.message import InvalidMessage, decode
 from ostiary.doors.servers.wire.person import X509, CertificateRequest, Issued
 from ostiary.errors import Denied, Unreachable
@@ -54,15 +54,15 @@ class TlsClient:
 def ask(host: str, project: str = "", environ: Mapping[str, str] | None = None) -> TlsClient:
     """A new key and its certificate, for the server of this name or id. ``project`` where several have one.
 
-    By the resident agent, which proves the device and remembers what a step-up would have to be; by the token of
+    By the resident agent, which holds the session and remembers what a step-up would have to be; by the token of
     ``OSTIARY_CONTROL_TOKEN_FILE`` where that is set. Denied, NotFound, UsageError, Throttled or Unreachable, as refused.
     """
     environ = os.environ if environ is None else environ
     key = ec.generate_private_key(ec.SECP256R1())
     public = ssh_key.of(key.public_key()).text()
     request = CertificateRequest(host, public, X509, project=project)
-    if environ.get(bearer.GIVEN):
-        with bearer.signed_in(environ) as control:
+    if environ.get(credentials.GIVEN):
+        with credentials.signed_in(environ) as control:
             issued = control.call("POST", "/v1/certificates", request, Issued)
     else:
         issued = _by_resident(request, environ)
@@ -70,10 +70,10 @@ def ask(host: str, project: str = "", environ: Mapping[str, str] | None = None) 
 
 
 def _by_resident(request: CertificateRequest, environ: Mapping[str, str]) -> Issued:
-    bearer.source(environ)()  # Denied where the sign-in is at another control plane
     answer = talk.ask(
         place.run_folder(environ),
         "x509",
+        control=place.read_profile(environ).control,
         host=request.server,
         project=request.project,
         public_key=request.public_key,

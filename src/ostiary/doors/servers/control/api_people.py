@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from ostiary.doors.servers.control import (
-    authenticate,
     inventory,
     machines,
     people,
@@ -23,10 +22,12 @@ from ostiary.doors.servers.control.identity import MOST_AGE, Identity
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
+from ostiary.doors.servers.control.secret import new_token
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.ways import entries
 from ostiary.doors.servers.wire.person import (
+    DEVICE_NAMESPACE,
     CertificateRequest,
     Issued,
     ServerEntry,
@@ -36,6 +37,8 @@ from ostiary.doors.servers.wire.person import (
     SignInSettings,
 )
 from ostiary.errors import Denied, OstiaryError
+from ostiary.pki import sshsig
+from ostiary.pki.ssh_key import PublicKey
 
 LOG = logging.getLogger("ostiary.control")
 FRESH = 60.0  # seconds that an ID token is taken at its word
@@ -49,6 +52,7 @@ def sign_in(services: Services, call: Call) -> Session:
     """A session for an ID token, which is good for one."""
     asked: SignIn = call.message
     identity = services.verifier.verify(asked.id_token)
+    device_key = _device_key(asked)
     said = _person(services, identity)
     with translated("cannot sign in"), services.database.reading() as connection:
         project_ids = [one.id for one in projects.every(connection)]
@@ -58,25 +62,37 @@ def sign_in(services: Services, call: Call) -> Session:
         person = _kept(connection, ledger, said)
         if services.refresh is not None and asked.refresh_token:
             services.refresh.keep(connection, person.id, asked.refresh_token)
-        device = ""
-        if asked.device_key:
-            device = sessions.register(connection, ledger, person, asked.device, asked.device_key)
+        device = sessions.register(connection, ledger, person, asked.device, device_key)
+        proof_key = new_token("proof")
         token = sessions.begin(
             connection,
             ledger,
             person,
             device=device,
+            proof_key=proof_key,
             signed_in=identity.signed_in,
             strength=identity.strength,
             methods=identity.methods,
         )
         expires = ledger.now + sessions.SECONDS
         local_login = people.local_login(connection, person.id)
-        return Session(token, expires, local_login, person.login, device)
+        return Session(token, expires, local_login, person.login, device, proof_key)
 
     session = services.writer.write(project_ids, work)
     LOG.info("%s signed in from %s", session.person, call.address)
     return session
+
+
+def _device_key(asked: SignIn) -> PublicKey:
+    try:
+        return sshsig.verify(asked.device_proof, DEVICE_NAMESPACE, asked.id_token.encode())
+    except OstiaryError as error:
+        raise Denied(
+            "cannot tell which device signs in",
+            why=error.why,
+            fix="run: ostiary login",
+            code="bad-device-proof",
+        ) from error
 
 
 def _person(services: Services, identity: Identity) -> Person:
@@ -141,7 +157,6 @@ def servers(services: Services, call: Call) -> Servers:
 
 
 def certificate(services: Services, call: Call) -> Issued:
-    authenticate.device(call.who, call, services.clock())
     machine = machines.still_kept(services, call.who)
     asked: CertificateRequest = call.message
     return services.issuer.issue(call.who, asked, call.address, machine)
@@ -149,18 +164,10 @@ def certificate(services: Services, call: Call) -> Issued:
 
 def certificates(services: Services, calls: Sequence[Call]) -> Sequence[Any]:
     """``certificate`` for many at once; machines apart."""
-    now = services.clock()
-    found: list[Any] = []
-    for call in calls:
-        try:
-            authenticate.device(call.who, call, now)
-            asked = (call.who, call.message, call.address)
-            found.append(Apart() if call.who.is_machine else asked)
-        except OstiaryError as error:
-            found.append(error)
-    good = [one for one in found if isinstance(one, tuple)]
-    issued = iter(services.issuer.issue_together(good))
-    return [next(issued) if isinstance(one, tuple) else one for one in found]
+    persons = [one for one in calls if not one.who.is_machine]
+    asked = [(one.who, one.message, one.address) for one in persons]
+    issued = iter(services.issuer.issue_together(asked))
+    return [Apart() if one.who.is_machine else next(issued) for one in calls]
 
 
 def sign_out(services: Services, call: Call) -> None:

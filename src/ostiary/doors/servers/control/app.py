@@ -35,7 +35,7 @@ from ostiary.doors.servers.control import (
     reports,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
-from ostiary.doors.servers.control.authenticate import authenticate, people, person
+from ostiary.doors.servers.control.authenticate import authenticate, people, person, proven
 from ostiary.doors.servers.control.endpoint import (
     HOST,
     NOBODY,
@@ -200,12 +200,13 @@ class Api:
     ) -> Sequence[Any]:
         """Who asks is looked up for all at once; then those who may ask are answered."""
         refused: dict[int, OstiaryError] = {}
-        asking = []
+        asking, now = [], self._services.clock()
         callers = people(self._services, calls, self._lately)
         for number, (call, caller) in enumerate(zip(calls, callers, strict=True)):
             try:
                 if isinstance(caller, Denied):
                     raise caller
+                proven(caller, call, now)
                 self._by_session.take(caller.session)
                 call.caller = caller
                 call.message = decoded(endpoint.takes, call.body) if endpoint.takes else None

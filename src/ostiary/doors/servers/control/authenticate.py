@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import functools
 import hashlib
+import hmac
 from collections.abc import Sequence
 
-from ostiary.doors.servers.control import host_proof, inventory, second_library, sessions
+from ostiary.doors.servers.control import host_proof, inventory, sessions
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, PERSON, Call, Endpoint
 from ostiary.doors.servers.control.host_proof import Proof
@@ -16,22 +15,27 @@ from ostiary.doors.servers.control.secret import token_hash
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
 from ostiary.doors.servers.wire.host import HEADER
-from ostiary.doors.servers.wire.person import DEVICE_HEADER, DEVICE_NAMESPACE
-from ostiary.errors import Denied, OstiaryError
-from ostiary.pki import ssh_key
+from ostiary.doors.servers.wire.session_proof import HEADER as PROOF_HEADER
+from ostiary.doors.servers.wire.session_proof import mac
+from ostiary.errors import Denied
 
-DEVICE_SKEW = 60.0  # seconds that a device's clock may be off
+SKEW = 60.0  # seconds that the clock of who asks may be off
+LONGEST_TIME = 12  # digits
+SIGN_IN = "run: ostiary login (in a pipeline: ostiary login --machine NAME)"
 
 
 def authenticate(services: Services, endpoint: Endpoint, call: Call) -> None:
     """Note in the call who made it. Denied when they did not prove it."""
     if endpoint.who == PERSON:
-        call.caller = person(services, call)
+        caller = person(services, call)
+        proven(caller, call, services.clock())
+        call.caller = caller
     elif endpoint.who == HOST:
         call.proof = host(services, call)
 
 
 def person(services: Services, call: Call) -> Caller:
+    """Whose session it is; ``proven`` says whether they ask."""
     found = people(services, [call])[0]
     if isinstance(found, Denied):
         raise found
@@ -86,42 +90,26 @@ def host(services: Services, call: Call) -> Proof:
     return proof
 
 
-def device(caller: Caller, call: Call, now: float) -> None:
-    """Denied unless the session's device signed this very request. A machine has none: whoever bears its token is it."""
+def proven(caller: Caller, call: Call, now: float) -> None:
+    """Denied unless this very request was made where the session began. A machine is whoever bears its token."""
     if caller.is_machine:
         return
-    if not caller.device:
-        raise _no_device("the sign-in named no key of a device (device_key)")
-    time, _, signature = call.headers.get(DEVICE_HEADER, "").partition(" ")
-    if not time.isascii() or not time.replace(".", "", 1).isdigit():
-        raise _no_device("it is not: Ostiary-Device: TIME SIGNATURE")
-    if abs(now - float(time)) > DEVICE_SKEW:
-        raise _no_device(f"it was signed {now - float(time):+.0f} s from now")
+    at, _, told = call.headers.get(PROOF_HEADER, "").partition(" ")
+    if not at.isascii() or not at.isdigit() or len(at) > LONGEST_TIME:
+        raise _unproven("a person's token is no session without its proof: Ostiary-Proof: TIME MAC")
+    if abs(now - int(at)) > SKEW:
+        why = f"it was made {int(at) - now:+.0f} s from now, by the clock of who asks"
+        raise _unproven(why, fix="set the clock of this machine: timedatectl set-ntp true")
     digest = hashlib.sha256(call.body).hexdigest()
-    path = call.target.partition("?")[0]
-    message = f"{DEVICE_NAMESPACE}\n{call.method}\n{path}\n{time}\n{digest}".encode()
-    try:
-        signed = base64.b64decode(signature, validate=True)
-        second_library.verify_ed25519(_key(caller.device_key), signed, message)
-    except (OstiaryError, ValueError) as error:
-        raise _no_device("the device of the session did not sign it") from error
-
-
-@functools.lru_cache(maxsize=4096)
-def _key(text: str) -> ssh_key.PublicKey:
-    key = ssh_key.parse(text)
-    assert key.type == second_library.ED25519, "sessions.register takes no other"
-    return key
+    wanted = mac(caller.proof_key, call.method, call.target, at, digest)
+    if not hmac.compare_digest(wanted.encode(), told.encode()):
+        raise _unproven("its proof is not by the key of this session, or of another request")
 
 
 def _not_signed_in(why: str) -> Denied:
     return Denied("cannot answer this", why=why, fix="run: ostiary login", code="no-session")
 
 
-def _no_device(why: str) -> Denied:
-    return Denied(
-        "cannot take this for a request of the session's device",
-        why=why,
-        fix="run: ostiary login",
-        code="bad-device-proof",
-    )
+def _unproven(why: str, fix: str = SIGN_IN) -> Denied:
+    what = "cannot take this for a request of the session"
+    return Denied(what, why=why, fix=fix, code="unproven")

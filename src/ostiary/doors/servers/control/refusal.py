@@ -19,7 +19,7 @@ from ostiary.errors import (
 )
 
 NOT_SIGNED_IN = frozenset(
-    {"invalid-token", "no-session", "bad-proof", "retired", "bad-device-proof"}
+    {"invalid-token", "no-session", "bad-proof", "retired", "bad-device-proof", "unproven"}
 )
 TOO_LARGE, CROWDED = "too-large", "crowded"
 RETRY_SECONDS = 2

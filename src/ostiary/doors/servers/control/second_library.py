@@ -1,7 +1,7 @@
 """Whether a signature of an authority is good, judged by another library than the one that made it.
 
 What goes wrong in one, in its code or in its memory, is not repeated by the other. Ed25519 is judged by libsodium, which also
-takes half the time of OpenSSL, for which devices' are judged by it too; signatures by other keys by the library that there is. Sources: RFC 8709 section 6 (the form),
+takes half the time of OpenSSL; signatures by other keys by the library that there is. Sources: RFC 8709 section 6 (the form),
 RFC 8032 section 5.1.7, libsodium "Public-key signatures".
 """
 
@@ -25,14 +25,7 @@ def verify(key: PublicKey, signature: bytes, data: bytes) -> None:
     if key.type != ED25519 or not is_whole:
         ssh_signature.verify(key, signature, data)
         return
-    verify_ed25519(key, signature[len(_HEAD) :], data)
-
-
-def verify_ed25519(key: PublicKey, signature: bytes, data: bytes) -> None:
-    """Raises OstiaryError unless these 64 bytes are a good signature of ``key``, which is of that type."""
-    if len(signature) != crypto_sign_BYTES:
-        raise ssh_signature.incorrect(key)
     try:
-        crypto_sign_open(signature + data, key.body[_BEFORE_KEY:])
+        crypto_sign_open(signature[len(_HEAD) :] + data, key.body[_BEFORE_KEY:])
     except BadSignatureError as error:
         raise ssh_signature.incorrect(key) from error

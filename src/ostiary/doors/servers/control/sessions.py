@@ -13,7 +13,7 @@ from ostiary.doors.servers.control.secret import new_id, new_token, token_hash
 from ostiary.doors.servers.control.statement import Lookup
 from ostiary.doors.servers.control.tables import devices, people, sessions
 from ostiary.errors import Denied, NotFound, UsageError
-from ostiary.pki import ssh_key
+from ostiary.pki.ssh_key import PublicKey
 
 SECONDS = 12 * 3600
 ACTIVE, REVOKED = "active", "revoked"
@@ -25,8 +25,8 @@ _FIND = Lookup(
         people.c.active,
         people.c.read,
         sessions.c.device,
-        devices.c.public_key,
         devices.c.state,
+        sessions.c.proof_key,
         sessions.c.signed_in,
         sessions.c.strength,
         sessions.c.expires,
@@ -40,7 +40,7 @@ _FIND = Lookup(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, in which session. ``device`` is the id of a registered device, "" for none; ``device_key`` its key.
+    """Who asks, in which session. ``device`` is the id of a registered device; "" for a machine, as is ``proof_key``.
 
     ``signed_in`` is when the person last proved who they are at the org, ``strength`` how (``acr`` of the ID token).
     """
@@ -48,7 +48,7 @@ class Caller:
     person: Person
     session: str = field(repr=False)  # the hash of the token
     device: str
-    device_key: str
+    proof_key: str = field(repr=False)
     signed_in: float
     strength: str
     expires: float
@@ -69,6 +69,7 @@ def begin(
     person: Person,
     *,
     device: str = "",
+    proof_key: str = "",
     signed_in: float | None = None,
     strength: str = "",
     methods: Sequence[str] = (),
@@ -81,6 +82,7 @@ def begin(
             hash=token_hash(token),
             person_id=person.id,
             device=device,
+            proof_key=proof_key,
             signed_in=ledger.now if signed_in is None else signed_in,
             strength=strength[:256],
             methods=" ".join(methods)[:256],
@@ -99,10 +101,10 @@ def find_all(connection: Connection, hashes: Sequence[str], now: float) -> dict[
     """Whose sessions those of these hashes are: those that there are, and no more."""
     found = {}
     for known, row in _FIND.rows(connection, hashes, now=now).items():
-        person_id, login, groups, active, read, device, key, state, *rest = row
+        person_id, login, groups, active, read, device, state, *rest = row
         if active and (not device or state == ACTIVE):
             person = Person(person_id, login, groups_of(groups), active=True, read=read)
-            found[known] = Caller(person, known, device, key or "", *rest)
+            found[known] = Caller(person, known, device, *rest)
     return found
 
 
@@ -116,9 +118,10 @@ def forget(connection: Connection, ledger: Ledger) -> None:
     connection.execute(delete(sessions).where(sessions.c.expires < ledger.now))
 
 
-def register(connection: Connection, ledger: Ledger, person: Person, name: str, key: str) -> str:
+def register(
+    connection: Connection, ledger: Ledger, person: Person, name: str, public: PublicKey
+) -> str:
     """The id of the person's device with this key, made when first seen. Denied for one that was revoked."""
-    public = ssh_key.parse(key)
     if public.type != "ssh-ed25519":
         why = f"it is of type {public.type}; a device has an ssh-ed25519 key"
         raise UsageError("cannot register this device", why=why, code="bad-request")

@@ -215,6 +215,7 @@ sessions = Table(
     Column("hash", String(64), primary_key=True),
     Column("person_id", ForeignKey("people.id"), nullable=False),
     Column("device", String(128), nullable=False),  # id of a row of devices, or "" of a machine
+    Column("proof_key", String(64), nullable=False, server_default=""),  # nothing without the token
     Column("signed_in", Float, nullable=False, server_default="0"),  # at the org: for max_age
     Column("strength", String(256), nullable=False, server_default=""),  # acr of the ID token
     Column("methods", String(256), nullable=False, server_default=""),  # amr, joined by spaces

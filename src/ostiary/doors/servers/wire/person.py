@@ -7,10 +7,8 @@
     POST /v1/sign-out                         -> 204
     POST /v1/machines/sign-in MachineSignIn   -> Session
 
-All but the sign-ins carry ``Authorization: Bearer <Session.token>``. A refusal is ``Refusal`` with 4xx or 5xx. A request
-for a certificate in a session with a device is signed by the device's key too: header ``Ostiary-Device: TIME SIGNATURE``,
-TIME in seconds since the epoch (decimal text, within 60 s), SIGNATURE the base64 of the raw Ed25519 signature over
-``ostiary-device@v1 LF METHOD LF path LF TIME LF sha256-hex-of-body``.
+All but the sign-ins carry ``Authorization: Bearer <Session.token>``, and a person's the proof of ``session_proof.py`` too.
+A refusal is ``Refusal`` with 4xx or 5xx.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Tuple  # noqa: UP035 - as host.py
 
-DEVICE_HEADER = "ostiary-device"
 DEVICE_NAMESPACE = "ostiary-device@v1"
 LOGIN, HOP, X509 = "login", "hop", "x509"  # purposes of a certificate
 NEEDS = (
@@ -37,15 +34,15 @@ class SignInSettings:
 
 @dataclass(frozen=True)
 class SignIn:
-    """``refresh_token`` lets the control plane see that the person is still active; "" where the org gives none.
+    """``device_proof`` is the base64 body of ``ssh-keygen -Y sign -n ostiary-device@v1`` over the ID token, by the Ed25519
 
-    ``device_key`` is the device's Ed25519 public key in authorized_keys form: the session is bound to it, and gets no
-    certificate without one.
+    key of the device that the session is to be of. ``refresh_token`` lets the control plane see that the person is still
+    active; "" where the org gives none.
     """
 
     id_token: str = field(repr=False)
     device: str  # name of the device, told not trusted
-    device_key: str = ""
+    device_proof: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
 
 
@@ -60,13 +57,17 @@ class MachineSignIn:
 
 @dataclass(frozen=True)
 class Session:
-    """``login`` is the LocalUser name that this person has on all servers, for good: certificates are for it."""
+    """``login`` is the LocalUser name that this person has on all servers, for good: certificates are for it.
+
+    ``device`` and ``proof_key`` are "" for a machine.
+    """
 
     token: str = field(repr=False)
     expires: float
     login: str
     person: str  # the Okta login, or machine:NAME
     device: str = ""  # id of the registered device
+    proof_key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -305,6 +305,7 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("person_id", sa.String(length=64), nullable=False),
         sa.Column("device", sa.String(length=128), nullable=False),
+        sa.Column("proof_key", sa.String(length=64), server_default="", nullable=False),
         sa.Column("signed_in", sa.Float(), server_default="0", nullable=False),
         sa.Column("strength", sa.String(length=256), server_default="", nullable=False),
         sa.Column("methods", sa.String(length=256), server_default="", nullable=False),

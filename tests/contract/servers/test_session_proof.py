@@ -1,0 +1,168 @@
+"""A person's requests are proven by the key of their session, and a sign-in by the key of its device."""
+
+import subprocess
+
+import pytest
+from control_world import Refused
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
+
+from ostiary.doors.servers.control.endpoint import PERSON
+from ostiary.doors.servers.control.tables import sessions
+from ostiary.doors.servers.wire.admin import Devices, Rule
+from ostiary.doors.servers.wire.message import encode
+from ostiary.doors.servers.wire.person import CertificateRequest, Servers, Session, SignIn
+from ostiary.pki import ssh_key, sshsig
+from ostiary.pki.signer import LocalSigner
+
+CERTIFICATES = "/v1/certificates"
+
+
+@pytest.fixture
+def alice(world):
+    world.project("prod", [Rule("group:sre", login=True)])
+    world.server("web1")
+    return world.person("alice@acme.example", ["sre"])
+
+
+def request():
+    public = ssh_key.of(Ed25519PrivateKey.generate().public_key()).text()
+    return encode(CertificateRequest("web1", public, "login"))
+
+
+def refused(client, headers, method="POST", path=CERTIFICATES, body=b""):
+    """What a request with these headers is refused with."""
+    status, _, answer = client.raw(method, path, body, headers)
+    assert (status, b'"unproven"' in answer) == (401, True), answer
+    return answer.decode()
+
+
+def test_a_stolen_token_alone_is_of_no_use_anywhere(world, alice):
+    """Nor an administrator's: nothing is read by it, and nothing changed."""
+    admin = world.admin()
+    for thief in (world.client(), world.client()):
+        thief.token = admin.token if thief.token else alice.token
+        routes = [one.endpoint.endpoint for one in world.application.others.routes]
+        for one in (route for route in routes if route.who == PERSON):
+            path = one.path.replace("{name}", "prod").replace("{id}", "x")
+            refused(thief, thief.headers(one.method, path), one.method, path)
+    assert alice.certificate("web1")
+
+
+def test_a_proof_is_of_one_request_of_one_session(world, alice):
+    body, bob = request(), world.person("bob@acme.example", ["sre"])
+    good = alice.headers("POST", CERTIFICATES, body)
+    assert alice.raw("POST", CERTIFICATES, body, good)[0] == 200
+    refused(alice, good, body=request())
+    refused(alice, good, body=body + b" ")
+    refused(alice, good, path=f"{CERTIFICATES}?x=1", body=body)
+    refused(alice, alice.headers("GET", CERTIFICATES, body), body=body)
+    refused(alice, alice.headers("GET", "/v1/servers"), "GET", "/v1/devices")
+    refused(alice, alice.headers("GET", "/v1/servers?after=a"), "GET", "/v1/servers?after=b")
+    refused(alice, {**good, "Ostiary-Proof": bob.headers("POST", CERTIFICATES, body)["Ostiary-Proof"]}, body=body)  # fmt: skip
+    refused(bob, {**good, "Authorization": f"Bearer {bob.token}"}, body=body)
+
+
+@pytest.mark.parametrize("off", [-62, 62, 3600, -(10**9)])
+def test_a_clock_that_is_off_is_told_so(alice, off):
+    body = request()
+    headers = alice.headers("POST", CERTIFICATES, body, str(int(alice.clock()) + off))
+    said = refused(alice, headers, body=body)
+    assert "by the clock of who asks" in said
+    assert "timedatectl" in said
+
+
+@pytest.mark.parametrize("off", [-55, 55])
+def test_a_minute_is_no_matter(alice, off):
+    body = request()
+    headers = alice.headers("POST", CERTIFICATES, body, str(int(alice.clock()) + off))
+    assert alice.raw("POST", CERTIFICATES, body, headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "x", "1", "-1 00", "1e9 00", "9" * 5000 + " 00", "\xb2 00", "1 \xff", "nan 0"]
+)
+def test_what_is_no_proof_is_refused(alice, text):
+    body = request()
+    refused(alice, {**alice.headers("POST", CERTIFICATES, body), "Ostiary-Proof": text}, body=body)
+
+
+def test_the_database_opens_no_session(world, alice):
+    """Who reads it has the keys of sessions, and no token of theirs."""
+    with world.services.database.reading() as connection:
+        for row in connection.execute(select(sessions)):
+            assert alice.token not in row._mapping.values()
+    assert alice.proof_key not in repr(alice.session)
+    assert alice.token not in repr(alice.session)
+
+
+def test_a_device_signs_in_by_ssh_keygen(world, tmp_path):
+    """Another client than ours, with the key in OpenSSH's file."""
+    world.project("prod", [Rule("group:sre", login=True)])
+    world.server("web1")
+    token = world.issuer.token("alice@acme.example", ["sre"])
+    (tmp_path / "token").write_text(token)
+    key = tmp_path / "device.key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    argv = [
+        "ssh-keygen",
+        "-q",
+        "-Y",
+        "sign",
+        "-n",
+        "ostiary-device@v1",
+        "-f",
+        key,
+        tmp_path / "token",
+    ]
+    subprocess.run(argv, check=True, capture_output=True)
+    signature = (tmp_path / "token.sig").read_text()
+    client = world.client()
+    client.hold(client.call("POST", "/v1/sign-in", SignIn(token, "by hand", signature), Session))
+    assert client.certificate("web1")
+    (device,) = client.call("GET", "/v1/devices", kind=Devices).devices
+    assert (device.id, device.name) == (client.session.device, "by hand")
+
+
+def test_one_key_is_one_device(world):
+    key = Ed25519PrivateKey.generate()
+    token = world.issuer.token
+    first = world.client().sign_in(token("alice@acme.example"), key)
+    again = world.client().sign_in(token("alice@acme.example"), key)
+    other = world.client().sign_in(token("alice@acme.example"))
+    assert first.session.device == again.session.device != other.session.device
+    assert first.proof_key != again.proof_key
+
+
+def signed(signer, message, namespace="ostiary-device@v1"):
+    return sshsig.sign(signer, namespace, message.encode())
+
+
+@pytest.mark.parametrize("how", ["none", "another token", "another purpose", "changed", "no key"])
+def test_a_sign_in_that_no_device_signed_is_refused(world, how):
+    """And does not use the ID token up."""
+    token = world.issuer.token("alice@acme.example", ["sre"])
+    key = LocalSigner(Ed25519PrivateKey.generate())
+    good = signed(key, token)
+    proof = {
+        "none": "",
+        "another token": signed(key, world.issuer.token("alice@acme.example")),
+        "another purpose": signed(key, token, "ostiary-host@v1"),
+        "changed": good[:-8] + ("AAAA" if good[-8:-4] != "AAAA" else "BBBB") + good[-4:],
+        "no key": "U1NIU0lH",
+    }[how]
+    client = world.client()
+    with pytest.raises(Refused) as no:
+        client.call("POST", "/v1/sign-in", SignIn(token, "laptop", proof), Session)
+    assert (no.value.status, no.value.code) == (401, "bad-device-proof")
+    assert no.value.refusal.why.startswith("cannot tell which device signs in: ")
+    assert client.sign_in(token).call("GET", "/v1/servers", kind=Servers) == Servers(())
+
+
+def test_a_device_has_an_ed25519_key(world):
+    token = world.issuer.token("alice@acme.example")
+    with pytest.raises(Refused) as no:
+        world.client().sign_in(token, ec.generate_private_key(ec.SECP256R1()))
+    assert no.value.status == 400
+    assert "a device has an ssh-ed25519 key" in no.value.refusal.why
