@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection, Table, bindparam, insert, update
 
 from ostiary.doors.servers.control.chain import Head, Row, link
-from ostiary.doors.servers.control.statement import Lookup, Statement, pipelined
+from ostiary.doors.servers.control.statement import Insertion, Lookup, Statement, pipelined
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.errors import Unreachable
 
@@ -66,7 +66,7 @@ def store(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> 
             for lookup, guards in _by_lookup(ledger.guards).items()
         ]
         for table, rows in ledger.beside.items():
-            _insertion(table).run_many(connection, rows)
+            _insertion(table).run(connection, rows)
         moved = _append(connection, ledger, known) if ledger.rows else {}
     for guards, answered in asked:
         found = answered()
@@ -90,7 +90,7 @@ def _by_lookup(guards: Sequence[Guard]) -> Mapping[Lookup, Sequence[Guard]]:
 
 def _append(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -> dict[str, Any]:
     """The cursors that moved the heads of chains."""
-    _insertion(audit).run_many(
+    _insertion(audit).run(
         connection,
         [
             {
@@ -116,9 +116,8 @@ def _append(connection: Connection, ledger: Ledger, known: Mapping[str, Head]) -
 
 
 @cache
-def _insertion(table: Table) -> Statement:
-    """Into all columns of a table."""
-    return Statement(insert(table), [column.name for column in table.columns])
+def _insertion(table: Table) -> Insertion:
+    return Insertion(table)
 
 
 _FIRST = Statement(

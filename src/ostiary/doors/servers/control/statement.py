@@ -18,9 +18,12 @@ from sqlalchemy import (
     Connection,
     Executable,
     Select,
+    Table,
     bindparam,
     cast,
+    column,
     func,
+    insert,
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -41,7 +44,7 @@ class _Compiled:
 
 
 class Statement:
-    """``run`` raises SQLAlchemy's errors, as ``Connection.execute`` does. An insertion names its ``columns``."""
+    """``run`` raises SQLAlchemy's errors, as ``Connection.execute`` does. An insertion of one row names its ``columns``."""
 
     def __init__(self, made: Executable, columns: Sequence[str] = ()) -> None:
         self._made = made
@@ -73,6 +76,26 @@ class Statement:
             constants = {key: value for key, value in found.params.items() if value is not None}
             self._compiled[name] = _Compiled(found.string, order, constants)
         return self._compiled[name]
+
+
+class Insertion:
+    """Rows into all columns of a table. PostgreSQL is sent all in one value: a statement for each takes both sides longer."""
+
+    def __init__(self, table: Table) -> None:
+        names = [one.name for one in table.columns]
+        self._each = Statement(insert(table), names)
+        sent = func.jsonb_to_recordset(cast(bindparam("rows"), JSONB))
+        rows = sent.table_valued(*(column(one.name, one.type) for one in table.columns))
+        whole = select(*rows.render_derived(with_types=True).c)
+        self._whole = Statement(insert(table).from_select(names, whole))
+
+    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        if _is_sqlite(connection):
+            self._each.run_many(connection, rows)
+        elif len(rows) == 1:
+            self._each.run(connection, rows[0])
+        else:
+            self._whole.run(connection, {"rows": json.dumps(rows)})
 
 
 class Lookup:
