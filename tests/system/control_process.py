@@ -69,6 +69,9 @@ class Process:
         return self.process.wait(20)
 
 
+PAUSE = 0.1  # seconds until who got nothing signs in again: sixteen all the time leave no core to what starts
+
+
 class People:
     """Somebody's way to whatever process is up: they sign in once and go on asking."""
 
@@ -129,7 +132,7 @@ class People:
                         client.close()
                     client = None
                     number += 1
-                    time.sleep(0.02)
+                    time.sleep(PAUSE)
                 except Exception as error:
                     if type(error).__module__ != "http.client":
                         raise
@@ -137,7 +140,7 @@ class People:
                     if client is not None:
                         client.close()
                     client = None
-                    time.sleep(0.02)
+                    time.sleep(PAUSE)
             if client is not None:
                 client.close()
             return got, failed

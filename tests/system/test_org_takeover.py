@@ -89,8 +89,16 @@ class Site:
             f"{base}/token", data={**form, "grant_type": DEVICE, "device_code": code}
         ).json()
         client = Client(url).sign_in(tokens["id_token"])
+
+        def status():
+            try:
+                return client.raw("GET", path, headers=client.headers("GET", path))[0]
+            finally:
+                client.close()
+
         path = "/v1/servers"
-        return lambda: client.raw("GET", path, headers=client.headers("GET", path))[0]
+        client.close()
+        return status
 
     def deactivate(self, login):
         with self.world.lock:

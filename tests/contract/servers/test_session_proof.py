@@ -1,12 +1,14 @@
 """A person's requests are proven by the key of their session, and a sign-in by the key of its device."""
 
+import hashlib
+import hmac
 import subprocess
 
 import pytest
 from control_world import Refused
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from ostiary.doors.servers.control.endpoint import PERSON
 from ostiary.doors.servers.control.tables import sessions
@@ -62,6 +64,17 @@ def test_a_proof_is_of_one_request_of_one_session(world, alice):
     refused(alice, alice.headers("GET", "/v1/servers?after=a"), "GET", "/v1/servers?after=b")
     refused(alice, {**good, "Ostiary-Proof": bob.headers("POST", CERTIFICATES, body)["Ostiary-Proof"]}, body=body)  # fmt: skip
     refused(bob, {**good, "Authorization": f"Bearer {bob.token}"}, body=body)
+
+
+def test_a_session_without_a_key_proves_nothing(world, alice):
+    with world.services.database.writing() as connection:
+        connection.execute(update(sessions).values(proof_key=""))
+    body, key = request(), b""
+    headers = alice.headers("POST", CERTIFICATES, body)
+    at, digest = headers["Ostiary-Proof"].split(" ")[0], hashlib.sha256(body).hexdigest()
+    text = f"ostiary-request@v1\nPOST\n{CERTIFICATES}\n{at}\n{digest}"
+    forged = f"{at} {hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
+    refused(alice, {**headers, "Ostiary-Proof": forged}, body=body)
 
 
 @pytest.mark.parametrize("off", [-62, 62, 3600, -(10**9)])
