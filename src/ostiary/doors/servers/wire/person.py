@@ -34,10 +34,11 @@ class SignInSettings:
 
 @dataclass(frozen=True)
 class SignIn:
-    """``device_proof`` is the base64 body of ``ssh-keygen -Y sign -n ostiary-device@v1`` over the ID token, by the Ed25519
+    """Who signs in, and from where.
 
-    key of the device that the session is to be of. ``refresh_token`` lets the control plane see that the person is still
-    active; "" where the org gives none.
+    ``device_proof`` is the base64 body of ``ssh-keygen -Y sign -n ostiary-device@v1`` over the ID token, by the Ed25519 key of
+    the device that the session is to be of. ``refresh_token`` lets the control plane see that the person is still active; ""
+    where the org gives none.
     """
 
     id_token: str = field(repr=False)
