@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -661,7 +661,7 @@ def test_history_written_anew_between_two_checkpoints_is_noticed_by_the_next_wri
             connection.execute(
                 delete(audit).where(audit.c.project_id == made.id, audit.c.number == head.number)
             )
-            connection.execute(insert(audit).values(asdict(written)))
+            connection.execute(insert(audit).values(written._asdict()))
         whole = update(chains).where(chains.c.project_id == made.id)
         connection.execute(whole.values(number=head.number, hash=head.hash))
     with pytest.raises(Refused) as no:

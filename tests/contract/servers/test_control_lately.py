@@ -6,13 +6,14 @@ import time
 import pytest
 from control_world import ControlWorld, Refused
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from ostiary.doors.servers.control import people, sessions
+from ostiary.doors.servers.control import inventory, people, projects, sessions
 from ostiary.doors.servers.control.chain import Row, faults
+from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.secret import token_hash
-from ostiary.doors.servers.control.tables import audit, certificates
-from ostiary.doors.servers.wire.admin import Rule
+from ostiary.doors.servers.control.tables import audit, certificates, entitlements
+from ostiary.doors.servers.wire.admin import Project, ProjectWanted, Rule, Settings
 from ostiary.pki.signer import LocalSigner
 
 SRE = Rule("group:sre", login=True)
@@ -109,3 +110,74 @@ def test_what_is_signed_wrongly_while_the_disk_writes_does_not_leave(both):
     assert ada.certificate("web1")
     events, serials = rows(both)
     assert events.count("certificate.issued") == len(serials) == 3  # the second never left
+
+
+def moved(world, change):
+    """As by another process: this one was told of nothing."""
+    with world.services.database.writing() as connection:
+        change(connection)
+
+
+def test_a_server_that_was_retired_by_another_process_is_entered_no_more(both):
+    both.project(rules=[SRE])
+    web1 = both.server("web1")
+    ada = both.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+
+    def retire(connection):
+        inventory.retire(connection, Ledger({}, time.time()), inventory.by_id(connection, web1.id))
+
+    moved(both, retire)
+    assert [refused(ada) for _ in range(2)] == ["no-server"] * 2
+
+
+def test_a_rule_that_was_withdrawn_by_another_process_lets_nobody_in(both):
+    made = both.project(rules=[SRE])
+    both.server("web1")
+    ada = both.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+
+    def withdraw(connection):
+        connection.execute(delete(entitlements))
+        projects.changed(connection, made.id)
+
+    moved(both, withdraw)
+    assert refused(ada) == "no-server"
+
+
+def test_who_was_let_in_just_now_is_let_in(both):
+    """A refusal is of now, whatever was remembered."""
+    both.project(rules=[SRE])
+    both.server("web1")
+    ada, eve = both.person("ada@acme.example", ["sre"]), both.person("eve@acme.example", ["dba"])
+    for _ in range(2):
+        assert refused(eve) == "no-server"
+        assert ada.certificate("web1")
+    admin = both.admin()
+    now = admin.call("GET", "/v1/projects/prod", kind=Project).generation
+    wanted = ProjectWanted(now, Settings(), (SRE, Rule("group:dba", login=True)))
+    assert ada.certificate("web1")
+    admin.call("PUT", "/v1/projects/prod", wanted)
+    assert eve.certificate("web1")
+
+
+def test_a_server_that_was_enrolled_just_now_is_found(both):
+    both.project(rules=[SRE])
+    ada = both.person("ada@acme.example", ["sre"])
+    assert refused(ada) == "no-server"
+    both.server("web1")
+    assert ada.certificate("web1")
+
+
+def test_one_server_is_looked_up_once_for_many_who_enter_it(world, monkeypatch):
+    world.project(rules=[SRE])
+    world.server("web1")
+    ada = world.person("ada@acme.example", ["sre"])
+    assert ada.certificate("web1")
+    asked = []
+    find = inventory.find
+    monkeypatch.setattr(
+        inventory, "find", lambda connection, name: asked.append(name) or find(connection, name)
+    )
+    assert len({ada.certificate("web1").serial for _ in range(20)}) == 20
+    assert len(asked) < 5

@@ -41,12 +41,13 @@ def test_nothing_of_a_certificate_is_looked_for_row_by_row(asked, tmp_path):
     world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path)
     try:
         world.project(rules=[Rule("group:sre", login=True)])
-        server = world.server("web1")
+        world.server("web1")
+        server = world.server("web2")
         ada, bob = (world.person(f"{one}@acme.example", ["sre"]) for one in ("ada", "bob"))
         for one in (ada, bob, ada):  # each gets a LocalUser, of which the view has to know
             assert one.certificate("web1")
         asked.clear()
-        assert ada.certificate("web1")
+        assert ada.certificate("web2")
         assert bob.certificate(server.id)
         tables = ("FROM servers", "FROM people", "FROM sessions", "JOIN sessions")
         looked = {one for one in asked if any(table in one for table in tables)}

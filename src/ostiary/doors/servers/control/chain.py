@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -19,8 +18,7 @@ START = "0" * 64
 _json = msgspec.json.Encoder(order="sorted")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row as stored. ``time`` is ISO 8601 in UTC, ``body`` canonical JSON, ``hash`` in hex."""
 
     project_id: str
@@ -31,8 +29,7 @@ class Row:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The last row of a chain; ``number`` 0 and ``START`` before the first."""
 
     number: int = 0

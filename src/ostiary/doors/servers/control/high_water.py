@@ -10,8 +10,8 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
 
@@ -27,8 +27,7 @@ MOST_BYTES = 1 << 20
 LEAP = 1_000_000  # generations that hosts are told to have missed, so that none is told twice
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The newest row of a project that was seen, and the numbers that come next; 0 where none was seen."""
 
     number: int = 0
@@ -59,7 +58,7 @@ class HighWater:
         """
         for project_id, head in found.items():
             mark = self._marks.get(project_id)
-            if mark is None or head == Head(mark.number, mark.hash) or not mark.number:
+            if mark is None or head == mark[:2] or not mark.number:
                 continue
             if head.number <= mark.number:
                 raise older(project_id, f"its audit ends at row {head.number}", mark)
@@ -71,9 +70,9 @@ class HighWater:
         text = ""
         with self._lock:
             for project_id, head in found.items():
-                uid, gid = numbers.get(project_id, (0, 0))
-                now = Mark(head.number, head.hash, uid, gid)
-                made = _newer(now, self._marks.get(project_id, Mark()))
+                made = Mark(*head, *numbers.get(project_id, ()))
+                if before := self._marks.get(project_id):
+                    made = _newer(made, before)
                 self._marks[project_id] = made
                 text += _line(project_id, made)
             try:

@@ -35,7 +35,7 @@ from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.still_so import Moved, StillSo
 from ostiary.doors.servers.control.tables import certificates
 from ostiary.doors.servers.control.view import View, Views
-from ostiary.doors.servers.control.ways import Places, Way, entry, find_way
+from ostiary.doors.servers.control.ways import Places, PlacesLately, PlacesNow, Way, entry, find_way
 from ostiary.doors.servers.control.writer import Writer
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import (
@@ -84,6 +84,7 @@ class Issuer:
         self._views = views
         self._clock = clock
         self._freshness = freshness
+        self._lately = PlacesLately()
 
     def issue(
         self,
@@ -109,7 +110,7 @@ class Issuer:
         self._guard.check()
         now = self._clock()
         with translated("cannot issue a certificate"), self._database.reading() as connection:
-            way = self._way(Places(connection, self._views), caller, asked, now)
+            way = self._way(PlacesNow(connection, self._views), caller, asked, now)
         wanted = _wanted(way, self._local(way.view, caller.person), caller, asked)
         if asked.purpose == X509:
             authority = x509_issue.authority_of(way.view)
@@ -126,17 +127,13 @@ class Issuer:
     def issue_together(
         self, asking: Sequence[tuple[Caller, CertificateRequest, str]]
     ) -> list[Issued | Exception]:
-        """As ``issue`` for each, or the error that it ends with: looked up over one connection, written in one transaction.
+        """As ``issue`` for each, or the error that it ends with: looked up together, written in one transaction.
 
         Apart for whom a LocalUser is to be made first, and where KMS signs: nobody else waits for that.
         """
         self._guard.check()
         now = self._clock()
-        found: list[Any] = []
-        with translated("cannot issue certificates"), self._database.reading() as connection:
-            places = Places(connection, self._views)
-            for caller, asked, _ in asking:
-                found.append(_or_error(self._way, places, caller, asked, now))
+        found = self._ways(asking, now)
         for number, (caller, asked, _) in enumerate(asking):
             if isinstance(found[number], Way):
                 found[number] = _or_error(self._at_once, found[number], caller, asked, now)
@@ -144,7 +141,28 @@ class Issuer:
             (one, its) for one, its in zip(found, asking, strict=True) if isinstance(one, Draft)
         ]
         ended = iter(self._ended(drafts))
-        return [next(ended) if isinstance(one, Draft) else one for one in found]
+        answers = [next(ended) if isinstance(one, Draft) else one for one in found]
+        if any(isinstance(one, Exception) for one in answers):
+            self._lately.forget()  # perhaps for what it says
+        return answers
+
+    def _ways(
+        self, asking: Sequence[tuple[Caller, CertificateRequest, str]], now: float
+    ) -> list[Any]:
+        """Where each leads: by what is remembered, or else over one connection by what is there now."""
+        ways = [
+            _or_error(self._way, self._lately, caller, asked, now) for caller, asked, _ in asking
+        ]
+        if all(isinstance(one, Way) for one in ways):
+            return ways
+        with translated("cannot issue certificates"), self._database.reading() as connection:
+            found = PlacesNow(connection, self._views)
+            ways = [
+                one if isinstance(one, Way) else _or_error(self._way, found, caller, asked, now)
+                for one, (caller, asked, _) in zip(ways, asking, strict=True)
+            ]
+        self._lately.keep(found)
+        return ways
 
     def _ended(
         self, drafts: Sequence[tuple[Draft, tuple[Caller, CertificateRequest, str]]]

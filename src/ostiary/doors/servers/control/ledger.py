@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Table, bindparam, insert, update
 
-from ostiary.doors.servers.control.chain import Head, Row, link
+from ostiary.doors.servers.control.chain import START_HEAD, Head, Row, link
 from ostiary.doors.servers.control.statement import Insertion, Lookup, Statement, pipelined
 from ostiary.doors.servers.control.tables import audit, chains
 from ostiary.errors import Unreachable
@@ -46,7 +46,7 @@ class Ledger:
 
     def append(self, project_id: str, event: str, body: Mapping[str, Any]) -> int:
         """Add a row; its number in the chain of the project."""
-        head = self.heads.get(project_id, Head())
+        head = self.heads.get(project_id, START_HEAD)
         if self.by:
             body = {"by": self.by, **body}
         row = link(head, project_id, event, body, self.now)

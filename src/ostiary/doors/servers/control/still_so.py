@@ -21,7 +21,7 @@ from ostiary.doors.servers.control.statement import Lookup
 from ostiary.doors.servers.control.step_up import check_sign_in
 from ostiary.doors.servers.control.tables import people, projects, sessions
 from ostiary.doors.servers.control.view import Views
-from ostiary.doors.servers.control.ways import Places, Way, find_way
+from ostiary.doors.servers.control.ways import PlacesNow, Way, find_way
 from ostiary.doors.servers.wire.person import CertificateRequest
 from ostiary.errors import Denied, Throttled
 
@@ -78,7 +78,7 @@ class StillSo:
 
     def _decide(self, connection: Connection, person: Person) -> None:
         """By what is there now; what was read in a transaction that may yet be undone is kept by nobody."""
-        now = find_way(Places(connection, Views()), person, self._asked, self._ledger.now)
+        now = find_way(PlacesNow(connection, Views()), person, self._asked, self._ledger.now)
         check_sign_in(self._caller, now.view.project, self._ledger.now)
         if _decided(now) != _decided(self._way):
             raise Moved

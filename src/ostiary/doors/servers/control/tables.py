@@ -35,6 +35,9 @@ METADATA = MetaData(
     }
 )
 
+# Of 64 bits on both. What SQLite calls INTEGER is the key of the table itself there: another would need an index beside it.
+ROWID = BigInteger().with_variant(Integer(), "sqlite")
+
 projects = Table(
     "projects",
     METADATA,
@@ -261,7 +264,7 @@ audit = Table(
 certificates = Table(
     "certificates",
     METADATA,
-    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("serial", ROWID, primary_key=True, autoincrement=False),
     Column("project_id", ForeignKey("projects.id"), nullable=False),
     Column("server_id", String(40), nullable=False),
     Column("person_id", String(64), nullable=False),

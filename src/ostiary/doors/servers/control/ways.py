@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from ostiary.doors.servers.control import inventory
 from ostiary.doors.servers.control.inventory import Server
+from ostiary.doors.servers.control.lately import Lately
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.view import View, Views
 from ostiary.doors.servers.wire.person import (
@@ -40,21 +42,45 @@ class Way:
     preauthorization: str = ""
 
 
-class Places:
-    """Servers by name or id, with the view of their project: each looked up once for all who ask together."""
+class Places(Protocol):
+    """Servers by name or id, with the view of their project."""
+
+    def named(self, name: str) -> Sequence[tuple[Server, View]]: ...
+
+
+class PlacesNow:
+    """Places as they are now: each looked up once for all who ask together."""
 
     def __init__(self, connection: Connection, views: Views) -> None:
         self._connection = connection
         self._views = views
-        self._found: dict[str, Sequence[tuple[Server, View]]] = {}
+        self.found: dict[str, Sequence[tuple[Server, View]]] = {}
 
     def named(self, name: str) -> Sequence[tuple[Server, View]]:
-        if name not in self._found:
-            self._found[name] = [
+        if name not in self.found:
+            self.found[name] = [
                 (server, self._views.at(self._connection, server.project_id, generation))
                 for server, generation in inventory.find(self._connection, name)
             ]
-        return self._found[name]
+        return self.found[name]
+
+
+class PlacesLately:
+    """Places as they were within the last second, none where nobody asked then. Where a way leads by them is judged anew by
+    ``StillSo``, for any change of a project; where none does, by ``PlacesNow``.
+    """
+
+    def __init__(self) -> None:
+        self._lately: Lately[Sequence[tuple[Server, View]]] = Lately()
+
+    def named(self, name: str) -> Sequence[tuple[Server, View]]:
+        return self._lately.get(name) or ()
+
+    def keep(self, found: PlacesNow) -> None:
+        self._lately.keep({name: those for name, those in found.found.items() if those})
+
+    def forget(self) -> None:
+        self._lately.forget()
 
 
 def find_way(places: Places, person: Person, asked: CertificateRequest, now: float) -> Way:

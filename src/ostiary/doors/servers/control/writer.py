@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,7 +22,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from ostiary.doors.servers.control.chain import Head
+from ostiary.doors.servers.control.beside import Beside
+from ostiary.doors.servers.control.chain import START_HEAD, Head
 from ostiary.doors.servers.control.database import Database, heads, translated
 from ostiary.doors.servers.control.ledger import Ledger, Work, store
 from ostiary.doors.servers.control.statement import Statement
@@ -98,7 +99,7 @@ class Writer:
         self._turn = threading.Lock()
         self._called = threading.Event()
         self._ended = False
-        self._threads = ThreadPoolExecutor(1, "meanwhile")
+        self._beside = Beside()  # of who has the turn
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -127,18 +128,17 @@ class Writer:
         ``meanwhile`` is done too, beside it while the database makes the first of it durable.
         """
         queued = [_Queued(*one, "", None) for one in wanted]
-        beside = _Beside(self._threads, meanwhile)
         for one in queued:
             self._add(one)
         if not self._turn.acquire(timeout=LONGEST_WAIT):
-            beside.end()
             return [overdue() for _ in queued]
         try:
+            self._beside.want(meanwhile)
             while not all(one.ended for one in queued):
-                self._write(self._batch(), beside.begin)
+                self._write(self._batch(), self._beside.begin)
+            self._beside.end()
         finally:
             self._turn.release()
-            beside.end()
         return [one.found for one in queued]
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class Writer:
         self._ended = True
         self._called.set()
         self._thread.join(LONGEST_WAIT)
-        self._threads.shutdown(wait=False)
+        self._beside.close()
 
     def _add(self, queued: _Queued[Any]) -> None:
         if len(self._queue) >= MOST_WAITING:
@@ -201,7 +201,7 @@ class Writer:
             wanted = sorted({project for one in batch for project in one.project_ids})
             ledger = Ledger(heads(connection, wanted), self._clock())
             known = dict(ledger.heads)
-            self._compare(connection, {one: known.get(one, Head()) for one in wanted})
+            self._compare(connection, {one: known.get(one, START_HEAD) for one in wanted})
             try:
                 results = [_done(one, connection, ledger) for one in batch]
                 store(connection, ledger, known)
@@ -232,27 +232,6 @@ def _hash_of(connection: Connection, project_id: str, number: int) -> str:
 def _done(one: _Queued[T], connection: Connection, ledger: Ledger) -> T:
     ledger.by = one.by
     return one.work(connection, ledger)
-
-
-class _Beside:
-    """``work``, if any, once: by a thread of ``threads`` from when it begins, or else by who ends it."""
-
-    __slots__ = ("_begun", "_threads", "_work")
-
-    def __init__(self, threads: ThreadPoolExecutor, work: Callable[[], None] | None) -> None:
-        self._threads = threads
-        self._work = work
-        self._begun: Future[None] | None = None
-
-    def begin(self) -> None:
-        if self._work is not None and self._begun is None:
-            self._begun = self._threads.submit(self._work)
-
-    def end(self) -> None:
-        if self._begun is not None:
-            self._begun.result()
-        elif self._work is not None:
-            self._work()
 
 
 class _Alone(Exception):

@@ -105,7 +105,12 @@ def upgrade() -> None:
 
     op.create_table(
         "certificates",
-        sa.Column("serial", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "serial",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
         sa.Column("project_id", sa.String(length=40), nullable=False),
         sa.Column("server_id", sa.String(length=40), nullable=False),
         sa.Column("person_id", sa.String(length=64), nullable=False),
