@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import select
 import threading
 import time
@@ -178,9 +179,10 @@ class Client:
         if self.proof_key:
             when = when or str(int(self.clock()))
             digest = hashlib.sha256(body).hexdigest()
-            text = f"ostiary-request@v1\n{method}\n{path}\n{when}\n{digest}"
+            stamp = f"{when} {os.urandom(12).hex()}"
+            text = f"ostiary-request@v1\n{method}\n{path}\n{stamp}\n{digest}"
             mac = hmac.new(self.proof_key.encode(), text.encode(), hashlib.sha256)
-            found["Ostiary-Proof"] = f"{when} {mac.hexdigest()}"
+            found["Ostiary-Proof"] = f"{stamp} {mac.hexdigest()}"
         return found
 
     def certificate(self, server, purpose="login", forward_to="", project="", key=None):

@@ -3,19 +3,22 @@
 import hashlib
 import hmac
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from control_world import Refused
+from control_world import ControlWorld, Refused
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import select, update
 
+from ostiary.doors.servers.control import used_once
 from ostiary.doors.servers.control.endpoint import PERSON
 from ostiary.doors.servers.control.tables import sessions
-from ostiary.doors.servers.wire.admin import Devices, Rule
-from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import CertificateRequest, Servers, Session, SignIn
-from ostiary.pki import ssh_key, sshsig
+from ostiary.doors.servers.wire.admin import Devices, MadeToken, NewToken, Rule, Tokens
+from ostiary.doors.servers.wire.message import decode, encode
+from ostiary.doors.servers.wire.person import CertificateRequest, Issued, Servers, Session, SignIn
+from ostiary.pki import ssh_certificate, ssh_key, sshsig
 from ostiary.pki.signer import LocalSigner
 
 CERTIFICATES = "/v1/certificates"
@@ -71,10 +74,85 @@ def test_a_session_without_a_key_proves_nothing(world, alice):
         connection.execute(update(sessions).values(proof_key=""))
     body, key = request(), b""
     headers = alice.headers("POST", CERTIFICATES, body)
-    at, digest = headers["Ostiary-Proof"].split(" ")[0], hashlib.sha256(body).hexdigest()
-    text = f"ostiary-request@v1\nPOST\n{CERTIFICATES}\n{at}\n{digest}"
-    forged = f"{at} {hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
+    at, nonce, _ = headers["Ostiary-Proof"].split(" ")
+    digest = hashlib.sha256(body).hexdigest()
+    text = f"ostiary-request@v1\nPOST\n{CERTIFICATES}\n{at} {nonce}\n{digest}"
+    forged = f"{at} {nonce} {hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
     refused(alice, {**headers, "Ostiary-Proof": forged}, body=body)
+
+
+def sent(client, method, path, message):
+    """A request as whoever sees all of it could send it again."""
+    body = encode(message)
+    headers = client.headers(method, path, body)
+    return lambda: client.raw(method, path, body, headers)
+
+
+def test_a_change_that_is_sent_again_is_refused(both):
+    """On whatever process, so that what it makes is made once."""
+    both.project("prod", [Rule("group:sre", login=True)])
+    admin = both.admin()
+    again = sent(admin, "POST", "/v1/projects/prod/tokens", NewToken(1, 600.0))
+    assert again()[0] == 200
+    for _ in range(3):
+        status, _, answer = again()
+        assert (status, b"was made already" in answer) == (401, True), answer
+    listed = admin.call("GET", "/v1/projects/prod/tokens", kind=Tokens)
+    assert len(listed.tokens) == 1
+    asked = NewToken(1, 600.0)  # by themselves, twice in one second
+    first, second = (
+        admin.call("POST", "/v1/projects/prod/tokens", asked, MadeToken) for _ in range(2)
+    )
+    assert first.token != second.token
+
+
+def test_a_change_that_is_sent_often_at_once_is_made_once(both):
+    both.project("prod")
+    admin = both.admin()
+    body = encode(NewToken(1, 600.0))
+    headers = admin.headers("POST", "/v1/projects/prod/tokens", body)
+
+    def send(client):
+        return client.raw("POST", "/v1/projects/prod/tokens", body, headers)[0]
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(send, [both.client() for _ in range(8)]))
+    assert sorted(answers) == [200] + [401] * 7
+
+
+def test_a_change_cannot_be_sent_again_when_its_proof_is_forgotten(tmp_path):
+    """What remembers it forgets it only when nobody takes it any more."""
+    late = 0.0
+    world = ControlWorld(
+        f"sqlite:///{tmp_path}/control.db", tmp_path, clock=lambda: time.time() + late
+    )
+    try:
+        world.project("prod")
+        admin = world.admin()
+        again = sent(admin, "POST", "/v1/projects/prod/tokens", NewToken(1, 600.0))
+        assert again()[0] == 200
+        for seconds in (30, 59, 61, 63, 600):
+            late = float(seconds)
+            world.services.writer.write([], used_once.forget)
+            assert again()[0] == 401
+    finally:
+        world.close()
+
+
+def test_what_is_read_again_is_told_again(world, alice):
+    headers = alice.headers("GET", "/v1/servers")
+    assert [alice.raw("GET", "/v1/servers", b"", headers)[0] for _ in range(2)] == [200, 200]
+
+
+def test_a_certificate_that_is_asked_for_again_is_for_the_same_key(alice):
+    body = request()
+    headers = alice.headers("POST", CERTIFICATES, body)
+    first, second = (
+        decode(Issued, alice.raw("POST", CERTIFICATES, body, headers)[2]) for _ in range(2)
+    )
+    keys = {ssh_certificate.parse(one.certificate).key for one in (first, second)}
+    assert keys == {ssh_key.parse(decode(CertificateRequest, body).public_key)}
+    assert first.serial != second.serial
 
 
 @pytest.mark.parametrize("off", [-62, 62, 3600, -(10**9)])
@@ -96,8 +174,10 @@ def test_a_minute_is_no_matter(alice, off):
 @pytest.mark.parametrize(
     "text", ["", " ", "x", "1", "-1 00", "1e9 00", "9" * 5000 + " 00", "\xb2 00", "1 \xff", "nan 0"]
 )
-def test_what_is_no_proof_is_refused(alice, text):
+@pytest.mark.parametrize("nonce", ["", "n" * 16])
+def test_what_is_no_proof_is_refused(alice, text, nonce):
     body = request()
+    text = text.replace(" ", f" {nonce} ") if nonce else text
     refused(alice, {**alice.headers("POST", CERTIFICATES, body), "Ostiary-Proof": text}, body=body)
 
 

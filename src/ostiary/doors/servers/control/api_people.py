@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
 from ostiary.doors.servers.control import (
     inventory,
@@ -15,6 +15,7 @@ from ostiary.doors.servers.control import (
     people,
     projects,
     sessions,
+    used_once,
 )
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
@@ -24,7 +25,6 @@ from ostiary.doors.servers.control.line import Apart
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.secret import new_token
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.ways import entries
 from ostiary.doors.servers.wire.person import (
     DEVICE_NAMESPACE,
@@ -129,15 +129,13 @@ def _kept(connection: Connection, ledger: Ledger, said: Person) -> Person:
 
 
 def _use(connection: Connection, ledger: Ledger, mark: str) -> None:
-    table = challenges
-    if connection.scalar(select(table.c.challenge).where(table.c.challenge == mark)):
+    if not used_once.use(connection, mark, ledger.now + 2 * MOST_AGE):
         raise Denied(
             "cannot sign in with this ID token",
             why="it was used already",
             fix="run: ostiary login",
             code="invalid-token",
         )
-    connection.execute(insert(table).values(challenge=mark, expires=ledger.now + 2 * MOST_AGE))
 
 
 def servers(services: Services, call: Call) -> Servers:
@@ -180,7 +178,12 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/sign-in", sign_in, NOBODY, SignIn, far=True),
     Endpoint("GET", "/v1/servers", servers),
     Endpoint(
-        "POST", "/v1/certificates", certificate, takes=CertificateRequest, together=certificates
+        "POST",
+        "/v1/certificates",
+        certificate,
+        takes=CertificateRequest,
+        together=certificates,
+        repeats=True,  # for the same key, which they do not have
     ),
     Endpoint("POST", "/v1/sign-out", sign_out),
 )

@@ -6,7 +6,9 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from ostiary.doors.servers.control import host_proof, inventory, sessions
+from sqlalchemy import Connection
+
+from ostiary.doors.servers.control import host_proof, inventory, sessions, used_once
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import HOST, PERSON, Call, Endpoint
 from ostiary.doors.servers.control.host_proof import Proof
@@ -21,6 +23,7 @@ from ostiary.errors import Denied
 
 SKEW = 60.0  # seconds that the clock of who asks may be off
 LONGEST_TIME = 12  # digits
+SHORTEST_NONCE, LONGEST_NONCE = 16, 64
 SIGN_IN = "run: ostiary login (in a pipeline: ostiary login --machine NAME)"
 
 
@@ -29,6 +32,8 @@ def authenticate(services: Services, endpoint: Endpoint, call: Call) -> None:
     if endpoint.who == PERSON:
         caller = person(services, call)
         proven(caller, call, services.clock())
+        if not endpoint.repeatable and not caller.is_machine:
+            services.writer.write([], lambda connection, _: _use(connection, call))
         call.caller = caller
     elif endpoint.who == HOST:
         call.proof = host(services, call)
@@ -94,17 +99,34 @@ def proven(caller: Caller, call: Call, now: float) -> None:
     """Denied unless this very request was made where the session began. A machine is whoever bears its token."""
     if caller.is_machine:
         return
-    at, _, told = call.headers.get(PROOF_HEADER, "").partition(" ")
-    if not at.isascii() or not at.isdigit() or len(at) > LONGEST_TIME:
-        raise _unproven("a person's token is no session without its proof: Ostiary-Proof: TIME MAC")
+    stamp, _, told = call.headers.get(PROOF_HEADER, "").rpartition(" ")
+    at = _time_of(stamp)
     if abs(now - int(at)) > SKEW:
         why = f"it was made {int(at) - now:+.0f} s from now, by the clock of who asks"
         raise _unproven(why, fix="set the clock of this machine: timedatectl set-ntp true")
     digest = hashlib.sha256(call.body).hexdigest()
-    wanted = mac(caller.proof_key, call.method, call.target, at, digest)
+    wanted = mac(caller.proof_key, call.method, call.target, stamp, digest)
     is_good = hmac.compare_digest(wanted.encode(), told.encode())
     if not is_good or not caller.proof_key:  # anybody could prove by a key that is empty
         raise _unproven("its proof is not by the key of this session, or of another request")
+
+
+def _time_of(stamp: str) -> str:
+    at, _, nonce = stamp.partition(" ")
+    is_time = at.isascii() and at.isdigit() and len(at) <= LONGEST_TIME
+    if not is_time or " " in nonce or not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
+        raise _unproven(
+            "a person's token is no session without its proof: Ostiary-Proof: TIME NONCE MAC"
+        )
+    return at
+
+
+def _use(connection: Connection, call: Call) -> None:
+    """Take the one use of a proof that is good: what it makes is made once."""
+    proof = call.headers[PROOF_HEADER]
+    until = int(proof.partition(" ")[0]) + SKEW + 1
+    if not used_once.use(connection, token_hash(proof), until):
+        raise _unproven("this very request was made already", fix="make it anew")
 
 
 def _not_signed_in(why: str) -> Denied:

@@ -69,7 +69,8 @@ class Endpoint:
 
     ``quick`` is for NOBODY's alone, and waits for nothing: it is answered without a thread. ``far`` may wait for somebody
     elsewhere, for whoever asks: it has few threads of its own, so that all others are answered meanwhile. ``alien`` is the
-    same where that somebody is one whom owners of projects name, and it has other threads than ``far``.
+    same where that somebody is one whom owners of projects name, and it has other threads than ``far``. ``repeats`` is for what
+    may be asked again with one proof: who does so, and is not who made it, gets nothing that they could use.
     """
 
     method: str
@@ -81,3 +82,9 @@ class Endpoint:
     far: bool = False
     alien: bool = False
     together: Together | None = None
+    repeats: bool = False
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a person's proof is good for more than one request."""
+        return self.repeats or self.method == "GET"

@@ -11,10 +11,11 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection
 
+from ostiary.doors.servers.control import used_once
 from ostiary.doors.servers.control.ledger import Ledger
-from ostiary.doors.servers.control.tables import challenges
+from ostiary.doors.servers.control.secret import token_hash
 from ostiary.doors.servers.wire.host import NAMESPACE
 from ostiary.errors import Denied, OstiaryError
 from ostiary.pki import sshsig
@@ -76,17 +77,8 @@ def check(known: Challenges, header: str, asked: tuple[str, str, bytes], now: fl
 
 def use(connection: Connection, ledger: Ledger, challenge: str) -> None:
     """Take the one use of a challenge. Denied when it was used already, by whatever process."""
-    mark = hashlib.sha256(challenge.encode()).hexdigest()
-    table = challenges
-    if connection.scalar(select(table.c.challenge).where(table.c.challenge == mark)):
+    if not used_once.use(connection, token_hash(challenge), ledger.now + SECONDS + 1):
         raise refused("its challenge was used already")
-    expires = ledger.now + SECONDS + 1
-    connection.execute(insert(table).values(challenge=mark, expires=expires))
-
-
-def forget(connection: Connection, ledger: Ledger) -> None:
-    """Strike out what has expired."""
-    connection.execute(delete(challenges).where(challenges.c.expires < ledger.now))
 
 
 def refused(why: str) -> Denied:

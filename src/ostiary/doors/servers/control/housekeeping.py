@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from ostiary.doors.servers.control import host_proof, inventory, preauthorizations, sessions
+from ostiary.doors.servers.control import inventory, preauthorizations, sessions, used_once
 from ostiary.doors.servers.control.database import Database, translated
 from ostiary.doors.servers.control.duties import Duty
 from ostiary.doors.servers.control.lease import Lease, Leased
@@ -93,6 +93,6 @@ def _ended(now: float) -> ColumnElement[bool]:
 
 
 def _forget(connection: Connection, ledger: Ledger) -> None:
-    host_proof.forget(connection, ledger)
+    used_once.forget(connection, ledger)
     sessions.forget(connection, ledger)
     preauthorizations.forget(connection, ledger)

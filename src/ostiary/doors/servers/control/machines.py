@@ -6,9 +6,9 @@ principal like a person, named ``machine:NAME``, in whose session as many certif
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
-from ostiary.doors.servers.control import machines_kept, people, projects, sessions
+from ostiary.doors.servers.control import machines_kept, people, projects, sessions, used_once
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.endpoint import NOBODY, Call, Endpoint
 from ostiary.doors.servers.control.freshness import STALE, known_until
@@ -18,7 +18,6 @@ from ostiary.doors.servers.control.machines_kept import Kept
 from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.sessions import Caller
-from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.control.tables import people as people_table
 from ostiary.doors.servers.wire.admin import Machine
 from ostiary.doors.servers.wire.person import MachineSignIn, Session
@@ -67,10 +66,8 @@ def _may(services: Services, connection: Connection, machine: Machine) -> None:
 
 
 def _use(connection: Connection, machine: Machine, proven: Proven) -> None:
-    mark = challenges.c.challenge == proven.mark
-    if connection.scalar(select(challenges.c.challenge).where(mark)):
+    if not used_once.use(connection, proven.mark, proven.until + 60):
         raise refused(machine, "it was used already")
-    connection.execute(insert(challenges).values(challenge=proven.mark, expires=proven.until + 60))
 
 
 def _bind(connection: Connection, kept: Kept, proven: Proven) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection
 
-from ostiary.doors.servers.control import cloud_identity, projects, tokens
+from ostiary.doors.servers.control import cloud_identity, projects, tokens, used_once
 from ostiary.doors.servers.control.cloud_identity import Instance
 from ostiary.doors.servers.control.database import translated
 from ostiary.doors.servers.control.ledger import Ledger
 from ostiary.doors.servers.control.projects import Project
 from ostiary.doors.servers.control.services import Services
-from ostiary.doors.servers.control.tables import challenges
 from ostiary.doors.servers.wire.host import Enroll
 from ostiary.errors import Conflict, Denied
 
@@ -81,13 +80,10 @@ def _project(connection: Connection, asked: Enroll, instance: Instance) -> Proje
 
 
 def _use(connection: Connection, instance: Instance, asked: Enroll) -> None:
-    mark = challenges.c.challenge == instance.mark
-    if connection.scalar(select(challenges.c.challenge).where(mark)):
+    if not used_once.use(connection, instance.mark, instance.until + 60):
         raise Denied(
             f"cannot enroll {asked.name[:80]!r}",
             why="this proof by AWS was used already",
             fix="run the same command again on the host",
             code="bad-cloud-identity",
         )
-    row = {"challenge": instance.mark, "expires": instance.until + 60}
-    connection.execute(insert(challenges).values(**row))
