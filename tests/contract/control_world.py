@@ -179,8 +179,8 @@ class Client:
         if self.proof_key:
             when = when or str(int(self.clock()))
             digest = hashlib.sha256(body).hexdigest()
-            stamp = f"{when} {os.urandom(12).hex()}"
-            text = f"ostiary-request@v1\n{method}\n{path}\n{stamp}\n{digest}"
+            stamp = f"{when} {os.urandom(12).hex()} {digest}"
+            text = f"ostiary-request@v1\n{method}\n{path}\n{stamp}"
             mac = hmac.new(self.proof_key.encode(), text.encode(), hashlib.sha256)
             found["Ostiary-Proof"] = f"{stamp} {mac.hexdigest()}"
         return found

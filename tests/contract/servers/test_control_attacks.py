@@ -412,16 +412,21 @@ def test_a_full_folder_of_the_mark_is_no_defect(world):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "stolen", "status"),
     [
-        ("POST", "/v1/sign-in", 413),
-        ("POST", "/v1/machines/sign-in", 413),
-        ("PUT", "/v1/projects/prod", 401),
-        ("POST", "/v1/hosts/enroll", 503),
+        ("POST", "/v1/sign-in", False, 413),
+        ("POST", "/v1/machines/sign-in", False, 413),
+        ("PUT", "/v1/projects/prod", False, 401),
+        ("PUT", "/v1/projects/prod", True, 401),
+        ("POST", "/v1/hosts/enroll", False, 503),
     ],
 )
-def test_large_bodies_of_strangers_take_no_room_of_those_who_are_known(world, method, path, status):
-    """Unfinished ones, many at once: each is refused before it is large, or where only hosts' have to wait."""
+def test_large_bodies_of_strangers_take_no_room_of_those_who_are_known(
+    world, method, path, stolen, status
+):
+    """Unfinished ones, many at once: each is refused before it is large, or where only hosts' have to wait. Who has but the
+    token of somebody's session is a stranger.
+    """
     world.project("prod")
     by = world.admin()
     now = by.call("GET", "/v1/projects/prod", kind=admin.Project)
@@ -432,6 +437,8 @@ def test_large_bodies_of_strangers_take_no_room_of_those_who_are_known(world, me
             one = http.client.HTTPConnection(host, int(port), timeout=10)
             one.putrequest(method, path)
             one.putheader("content-length", str(4 * 1024 * 1024))
+            if stolen:
+                one.putheader("authorization", f"Bearer {by.token}")
             one.endheaders()
             some.append(one)
             with contextlib.suppress(OSError):

@@ -70,9 +70,9 @@ def test_each_request_is_proven_by_the_key_of_the_session(peer, person, web1):
     person.ssh("web1")
     person.ssh("srv_1")
     for request, headers in peer.asked:
-        at, nonce, told = headers["ostiary-proof"].split(" ")
-        digest = hashlib.sha256(encode(request)).hexdigest()
-        text = f"ostiary-request@v1\nPOST\n/v1/certificates\n{at} {nonce}\n{digest}"
+        at, nonce, digest, told = headers["ostiary-proof"].split(" ")
+        assert digest == hashlib.sha256(encode(request)).hexdigest()
+        text = f"ostiary-request@v1\nPOST\n/v1/certificates\n{at} {nonce} {digest}"
         assert told == hmac.new(PROOF_KEY.encode(), text.encode(), "sha256").hexdigest()
         assert abs(int(at) - time.time()) < 60
 

@@ -53,8 +53,8 @@ def authorized(session: Session, method: str, path: str, digest: str) -> dict[st
     """The headers of one request, whose body has this SHA-256 in hex. A machine's session has a token and no more."""
     headers = _bearing(session.token)
     if session.proof_key:
-        stamp = f"{int(time.time())} {secrets.token_hex(16)}"
-        headers[HEADER] = f"{stamp} {mac(session.proof_key, method, path, stamp, digest)}"
+        stamp = f"{int(time.time())} {secrets.token_hex(16)} {digest}"
+        headers[HEADER] = f"{stamp} {mac(session.proof_key, method, path, stamp)}"
     return headers
 
 

@@ -35,7 +35,7 @@ from ostiary.doors.servers.control import (
     reports,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
-from ostiary.doors.servers.control.authenticate import authenticate, people, person, proven
+from ostiary.doors.servers.control.authenticate import authenticate, may_send, people, proven
 from ostiary.doors.servers.control.endpoint import (
     HOST,
     NOBODY,
@@ -137,9 +137,9 @@ class Api:
             return await self._answer(endpoint, call)
 
     async def _known(self, endpoint: Endpoint, call: Call) -> None:
-        """Denied where a person's call is of no session; a host's proof is of the body too, and has to wait for it."""
+        """Denied where a person's call is of no session, or not proven; a host's signature is of the body itself, and waits."""
         if endpoint.who == PERSON:
-            await self._in_thread(endpoint, person, self._services, call)
+            await self._in_thread(endpoint, may_send, self._services, call)
 
     async def _answer(self, endpoint: Endpoint, call: Call) -> Answer:
         if not all(one.isprintable() for one in call.path.values()):

@@ -24,6 +24,7 @@ from ostiary.errors import Denied
 SKEW = 60.0  # seconds that the clock of who asks may be off
 LONGEST_TIME = 12  # digits
 SHORTEST_NONCE, LONGEST_NONCE = 16, 64
+NO_PROOF = "a person's token is no session without its proof: Ostiary-Proof: TIME NONCE DIGEST MAC"
 SIGN_IN = "run: ostiary login (in a pipeline: ostiary login --machine NAME)"
 
 
@@ -45,6 +46,13 @@ def person(services: Services, call: Call) -> Caller:
     if isinstance(found, Denied):
         raise found
     return found
+
+
+def may_send(services: Services, call: Call) -> None:
+    """Denied unless who sends a large body is in a session, by the head of the request."""
+    caller = person(services, call)
+    if not caller.is_machine:
+        proven_head(caller, call, services.clock())
 
 
 def people(
@@ -99,26 +107,33 @@ def proven(caller: Caller, call: Call, now: float) -> None:
     """Denied unless this very request was made where the session began. A machine is whoever bears its token."""
     if caller.is_machine:
         return
+    digest = proven_head(caller, call, now)
+    if hashlib.sha256(call.body).hexdigest() != digest:
+        raise _unproven("its proof is of another body")
+
+
+def proven_head(caller: Caller, call: Call, now: float) -> str:
+    """Denied unless the head of this request was made there, a person's; the digest that its body must have."""
     stamp, _, told = call.headers.get(PROOF_HEADER, "").rpartition(" ")
-    at = _time_of(stamp)
+    at, digest = _time_and_digest(stamp)
     if abs(now - int(at)) > SKEW:
         why = f"it was made {int(at) - now:+.0f} s from now, by the clock of who asks"
         raise _unproven(why, fix="set the clock of this machine: timedatectl set-ntp true")
-    digest = hashlib.sha256(call.body).hexdigest()
-    wanted = mac(caller.proof_key, call.method, call.target, stamp, digest)
+    wanted = mac(caller.proof_key, call.method, call.target, stamp)
     is_good = hmac.compare_digest(wanted.encode(), told.encode())
     if not is_good or not caller.proof_key:  # anybody could prove by a key that is empty
         raise _unproven("its proof is not by the key of this session, or of another request")
+    return digest
 
 
-def _time_of(stamp: str) -> str:
-    at, _, nonce = stamp.partition(" ")
-    is_time = at.isascii() and at.isdigit() and len(at) <= LONGEST_TIME
-    if not is_time or " " in nonce or not SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
-        raise _unproven(
-            "a person's token is no session without its proof: Ostiary-Proof: TIME NONCE MAC"
-        )
-    return at
+def _time_and_digest(stamp: str) -> tuple[str, str]:
+    parts = stamp.split(" ")
+    if len(parts) == 3:  # noqa: PLR2004 - the nonce, too
+        at, nonce, digest = parts
+        is_time = at.isascii() and at.isdigit() and len(at) <= LONGEST_TIME
+        if is_time and SHORTEST_NONCE <= len(nonce) <= LONGEST_NONCE:
+            return at, digest
+    raise _unproven(NO_PROOF)
 
 
 def _use(connection: Connection, call: Call) -> None:
