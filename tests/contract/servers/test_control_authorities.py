@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from statistics import quantiles
 
 import pytest
 from aws_world import MANAGEMENT, join, small_organization
@@ -116,14 +117,14 @@ def test_while_kms_is_away_everybody_is_told_soon_and_nothing_is_issued(
     ada.certificate("web1")
     site.aws.call("kms", "disable_key", KeyId=kms_arn)
     took = []
-    for _ in range(40):
+    for _ in range(300):
         started = time.monotonic()
         with pytest.raises(Refused) as refused:
             ada.certificate("web1")
         took.append(time.monotonic() - started)
         assert (refused.value.status, refused.value.code) == (503, "signing-unavailable")
         assert "DisabledException" in refused.value.refusal.why
-    assert sorted(took)[38] < 0.2
+    assert quantiles(took, n=100)[-1] < 0.2
     assert len(rows(world, certificates)) == 1, "the refused left nothing behind"
     status = ada.call("GET", "/v1/status", kind=admin.Status)
     assert "DisabledException" in status.problems[0]
@@ -155,9 +156,10 @@ def denies(site):
     ("does", "told"), [(throttles, "ThrottlingException"), (denies, "AccessDeniedException")]
 )
 def test_kms_that_throttles_or_denies_is_told_soon_and_nothing_is_issued(
-    world, site, kms_arn, monkeypatch, does, told
+    both, site, kms_arn, monkeypatch, does, told
 ):
     """C8: with a time to come again, and no other key signs in its place."""
+    world = both
     monkeypatch.setattr(connect_control, "SIGN_WITHIN", 0.5)
     project_in_kms(world, kms_arn)
     world.server("web1")
@@ -177,9 +179,10 @@ def test_kms_that_throttles_or_denies_is_told_soon_and_nothing_is_issued(
 
 
 def test_a_slow_kms_is_waited_for_by_a_few_and_holds_up_nobody_else(
-    world, site, kms_arn, monkeypatch
+    both, site, kms_arn, monkeypatch
 ):
     """C8: who comes while others wait is refused at once, and another project signs as ever."""
+    world = both
     monkeypatch.setattr(far_signer, "MOST_AT_ONCE", 2)
     project_in_kms(world, kms_arn)
     world.project("lab", RULES)
