@@ -45,6 +45,7 @@ from ostiary.pki.signer import LocalSigner
 from ostiary.plan.wrap import LocalKeyWrap
 
 CLIENT_ID = "0oaservers"
+CONTROL = "https://control.example"  # what the control plane calls itself, wherever it listens
 ADMINS = "ostiary-admins"
 
 
@@ -122,19 +123,21 @@ class Refused(Exception):
         return self.refusal.code
 
 
-def signing_in(id_token, key=None, **more):
-    """The message of a device that has the key; of a new one unless told."""
+def signing_in(id_token, key=None, *, control=CONTROL, device="laptop", refresh_token=""):
+    """The message of a device that has the key, for that control plane; of a new one unless told."""
     signer = LocalSigner(key or Ed25519PrivateKey.generate())
-    return SignIn(
-        id_token, "laptop", sshsig.sign(signer, "ostiary-device@v1", id_token.encode()), **more
-    )
+    hashed = [hashlib.sha256(one.encode()).hexdigest() for one in (id_token, refresh_token)]
+    text = f"{control}\n{hashed[0]}\n{hashed[1]}\n{device}".encode()
+    proof = sshsig.sign(signer, "ostiary-sign-in@v1", text)
+    return SignIn(id_token, device, proof, refresh_token)
 
 
 class Client:
-    """One keep-alive connection of somebody: of whom has the session, or nobody."""
+    """One keep-alive connection of somebody: of whom has the session, or nobody. ``control`` is its URL for all, else ``url``."""
 
-    def __init__(self, url, session=None):
+    def __init__(self, url, session=None, control=""):
         parts = urlsplit(url)
+        self.control = control or url
         self._connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=60)
         self.token = self.proof_key = ""
         self.session = None
@@ -166,7 +169,7 @@ class Client:
 
     def sign_in(self, id_token, key=None, **more):
         """From the device that has the key; from a new one unless told."""
-        asked = signing_in(id_token, key, **more)
+        asked = signing_in(id_token, key, **{"control": self.control, **more})
         return self.hold(self.call("POST", "/v1/sign-in", asked, Session))
 
     def hold(self, session):
@@ -256,7 +259,7 @@ class ControlWorld:
         told = {
             "database": database,
             "listen": "127.0.0.1:0",
-            "url": "https://control.example",
+            "url": CONTROL,
             "issuer": self.issuer.url,
             "client_id": CLIENT_ID,
             "admin_group": ADMINS,
@@ -286,7 +289,7 @@ class ControlWorld:
         self._device_of_admin = Ed25519PrivateKey.generate()
 
     def client(self, session=None):
-        client = Client(self.url, session)
+        client = Client(self.url, session, self.settings.url)
         client.clock = self.services.clock
         self._clients.append(client)
         return client

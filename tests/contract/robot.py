@@ -22,7 +22,7 @@ class Robot:
 
     def sign_in(self, world):
         now, me = int(time.time()), f"machine:{self.name}"
-        said = {"iss": me, "sub": me, "aud": "https://control.example", "iat": now, "exp": now + 60}
+        said = {"iss": me, "sub": me, "aud": world.settings.url, "iat": now, "exp": now + 60}
         proof = jwt.encode({"alg": "ES256", "kid": "own"}, {**said, "jti": f"{now}"}, self.key)
         client = world.client()
         asked = MachineSignIn(self.name, "private-key-jwt", proof)

@@ -210,22 +210,12 @@ def test_a_device_signs_in_by_ssh_keygen(world, tmp_path):
     world.project("prod", [Rule("group:sre", login=True)])
     world.server("web1")
     token = world.issuer.token("alice@acme.example", ["sre"])
-    (tmp_path / "token").write_text(token)
+    (tmp_path / "message").write_text(message(token, device="by hand"))
     key = tmp_path / "device.key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    argv = [
-        "ssh-keygen",
-        "-q",
-        "-Y",
-        "sign",
-        "-n",
-        "ostiary-device@v1",
-        "-f",
-        key,
-        tmp_path / "token",
-    ]
-    subprocess.run(argv, check=True, capture_output=True)
-    signature = (tmp_path / "token.sig").read_text()
+    argv = ["ssh-keygen", "-q", "-Y", "sign", "-n", "ostiary-sign-in@v1", "-f", key]
+    subprocess.run([*argv, tmp_path / "message"], check=True, capture_output=True)
+    signature = (tmp_path / "message.sig").read_text()
     client = world.client()
     client.hold(client.call("POST", "/v1/sign-in", SignIn(token, "by hand", signature), Session))
     assert client.certificate("web1")
@@ -243,29 +233,70 @@ def test_one_key_is_one_device(world):
     assert first.proof_key != again.proof_key
 
 
-def signed(signer, message, namespace="ostiary-device@v1"):
-    return sshsig.sign(signer, namespace, message.encode())
+def message(id_token, refresh_token="", device="laptop", control="https://control.example"):
+    hashed = [hashlib.sha256(one.encode()).hexdigest() for one in (id_token, refresh_token)]
+    return f"{control}\n{hashed[0]}\n{hashed[1]}\n{device}"
 
 
-@pytest.mark.parametrize("how", ["none", "another token", "another purpose", "changed", "no key"])
+def signed(signer, text, namespace="ostiary-sign-in@v1"):
+    return sshsig.sign(signer, namespace, text.encode())
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "none",
+        "another token",
+        "another refresh token",
+        "no refresh token",
+        "another name",
+        "the token alone",
+        "another purpose",
+        "changed",
+        "no key",
+    ],
+)
 def test_a_sign_in_that_no_device_signed_is_refused(world, how):
     """And does not use the ID token up."""
     token = world.issuer.token("alice@acme.example", ["sre"])
     key = LocalSigner(Ed25519PrivateKey.generate())
-    good = signed(key, token)
+    good = signed(key, message(token, "refresh"))
     proof = {
         "none": "",
-        "another token": signed(key, world.issuer.token("alice@acme.example")),
-        "another purpose": signed(key, token, "ostiary-host@v1"),
+        "another token": signed(key, message(world.issuer.token("alice@acme.example"), "refresh")),
+        "another refresh token": signed(key, message(token, "another")),
+        "no refresh token": signed(key, message(token)),
+        "another name": signed(key, message(token, "refresh", "desktop")),
+        "the token alone": signed(key, token),
+        "another purpose": signed(key, message(token, "refresh"), "ostiary-host@v1"),
         "changed": good[:-8] + ("AAAA" if good[-8:-4] != "AAAA" else "BBBB") + good[-4:],
         "no key": "U1NIU0lH",
     }[how]
     client = world.client()
     with pytest.raises(Refused) as no:
-        client.call("POST", "/v1/sign-in", SignIn(token, "laptop", proof), Session)
+        client.call("POST", "/v1/sign-in", SignIn(token, "laptop", proof, "refresh"), Session)
     assert (no.value.status, no.value.code) == (401, "bad-device-proof")
     assert no.value.refusal.why.startswith("cannot tell which device signs in: ")
-    assert client.sign_in(token).call("GET", "/v1/servers", kind=Servers) == Servers(())
+    asked = SignIn(token, "laptop", good, "refresh")
+    client.hold(client.call("POST", "/v1/sign-in", asked, Session))
+    assert client.call("GET", "/v1/servers", kind=Servers) == Servers(())
+
+
+@pytest.mark.parametrize(
+    "control",
+    ["https://staging.example", "https://control.example/", "http://control.example", ""],
+)
+def test_a_sign_in_that_another_control_plane_was_shown_is_refused(world, control):
+    """Though both have one app of the org; and whoever reaches this one by another name is told what to do."""
+    key = Ed25519PrivateKey.generate()
+    world.client().sign_in(world.issuer.token("alice@acme.example"), key)
+    token = world.issuer.token("alice@acme.example")
+    with pytest.raises(Refused) as no:
+        world.client().sign_in(token, key, control=control)
+    assert (no.value.status, no.value.code) == (401, "bad-device-proof")
+    assert "signed this for the control plane https://control.example: " in no.value.refusal.why
+    assert no.value.refusal.fix == "run: ostiary login --control https://control.example"
+    assert world.client().sign_in(token, key).session
 
 
 def test_a_device_has_an_ed25519_key(world):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 from client_world import Person
-from control_world import ADMINS
+from control_world import ADMINS, ControlWorld
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from free_port import free_port
 from robot import Robot
 from sqlalchemy import select
 
@@ -50,6 +51,16 @@ def homes():
     """A folder with a short name: that of a Unix socket has 107 bytes at most."""
     with tempfile.TemporaryDirectory(prefix="ost-", dir="/tmp") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A control plane that is called as it is reached: devices sign in to that name."""
+    address = f"127.0.0.1:{free_port()}"
+    named = {"listen": address, "url": f"http://{address}"}
+    world = ControlWorld(f"sqlite:///{tmp_path}/control.db", tmp_path, settings=named)
+    yield world
+    world.close()
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
+import socket
 
 import pytest
 from client_world import LOGIN, PROOF_KEY, TOKEN
@@ -40,7 +42,9 @@ def test_a_sign_in_is_told_held_and_ended(peer, person, signing_in):
     assert "enter the code ABCD at: " in done.stderr
     (asked,) = peer.signed_in
     assert (asked.id_token, asked.refresh_token) == ("an-id-token", "a-refresh-token")
-    key = sshsig.verify(asked.device_proof, "ostiary-device@v1", b"an-id-token")
+    hashed = [hashlib.sha256(one).hexdigest() for one in (b"an-id-token", b"a-refresh-token")]
+    signed = "\n".join((peer.url, *hashed, socket.gethostname()))
+    key = sshsig.verify(asked.device_proof, "ostiary-sign-in@v1", signed.encode())
     assert key.type == "ssh-ed25519"
     assert person.ostiary("servers", "list").returncode == 0
     assert "signed out" in person.ostiary("logout").stderr

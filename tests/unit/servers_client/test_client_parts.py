@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pwd
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +27,7 @@ from ostiary.doors.servers.client import (
 from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.wire.person import ServerEntry
 from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
+from ostiary.pki import ssh_key, sshsig
 
 
 def entry(name, server_id="", project="prod", may=("login",), **labels):
@@ -142,6 +145,18 @@ class TestDevice:
         subprocess.run(argv, check=True)
         with pytest.raises(UsageError, match="no Ed25519 key"):
             device.this_device(tmp_path / "ecdsa")
+
+    def test_it_signs_in_to_one_control_plane(self, tmp_path, monkeypatch):
+        """By all that it sends; a name of the machine that is no text is made one."""
+        monkeypatch.setattr(socket, "gethostname", lambda: "caf\udce9" + "x" * 70)
+        mine = device.this_device(tmp_path / "key")
+        asked = mine.sign_in("https://control.example", "id", "refresh")
+        assert (asked.id_token, asked.refresh_token) == ("id", "refresh")
+        assert asked.device == mine.name == "caf?" + "x" * 60
+        hashed = [hashlib.sha256(one).hexdigest() for one in (b"id", b"refresh")]
+        text = "\n".join(("https://control.example", *hashed, mine.name))
+        key = sshsig.verify(asked.device_proof, "ostiary-sign-in@v1", text.encode())
+        assert key == ssh_key.of(mine.key.public_key())
 
 
 class TestPick:

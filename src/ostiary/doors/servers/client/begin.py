@@ -17,7 +17,7 @@ from ostiary.doors.servers.client.device import this_device
 from ostiary.doors.servers.client.issuer import Tokens
 from ostiary.doors.servers.client.place import Profile
 from ostiary.doors.servers.wire.message import encode
-from ostiary.doors.servers.wire.person import MachineSignIn, Session, SignIn
+from ostiary.doors.servers.wire.person import MachineSignIn, Session
 from ostiary.errors import Denied, OstiaryError
 
 SECONDS = 20.0  # for the resident agent to be there, or to be gone
@@ -35,8 +35,7 @@ def check_places() -> None:
 def person(control: Control, tokens: Tokens) -> Session:
     """A session for who signed in at the org, bound to this device."""
     device = this_device(place.config_folder() / "device.key")
-    proof = device.proof(tokens.id_token)
-    asked = SignIn(tokens.id_token, device.name, proof, tokens.refresh_token)
+    asked = device.sign_in(control.url, tokens.id_token, tokens.refresh_token)
     return control.call("POST", "/v1/sign-in", asked, Session)
 
 

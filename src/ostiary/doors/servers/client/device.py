@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ostiary.doors.servers.client.place import OTHERS, unwritable, write_private
-from ostiary.doors.servers.wire.person import DEVICE_NAMESPACE
+from ostiary.doors.servers.wire.person import SIGN_IN_NAMESPACE, SignIn, sign_in_message
 from ostiary.errors import UsageError
 from ostiary.pki import sshsig
 from ostiary.pki.signer import LocalSigner
@@ -32,9 +32,11 @@ class Device:
     name: str
     key: Ed25519PrivateKey = field(repr=False)
 
-    def proof(self, id_token: str) -> str:
-        """That it is this device which signs in by that token."""
-        return sshsig.sign(LocalSigner(self.key), DEVICE_NAMESPACE, id_token.encode())
+    def sign_in(self, control: str, id_token: str, refresh_token: str) -> SignIn:
+        """The message by which this device signs in by those tokens, at the control plane of that URL and no other."""
+        signed = sign_in_message(control, id_token, refresh_token, self.name)
+        proof = sshsig.sign(LocalSigner(self.key), SIGN_IN_NAMESPACE, signed)
+        return SignIn(id_token, self.name, proof, refresh_token)
 
 
 def this_device(file: Path) -> Device:
@@ -42,7 +44,7 @@ def this_device(file: Path) -> Device:
 
     OstiaryError where it can be neither read nor made.
     """
-    name = socket.gethostname()[:64] or "unnamed"
+    name = socket.gethostname().encode(errors="replace").decode()[:64] or "unnamed"
     try:
         with file.open("rb") as stream:
             mode, data = stat.S_IMODE(file.stat().st_mode), stream.read()

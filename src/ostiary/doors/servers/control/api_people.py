@@ -27,7 +27,7 @@ from ostiary.doors.servers.control.secret import new_token
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.ways import entries
 from ostiary.doors.servers.wire.person import (
-    DEVICE_NAMESPACE,
+    SIGN_IN_NAMESPACE,
     CertificateRequest,
     Issued,
     ServerEntry,
@@ -35,6 +35,7 @@ from ostiary.doors.servers.wire.person import (
     Session,
     SignIn,
     SignInSettings,
+    sign_in_message,
 )
 from ostiary.errors import Denied, OstiaryError
 from ostiary.pki import sshsig
@@ -52,7 +53,7 @@ def sign_in(services: Services, call: Call) -> Session:
     """A session for an ID token, which is good for one."""
     asked: SignIn = call.message
     identity = services.verifier.verify(asked.id_token)
-    device_key = _device_key(asked)
+    device_key = _device_key(services.url, asked)
     said = _person(services, identity)
     with translated("cannot sign in"), services.database.reading() as connection:
         project_ids = [one.id for one in projects.every(connection)]
@@ -83,14 +84,16 @@ def sign_in(services: Services, call: Call) -> Session:
     return session
 
 
-def _device_key(asked: SignIn) -> PublicKey:
+def _device_key(url: str, asked: SignIn) -> PublicKey:
+    """Of the device that signed in here. A URL in the proof cannot be read, so ours is told: another name is its usual fault."""
+    signed = sign_in_message(url, asked.id_token, asked.refresh_token, asked.device)
     try:
-        return sshsig.verify(asked.device_proof, DEVICE_NAMESPACE, asked.id_token.encode())
+        return sshsig.verify(asked.device_proof, SIGN_IN_NAMESPACE, signed)
     except OstiaryError as error:
         raise Denied(
             "cannot tell which device signs in",
-            why=error.why,
-            fix="run: ostiary login",
+            why=f"no device signed this for the control plane {url}: {error.why}",
+            fix=f"run: ostiary login --control {url}",
             code="bad-device-proof",
         ) from error
 

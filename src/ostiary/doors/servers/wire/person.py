@@ -13,10 +13,11 @@ A refusal is ``Refusal`` with 4xx or 5xx.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Dict, Tuple  # noqa: UP035 - as host.py
 
-DEVICE_NAMESPACE = "ostiary-device@v1"
+SIGN_IN_NAMESPACE = "ostiary-sign-in@v1"
 LOGIN, HOP, X509 = "login", "hop", "x509"  # purposes of a certificate
 NEEDS = (
     "needs-preauthorization"  # nothing yet, though rules let in; with hop: they let pass through
@@ -36,15 +37,24 @@ class SignInSettings:
 class SignIn:
     """Who signs in, and from where.
 
-    ``device_proof`` is the base64 body of ``ssh-keygen -Y sign -n ostiary-device@v1`` over the ID token, by the Ed25519 key of
-    the device that the session is to be of. ``refresh_token`` lets the control plane see that the person is still active; ""
-    where the org gives none.
+    ``device_proof`` is the base64 body of ``ssh-keygen -Y sign -n ostiary-sign-in@v1`` over ``sign_in_message``, by the Ed25519
+    key of the device that the session is to be of. ``refresh_token`` lets the control plane see that the person is still
+    active; "" where the org gives none.
     """
 
     id_token: str = field(repr=False)
     device: str  # name of the device, told not trusted
     device_proof: str = field(repr=False)
     refresh_token: str = field(default="", repr=False)
+
+
+def sign_in_message(control: str, id_token: str, refresh_token: str, device: str) -> bytes:
+    """What a device signs: ``CONTROL LF sha256-hex(id_token) LF sha256-hex(refresh_token) LF device``, in UTF-8.
+
+    CONTROL is the URL of the control plane, without a slash at its end: what one is shown is no sign-in at another.
+    """
+    digests = (hashlib.sha256(one.encode()).hexdigest() for one in (id_token, refresh_token))
+    return "\n".join((control, *digests, device)).encode()
 
 
 @dataclass(frozen=True)
