@@ -40,7 +40,9 @@ CHECKPOINT_DAYS = 3650  # that a bucket keeps a checkpoint: longer than anybody 
 @click.option("--listen", default="127.0.0.1:8443", metavar="ADDRESS:PORT", help="[127.0.0.1:8443]")
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="PEM; without, only loopback.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="PEM.")
-@click.option("--url", default="", metavar="URL", help="Public URL [that of --listen].")
+@click.option(
+    "--url", default="", metavar="URL", help="Public URL, as people type it [of --listen]."
+)
 @click.option("--issuer", required=True, metavar="URL", help="The Okta org, or its server.")
 @click.option("--client-id", required=True, metavar="ID", help="The native OIDC app.")
 @click.option("--admin-group", required=True, metavar="NAME", help="Okta group that administers.")
@@ -153,17 +155,18 @@ def serve(
             why="--tls-cert and --tls-key go together",
             fix="give both, or neither on loopback",
         )
-    scheme = "https" if tls_cert else "http"
     listening.place(listen, tls=tls_cert is not None)
     if url:
         listening.check_url(url)
+    else:
+        url = listening.own_url(listen, tls=tls_cert is not None)
     if tls_cert is not None and tls_key is not None:
         listening.check_tls(tls_cert, tls_key)
     check_trust()
     settings = control.ServeSettings(
         database=database,
         listen=listen,
-        url=(url or f"{scheme}://{listen}").rstrip("/"),
+        url=url.rstrip("/"),
         issuer=issuer.rstrip("/"),
         client_id=client_id,
         admin_group=admin_group,

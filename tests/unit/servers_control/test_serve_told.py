@@ -88,6 +88,15 @@ def test_a_url_that_nobody_can_reach(tmp_path, url):
     assert _refused(tmp_path, "--url", url).what == f"cannot be reached at {url}"
 
 
+@pytest.mark.parametrize("listen", ["0.0.0.0:8443", "[::]:8443"])
+def test_every_address_of_a_machine_is_no_url(files, listen):
+    """Nobody could sign in: what devices sign names the control plane as they reach it."""
+    tls = ("--tls-cert", str(files / "cert.pem"), "--tls-key", str(files / "key.pem"))
+    assert "--url https://HOST" in _refused(files, "--listen", listen, *tls).fix
+    assert listening.own_url("127.0.0.1:8443", tls=False) == "http://127.0.0.1:8443"
+    assert listening.own_url("192.0.2.1:8443", tls=True) == "https://192.0.2.1:8443"
+
+
 def test_authorities_that_cannot_be_read(tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none"))
     assert "SSL_CERT_FILE" in _refused(tmp_path, "--listen", "127.0.0.1:0").fix

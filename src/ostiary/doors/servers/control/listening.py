@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -48,6 +48,19 @@ def check_url(url: str) -> None:
             why="it is not https://HOST",
             fix="write it like: --url https://control.example",
         )
+
+
+def own_url(listen: str, *, tls: bool) -> str:
+    """That of who is told none. UsageError for every address of a machine: people and machines sign in to one name."""
+    host = place(listen, tls=tls)[0]
+    address = _address(host)
+    if address is not None and address.is_unspecified:
+        raise UsageError(
+            f"cannot tell the URL of who listens on {listen}",
+            why="that is every address of this machine, and a sign-in is for one",
+            fix="add the URL that people type: --url https://HOST:PORT",
+        )
+    return f"{'https' if tls else 'http'}://{listen}"
 
 
 def check_tls(certificate: Path, key: Path) -> None:
@@ -132,7 +145,13 @@ def _wait_until_free(family: int, address: tuple[object, ...]) -> None:
 
 
 def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """None for a name."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return None
