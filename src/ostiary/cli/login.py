@@ -66,6 +66,8 @@ def login(
         why = "--machine goes with exactly one of --token-file, --key-file and --aws"
         raise UsageError("cannot sign in as a machine", why=why, fix="run: ostiary login --help")
     profile = _profile(control, ca)
+    if not control:
+        _tell_another(profile.control)
     begin.check_places()
     with Control(profile.control, profile.ca) as reached:
         if machine:
@@ -98,6 +100,15 @@ def _profile(control: str | None, ca: str | None) -> Profile:
     if ca and known.control.startswith("https:"):
         _check_authority(ca)
     return known
+
+
+def _tell_another(control: str) -> None:
+    """Of a control plane that a variable names, before it is shown who somebody is: it may be somebody else's."""
+    from ostiary.doors.servers.client import place  # noqa: PLC0415
+
+    before = place.last_profile().control
+    if before and before != control:
+        term.say(f"! OSTIARY_CONTROL names {control}; the last sign-in was at {before}")
 
 
 def _check_scheme(control: str) -> None:

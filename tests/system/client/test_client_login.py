@@ -80,6 +80,8 @@ def test_the_token_goes_to_the_control_plane_that_it_is_of_only(person, signing_
     del person.environ["OSTIARY_CONTROL"]
     assert done.returncode == 4
     assert "nobody is signed in at https://evil.example" in done.stderr
+    assert "fix: see whether OSTIARY_CONTROL is yours" in done.stderr
+    assert "--control https://evil" not in done.stderr
 
 
 def test_another_sign_in_takes_the_place_of_the_first(peer, person, signing_in):

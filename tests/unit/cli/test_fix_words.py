@@ -11,7 +11,7 @@ from ostiary.cli import root, serve
 from ostiary.cli import ssh as ssh_command
 from ostiary.doors.servers.breakglass import certificate
 from ostiary.doors.servers.breakglass.certificate import Wanted
-from ostiary.doors.servers.client import begin, issuer
+from ostiary.doors.servers.client import begin, issuer, place
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.control import database, keys, schema
 from ostiary.doors.servers.control.database import Database
@@ -72,6 +72,24 @@ def test_a_device_that_was_revoked_is_made_a_new_one_by_the_file_in_use(tmp_path
     no = failing("login", "--control", "http://127.0.0.1:1")
     key = tmp_path / "ostiary/device.key"
     assert no.fix == f"if it is yours again, make it a new device: rm {key} && ostiary login"
+
+
+def test_another_control_plane_than_the_last_is_said_before_anybody_signs_in(monkeypatch):
+    """Where a variable names it: it will be shown tokens that are good at the last one too."""
+    place.write_profile(place.Profile("https://control.acme.example"))
+    monkeypatch.setenv("OSTIARY_CONTROL", "http://127.0.0.1:1/")
+    for words, told in (
+        (("login",), True),
+        (("login", "--control", "http://127.0.0.1:1"), False),
+    ):
+        done = CliRunner().invoke(root, words)
+        assert isinstance(done.exception, Unreachable)
+        assert (
+            "! OSTIARY_CONTROL names http://127.0.0.1:1;"
+            " the last sign-in was at https://control.acme.example\n" in done.stderr
+        ) is told
+    place.write_profile(place.Profile("http://127.0.0.1:1"))
+    assert "!" not in CliRunner().invoke(root, ["login"]).stderr
 
 
 def test_no_server_at_all_is_no_letters_that_none_has(monkeypatch):

@@ -103,13 +103,13 @@ class Answers:
         return authorized(self._session, *parts)
 
     def _check_control(self, asked: Mapping[str, Any]) -> None:
-        """Denied for another control plane: whoever sets a URL must not get the session."""
+        """Denied for another control plane: whoever sets a URL must not get the session, nor a sign-in by advice of ours."""
         wanted, here = str(asked.get("control", "")), self._control.url
         if wanted != here:
             raise Denied(
                 f"nobody is signed in at {wanted}",
                 why=f"the sign-in here is at {here}",
-                fix=f"run: ostiary login --control {wanted}",
+                fix="see whether OSTIARY_CONTROL is yours; if so, sign in there: ostiary login --control URL",
                 code="not-signed-in",
             )
 

@@ -117,13 +117,18 @@ def unwritable(file: Path, error: OSError) -> OstiaryError:
 def read_profile(environ: Mapping[str, str] | None = None) -> Profile:
     """From ``OSTIARY_CONTROL`` and ``OSTIARY_CONTROL_CA``, else as ``ostiary login`` left it; empty where nothing is."""
     environ = os.environ if environ is None else environ
-    saved = _saved(config_folder(environ) / "client.json")
+    saved = last_profile(environ)
     control = environ.get("OSTIARY_CONTROL", "").rstrip("/")
     if control and control != saved.control:
         saved = Profile(control)
     return Profile(
         saved.control, environ.get("OSTIARY_CONTROL_CA") or saved.ca, saved.login, saved.person
     )
+
+
+def last_profile(environ: Mapping[str, str] | None = None) -> Profile:
+    """As ``ostiary login`` left it, whatever the environment names."""
+    return _saved(config_folder(environ) / "client.json")
 
 
 def write_profile(profile: Profile, environ: Mapping[str, str] | None = None) -> None:
