@@ -59,8 +59,10 @@ def login(
     sign-in until it ends; no key and no certificate for ssh is ever written to disk.
     """
     from ostiary.doors.servers.client import begin  # noqa: PLC0415 - as all below
+    from ostiary.doors.servers.client.closed import close_to_others  # noqa: PLC0415
     from ostiary.doors.servers.client.control_api import Control  # noqa: PLC0415
 
+    close_to_others()  # this process holds the tokens of the org, and the session until the agent has it
     proofs = sum(map(bool, (token_file, key_file, aws)))
     if proofs != (1 if machine else 0):
         why = "--machine goes with exactly one of --token-file, --key-file and --aws"

@@ -574,8 +574,8 @@ def test_the_memory_of_the_resident_agent_is_closed(person, web1):
     (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
     assert core[4:6] == ["0", "0"]
     dumpable = person.python(
-        "import ctypes; from ostiary.doors.servers.client import resident;"
+        "import ctypes; from ostiary.doors.servers.client import closed;"
         "get = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0);"
-        "before = get(); resident.close_to_others(); print(before, get())"
+        "before = get(); closed.close_to_others(); print(before, get())"
     )
     assert dumpable.stdout == "1 0\n"

@@ -8,11 +8,9 @@ memory (``prctl(2)``, PR_SET_DUMPABLE; no core dumps), and it writes no key and 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
-import resource
 import signal
 import socket
 import sys
@@ -25,6 +23,7 @@ from typing import IO
 from ostiary.doors.servers.client import entry_words, place, talk
 from ostiary.doors.servers.client.agent_protocol import FAILURE, MOST_BYTES, Conversation
 from ostiary.doors.servers.client.answers import Answer, Answers
+from ostiary.doors.servers.client.closed import close_to_others
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.client.credentials import of_session
 from ostiary.doors.servers.client.forwarded import is_forwarded, nobody, own_agent
@@ -40,7 +39,6 @@ LEAVE_SECONDS = 15.0  # for the one before
 MOST_AT_ONCE = 256
 MOST_FORWARDED = 64  # of them: hosts open such connections as they like, and leave them open
 MOST_LINE = 64 * 1024
-PR_SET_DUMPABLE = 4
 Serves = Callable[[socket.socket, Process], None]
 
 
@@ -164,13 +162,6 @@ def _messages(stream: IO[bytes]) -> Iterator[bytes]:
         if not message:
             return
         yield message
-
-
-def close_to_others() -> None:
-    """No core dump, no ptrace, no reading of memory by other processes of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 @contextlib.contextmanager
