@@ -1,6 +1,7 @@
 """Whatever is sent, the answer is never a 5xx, and nothing of it grows without bound."""
 
 import http.client
+import importlib.util
 import json
 import resource
 import socket
@@ -13,8 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgres_world import new_database
 from tables_world import template
+from uvicorn.protocols.http import auto
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ostiary.doors.servers.control import app, incoming, limits, patience
+from ostiary.doors.servers.control import app, incoming, limits, patience, serve
 from ostiary.doors.servers.wire.admin import Rule, Status
 from ostiary.errors import Throttled
 
@@ -343,6 +347,39 @@ def test_a_head_that_is_endless_is_cut_off(served):
     line = b"X: " + b"y" * 8000 + b"\r\n"
     assert dribble(served, b"GET /healthz HTTP/1.1\r\n", line, 5)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 << 10, "KiB"
+
+
+@pytest.mark.parametrize("parser", [HttpToolsProtocol, H11Protocol])
+def test_what_comes_behind_a_body_is_no_head(tmp_path, monkeypatch, parser):
+    """Neither token nor proof, whichever parser uvicorn found."""
+    monkeypatch.setattr(auto, "AutoHTTPProtocol", parser)
+    spec = importlib.util.spec_from_file_location("patience_again", patience.__file__)
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    monkeypatch.setattr(serve, "PatientProtocol", again.PatientProtocol)
+    world = ControlWorld(f"sqlite:///{tmp_path}/c.db", tmp_path)
+    head = b"GET /v1/devices HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+
+    def status(*, in_head, in_trailer):
+        to.sendall(head + in_head + b"\r\n0\r\n" + in_trailer + b"\r\n")
+        answer = http.client.HTTPResponse(to)
+        answer.begin()
+        answer.read()
+        return answer.status
+
+    def shown():
+        made = world.admin().headers("GET", "/v1/devices")
+        return "".join(f"{name}: {value}\r\n" for name, value in made.items()).encode()
+
+    try:
+        parts = urlsplit(world.url)
+        with socket.create_connection((parts.hostname, parts.port), 5) as to:
+            assert status(in_head=b"", in_trailer=shown()) == 401
+            assert status(in_head=shown(), in_trailer=b"Authorization: Bearer x\r\n") == 200
+            assert status(in_head=b"", in_trailer=shown()) == 401
+            assert status(in_head=shown(), in_trailer=b"") == 200
+    finally:
+        world.close()
 
 
 NO_HTTP = [

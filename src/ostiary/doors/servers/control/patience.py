@@ -1,6 +1,7 @@
 """HTTP connections that are not waited for: a request must come whole and soon, its head small, or the connection is closed.
 
-uvicorn bounds none of it by itself when it parses by httptools. How large a body may be is bounded by ``incoming.py``.
+uvicorn bounds none of it by itself when it parses by httptools, and takes what comes behind a body in chunks (RFC 9112, 7.1.2)
+for fields of the head. How large a body may be is bounded by ``incoming.py``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
     _cut: asyncio.TimerHandle | None = None
     _ending = False
     _head = 0
+    _headed = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -50,6 +52,20 @@ class PatientProtocol(_Protocol):  # type: ignore[misc] # uvicorn chooses it whe
             self._disarm()
         if self._has_more:
             self._await(BODY_SECONDS)
+
+    def on_message_begin(self) -> None:
+        """As the two below called by httptools only; h11 keeps trailers apart itself."""
+        self._headed = False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._headed = True
+        super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Of the head alone: who asks, and from where, has been judged when a trailer comes, or is while it comes."""
+        if not self._headed:
+            super().on_header(name, value)
 
     def shutdown(self) -> None:
         """The server ends: what is under way is answered, and then, as where nothing is, nobody is waited for."""
