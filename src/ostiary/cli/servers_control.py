@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -35,8 +36,12 @@ def servers_held(control: Control, project: str | None) -> list[tuple[str, Serve
     return [
         (name, one)
         for name in names
-        for one in control.call("GET", f"/v1/projects/{name}/servers", kind=ServersHeld).servers
+        for one in control.call("GET", _servers(name), kind=ServersHeld).servers
     ]
+
+
+def _servers(project: str) -> str:
+    return f"/v1/projects/{quote(project, safe='')}/servers"
 
 
 def server_named(control: Control, server: str, project: str | None) -> tuple[str, ServerHeld]:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -63,7 +64,7 @@ def show(*, name: str, as_json: bool) -> None:
     """One project: who may do what, its authorities, its numbers."""
     from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
 
-    found = open_control().call("GET", f"/v1/projects/{name}", kind=Project)
+    found = open_control().call("GET", f"/v1/projects/{quote(name, safe='')}", kind=Project)
     if as_json:
         term.result_json(asdict(found))
     else:
@@ -154,7 +155,7 @@ def _check_free(control: Control, name: str) -> None:
     from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
 
     with contextlib.suppress(NotFound):
-        control.call("GET", f"/v1/projects/{name}", kind=Project)
+        control.call("GET", f"/v1/projects/{quote(name, safe='')}", kind=Project)
         raise Conflict(
             f"cannot create project {name}",
             why="it exists, and no key was made",

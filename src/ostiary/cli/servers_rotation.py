@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
@@ -71,7 +72,8 @@ def rotate(
     if step == "begin":
         check_signer(name, signer, kms)
     control = open_control()
-    now = control.call("GET", f"/v1/projects/{name}", kind=Project) if kms == NEW else None
+    path = f"/v1/projects/{quote(name, safe='')}"
+    now = control.call("GET", path, kind=Project) if kms == NEW else None
     arn = "" if kms == NEW else kms
     way = None
     if now is not None:
@@ -88,7 +90,7 @@ def rotate(
         done = now  # by a run that did not come as far as the alias
     else:
         asked = Rotation(use, step, arn)
-        done = control.call("POST", f"/v1/projects/{name}/authorities", asked, kind=Project)
+        done = control.call("POST", f"{path}/authorities", asked, kind=Project)
     if way is not None and step == "sign":
         give_alias(way, name, _live(done, use)[-1].kms_key)
     if as_json:

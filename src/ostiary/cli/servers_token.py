@@ -60,7 +60,7 @@ def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: 
     asked = NewToken(uses, hours * 3600)
     control = open_control()
     with _new_file(out) as stream:
-        path = f"/v1/projects/{project}/tokens"
+        path = f"/v1/projects/{quote(project, safe='')}/tokens"
         made = control.call("POST", path, asked, kind=MadeToken)
         if stream:
             stream.write(f"{made.token}\n")
@@ -110,7 +110,8 @@ def list_(*, project: str, as_json: bool) -> None:
     """Tokens of a project, without what they say."""
     from ostiary.doors.servers.wire.admin import Tokens  # noqa: PLC0415
 
-    found = open_control().call("GET", f"/v1/projects/{project}/tokens", kind=Tokens).tokens
+    path = f"/v1/projects/{quote(project, safe='')}/tokens"
+    found = open_control().call("GET", path, kind=Tokens).tokens
     if as_json:
         term.result_json({"tokens": [asdict(one) for one in found]})
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
+from urllib.parse import quote
 
 from ostiary.doors.servers.desired import KIND
 from ostiary.doors.servers.project_found import (
@@ -98,7 +99,7 @@ class ProjectKind:
 
     def needed_by(self, found: Found) -> str:
         """Which servers are enrolled in a project that is no longer wanted."""
-        path = f"/v1/projects/{found.key.name}/servers"
+        path = f"{_path(found.key.name)}/servers"
         try:
             held: ServersHeld = self._control.call("GET", path, kind=ServersHeld)
         except OstiaryError as error:
@@ -186,9 +187,7 @@ class ProjectKind:
             }
             message = decode(ProjectWanted, json.dumps(asked).encode())
             try:
-                written: Project = self._control.call(
-                    "PUT", f"/v1/projects/{key.name}", message, kind=Project
-                )
+                written: Project = self._control.call("PUT", _path(key.name), message, kind=Project)
             except StalePlan:
                 if last == ATTEMPTS - 1:
                     raise
@@ -198,7 +197,7 @@ class ProjectKind:
 
     def _remove(self, key: Key) -> None:
         try:
-            self._control.call("DELETE", f"/v1/projects/{key.name}")
+            self._control.call("DELETE", _path(key.name))
         except NotFound as gone:
             if gone.code == "no-refusal":
                 raise
@@ -206,7 +205,7 @@ class ProjectKind:
 
     def _project(self, name: str) -> Project | None:
         try:
-            project: Project = self._control.call("GET", f"/v1/projects/{name}", kind=Project)
+            project: Project = self._control.call("GET", _path(name), kind=Project)
         except NotFound as absent:
             if (
                 absent.code == "no-refusal"
@@ -214,6 +213,10 @@ class ProjectKind:
                 raise
             return None
         return project
+
+
+def _path(project: str) -> str:
+    return f"/v1/projects/{quote(project, safe='')}"
 
 
 def rotation(project: str, kms: Json) -> str:
