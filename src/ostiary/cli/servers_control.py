@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -36,12 +36,8 @@ def servers_held(control: Control, project: str | None) -> list[tuple[str, Serve
     return [
         (name, one)
         for name in names
-        for one in control.call("GET", _servers(name), kind=ServersHeld).servers
+        for one in control.call("GET", f"{project_path(name)}/servers", kind=ServersHeld).servers
     ]
-
-
-def _servers(project: str) -> str:
-    return f"/v1/projects/{quote(project, safe='')}/servers"
 
 
 def server_named(control: Control, server: str, project: str | None) -> tuple[str, ServerHeld]:

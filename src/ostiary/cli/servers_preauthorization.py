@@ -12,6 +12,7 @@ from ostiary.cli.options import FiniteRange, confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.cli.servers_token import project_option
 from ostiary.doors.servers.wire.admin import LONGEST_PREAUTHORIZATION
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import NotFound
 
 HEADINGS = ("preauthorization", "person", "server", "made", "by", "good until", "state", "reason")
@@ -48,7 +49,7 @@ def create(
     )
 
     asked = NewPreauthorization(login, hours * 3600, reason, server)
-    path = f"/v1/projects/{quote(project, safe='')}/preauthorizations"
+    path = f"{project_path(project)}/preauthorizations"
     made: Preauthorization = open_control().call("POST", path, asked, kind=Preauthorization)
     if as_json:
         term.result_json(asdict(made))
@@ -107,7 +108,7 @@ def revoke(*, known: str, project: str, yes: bool, as_json: bool) -> None:
     from ostiary.doors.servers import preauthorized  # noqa: PLC0415
 
     control = open_control()
-    path = f"/v1/projects/{quote(project, safe='')}/preauthorizations"
+    path = f"{project_path(project)}/preauthorizations"
     listed = preauthorized.listed(control, project)
     found = next((one for one in listed if one.id == known), None)
     if found is None:

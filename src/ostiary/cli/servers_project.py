@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
@@ -16,6 +15,7 @@ from ostiary.cli.options import json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.cli.servers_key import NEW, check_signer, kept, kms_option, made_first, signer_option
 from ostiary.cli.servers_rotation import rotate
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def show(*, name: str, as_json: bool) -> None:
     """One project: who may do what, its authorities, its numbers."""
     from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
 
-    found = open_control().call("GET", f"/v1/projects/{quote(name, safe='')}", kind=Project)
+    found = open_control().call("GET", project_path(name), kind=Project)
     if as_json:
         term.result_json(asdict(found))
     else:
@@ -155,7 +155,7 @@ def _check_free(control: Control, name: str) -> None:
     from ostiary.doors.servers.wire.admin import Project  # noqa: PLC0415
 
     with contextlib.suppress(NotFound):
-        control.call("GET", f"/v1/projects/{quote(name, safe='')}", kind=Project)
+        control.call("GET", project_path(name), kind=Project)
         raise Conflict(
             f"cannot create project {name}",
             why="it exists, and no key was made",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
@@ -21,6 +20,7 @@ from ostiary.cli.servers_key import (
     made_anew,
     signer_option,
 )
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rotate(
     if step == "begin":
         check_signer(name, signer, kms)
     control = open_control()
-    path = f"/v1/projects/{quote(name, safe='')}"
+    path = project_path(name)
     now = control.call("GET", path, kind=Project) if kms == NEW else None
     arn = "" if kms == NEW else kms
     way = None

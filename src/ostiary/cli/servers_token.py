@@ -17,6 +17,7 @@ from ostiary import term
 from ostiary.cli.options import FiniteRange, confirm, json_option
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: 
     asked = NewToken(uses, hours * 3600)
     control = open_control()
     with _new_file(out) as stream:
-        path = f"/v1/projects/{quote(project, safe='')}/tokens"
+        path = f"{project_path(project)}/tokens"
         made = control.call("POST", path, asked, kind=MadeToken)
         if stream:
             stream.write(f"{made.token}\n")
@@ -110,7 +111,7 @@ def list_(*, project: str, as_json: bool) -> None:
     """Tokens of a project, without what they say."""
     from ostiary.doors.servers.wire.admin import Tokens  # noqa: PLC0415
 
-    path = f"/v1/projects/{quote(project, safe='')}/tokens"
+    path = f"{project_path(project)}/tokens"
     found = open_control().call("GET", path, kind=Tokens).tokens
     if as_json:
         term.result_json({"tokens": [asdict(one) for one in found]})
@@ -149,7 +150,7 @@ def revoke(*, token_id: str, project: str, yes: bool) -> None:
     from ostiary.doors.servers.wire.admin import Tokens  # noqa: PLC0415
 
     control = open_control()
-    path = f"/v1/projects/{quote(project, safe='')}/tokens"
+    path = f"{project_path(project)}/tokens"
     listed = control.call("GET", path, kind=Tokens).tokens
     found = next((one for one in listed if one.id == token_id), None)
     if found is None:

@@ -13,6 +13,7 @@ from ostiary.doors.servers.client.control_api import Authorize, Control
 from ostiary.doors.servers.project_found import GIVEN_ONCE, opens, shuts
 from ostiary.doors.servers.project_kind import Calls, ProjectKind, rotation
 from ostiary.doors.servers.wire.admin import Projects, ServersHeld, Status
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Denied, EstateError, UsageError
 from ostiary.model.estate import Estate, resolve
 from ostiary.model.estate_servers import SCOPE, control_defect
@@ -113,7 +114,7 @@ class ServersPart:
     def _clocks(self, projects: Sequence[str]) -> Iterator[tuple[str, bool | None, str]]:
         """Hosts whose clock is off: a certificate begins a minute ago and ends in two."""
         for project in projects:
-            path = f"/v1/projects/{project}/servers"
+            path = f"{project_path(project)}/servers"
             held: ServersHeld = self.control.call("GET", path, kind=ServersHeld)
             for one in held.servers:
                 if one.clock_problem and one.state == "active":

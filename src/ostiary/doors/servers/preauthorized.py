@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from ostiary.doors.servers.wire.admin import Preauthorization, Preauthorizations
+from ostiary.doors.servers.wire.paths import project_path
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.project_kind import Calls
@@ -19,7 +20,7 @@ def listed(control: Calls, project: str, *, good: bool = False) -> tuple[Preauth
 
 
 def _pages(control: Calls, project: str, good: bool) -> Iterator[Preauthorizations]:
-    path = f"/v1/projects/{quote(project, safe='')}/preauthorizations"
+    path = f"{project_path(project)}/preauthorizations"
     after = ""
     while True:
         asked = {**({"after": after} if after else {}), **({"good": "1"} if good else {})}

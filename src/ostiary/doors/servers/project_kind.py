@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Protocol, cast
-from urllib.parse import quote
 
 from ostiary.doors.servers.desired import KIND
 from ostiary.doors.servers.project_found import (
@@ -29,6 +28,7 @@ from ostiary.doors.servers.wire.admin import (
     ServersHeld,
 )
 from ostiary.doors.servers.wire.message import VERSION, decode
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.doors.servers.words import of_people
 from ostiary.errors import Conflict, NotFound, OstiaryError, StalePlan
 from ostiary.plan.change import fingerprint
@@ -99,7 +99,7 @@ class ProjectKind:
 
     def needed_by(self, found: Found) -> str:
         """Which servers are enrolled in a project that is no longer wanted."""
-        path = f"{_path(found.key.name)}/servers"
+        path = f"{project_path(found.key.name)}/servers"
         try:
             held: ServersHeld = self._control.call("GET", path, kind=ServersHeld)
         except OstiaryError as error:
@@ -187,7 +187,9 @@ class ProjectKind:
             }
             message = decode(ProjectWanted, json.dumps(asked).encode())
             try:
-                written: Project = self._control.call("PUT", _path(key.name), message, kind=Project)
+                written: Project = self._control.call(
+                    "PUT", project_path(key.name), message, kind=Project
+                )
             except StalePlan:
                 if last == ATTEMPTS - 1:
                     raise
@@ -197,7 +199,7 @@ class ProjectKind:
 
     def _remove(self, key: Key) -> None:
         try:
-            self._control.call("DELETE", _path(key.name))
+            self._control.call("DELETE", project_path(key.name))
         except NotFound as gone:
             if gone.code == "no-refusal":
                 raise
@@ -205,7 +207,7 @@ class ProjectKind:
 
     def _project(self, name: str) -> Project | None:
         try:
-            project: Project = self._control.call("GET", _path(name), kind=Project)
+            project: Project = self._control.call("GET", project_path(name), kind=Project)
         except NotFound as absent:
             if (
                 absent.code == "no-refusal"
@@ -213,10 +215,6 @@ class ProjectKind:
                 raise
             return None
         return project
-
-
-def _path(project: str) -> str:
-    return f"/v1/projects/{quote(project, safe='')}"
 
 
 def rotation(project: str, kms: Json) -> str:

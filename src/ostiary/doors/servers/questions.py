@@ -16,6 +16,7 @@ from ostiary.doors.servers.wire.admin import (
     Projects,
     ServersHeld,
 )
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Denied, NotFound
 from ostiary.model.preauthorization import REQUIRED
 
@@ -126,7 +127,7 @@ class Questions:
                 code="no-project",
             )
         for project in projects:
-            path = f"/v1/projects/{project.name}/servers"
+            path = f"{project_path(project.name)}/servers"
             held: ServersHeld = self._control.call("GET", path, kind=ServersHeld)
             seen.append(ProjectSeen(project, held.servers, self._preauthorizations(project)))
         wanted = [one for one in seen if _holds(one, target)]

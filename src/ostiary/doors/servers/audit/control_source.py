@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from ostiary.doors.servers.client.control_api import Control, refusal_in
 from ostiary.doors.servers.client.refusals import refused
 from ostiary.doors.servers.wire.admin import AuditRow, Checkpoint, Checkpoints, Project
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Throttled, Unreachable
 from ostiary.pki import ssh_key
 from ostiary.pki.ssh_key import PublicKey
@@ -33,7 +33,7 @@ class ControlSource:
 
     def __init__(self, control: Control, project: str) -> None:
         self._control = control
-        self._path = f"/v1/projects/{quote(project, safe='')}"
+        self._path = project_path(project)
         self.project = control.call("GET", self._path, kind=Project)
         self.project_id = self.project.id
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from urllib.parse import quote
 
 from ostiary.doors.servers.breakglass.certificate import BREAK_GLASS
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Project, Rotation, Slip
+from ostiary.doors.servers.wire.paths import project_path
 from ostiary.errors import Conflict, Partial, UsageError
 from ostiary.pki.ssh_key import PublicKey
 
 
 def project_of(control: Control, project: str) -> Project:
-    return control.call("GET", f"/v1/projects/{quote(project, safe='')}", kind=Project)
+    return control.call("GET", project_path(project), kind=Project)
 
 
 def trust(control: Control, project: str, authority: PublicKey) -> Project:
@@ -27,13 +27,13 @@ def retire(control: Control, project: str) -> Project:
 
 
 def _rotate(control: Control, project: str, asked: Rotation) -> Project:
-    path = f"/v1/projects/{quote(project, safe='')}/authorities"
+    path = f"{project_path(project)}/authorities"
     return control.call("POST", path, asked, Project)
 
 
 def bring(control: Control, project: str, slip: Slip) -> None:
     """A slip into the audit of the project; one that is there already changes nothing. UsageError for what is not true."""
-    control.call("POST", f"/v1/projects/{quote(project, safe='')}/slips", slip)
+    control.call("POST", f"{project_path(project)}/slips", slip)
 
 
 def submit_all(control: Control, project: str, slips: Iterable[Slip]) -> int:
