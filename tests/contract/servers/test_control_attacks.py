@@ -24,6 +24,7 @@ from sqlalchemy import delete, insert, select, text, update
 from ostiary.doors.servers.agent import spool, untold
 from ostiary.doors.servers.audit import reconcile
 from ostiary.doors.servers.control import (
+    api_projects,
     app,
     chain,
     database,
@@ -34,6 +35,7 @@ from ostiary.doors.servers.control import (
     rules,
     sessions,
 )
+from ostiary.doors.servers.control.endpoint import Call
 from ostiary.doors.servers.control.tables import audit, certificates, chains
 from ostiary.doors.servers.wire import admin
 from ostiary.doors.servers.wire.admin import Rule, Settings
@@ -44,6 +46,7 @@ from ostiary.doors.servers.wire.person import (
     Issued,
     Session,
 )
+from ostiary.errors import StalePlan
 from ostiary.model import server_access as model
 from ostiary.pki import ssh_certificate, ssh_key
 
@@ -118,12 +121,16 @@ def test_an_owner_who_is_one_no_more_does_not_write_ahead(both):
     by = both.admin()
     now = project_of(by)
     mallory = both.person("mallory@acme.example", ["old"])
+    with both.services.database.reading() as connection:
+        caller = sessions.find(connection, mallory.token, time.time())
+    wanted = admin.ProjectWanted(now.generation + 1, now.settings, now.rules)
+    call = Call("PUT", "", "", path={"name": "prod"}, message=wanted, caller=caller)
     found = []
 
-    def attempt():
+    def attempt():  # its proof has been taken: that is another transaction
         try:
-            found.append(put(mallory, replace(now, generation=now.generation + 1)))
-        except Refused as no:
+            found.append(api_projects.put(both.services, call))
+        except StalePlan as no:
             found.append(no.code)
 
     def taken_away(connection, ledger):
