@@ -35,7 +35,13 @@ from ostiary.doors.servers.control import (
     reports,
 )
 from ostiary.doors.servers.control.answering import Answer, answer, empty
-from ostiary.doors.servers.control.authenticate import authenticate, may_send, people, proven
+from ostiary.doors.servers.control.authenticate import (
+    authenticate,
+    may_send,
+    people,
+    proven,
+    use_up,
+)
 from ostiary.doors.servers.control.endpoint import (
     HOST,
     NOBODY,
@@ -187,6 +193,7 @@ class Api:
         authenticate(self._services, endpoint, call)
         if call.caller is not None and not is_counted:
             self._by_session.take(call.caller.session, _cost(call))
+        use_up(self._services, endpoint, call)
         if call.proof is not None and call.proof.server_id:
             self._by_host.take(call.proof.server_id, _cost(call))
         if endpoint.takes is not None:

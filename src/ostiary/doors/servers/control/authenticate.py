@@ -33,11 +33,15 @@ def authenticate(services: Services, endpoint: Endpoint, call: Call) -> None:
     if endpoint.who == PERSON:
         caller = person(services, call)
         proven(caller, call, services.clock())
-        if not endpoint.repeatable and not caller.is_machine:
-            services.writer.write([], lambda connection, _: _use(connection, call))
         call.caller = caller
     elif endpoint.who == HOST:
         call.proof = host(services, call)
+
+
+def use_up(services: Services, endpoint: Endpoint, call: Call) -> None:
+    """Denied where a person's proof was taken already: what it makes is made once."""
+    if call.caller is not None and not call.caller.is_machine and not endpoint.repeatable:
+        services.writer.write([], lambda connection, _: _use(connection, call))
 
 
 def person(services: Services, call: Call) -> Caller:
@@ -137,7 +141,7 @@ def _time_and_digest(stamp: str) -> tuple[str, str]:
 
 
 def _use(connection: Connection, call: Call) -> None:
-    """Take the one use of a proof that is good: what it makes is made once."""
+    """Take the one use of a proof that is good."""
     proof = call.headers[PROOF_HEADER]
     until = int(proof.partition(" ")[0]) + SKEW + 1
     if not used_once.use(connection, token_hash(proof), until):
