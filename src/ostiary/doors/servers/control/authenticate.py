@@ -145,7 +145,7 @@ def _use(connection: Connection, call: Call) -> None:
     proof = call.headers[PROOF_HEADER]
     until = int(proof.partition(" ")[0]) + SKEW + 1
     if not used_once.use(connection, token_hash(proof), until):
-        raise _unproven("this very request was made already", fix="make it anew")
+        raise _unproven("this very request was made already", fix="run the same command again")
 
 
 def _not_signed_in(why: str) -> Denied:
