@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 from ostiary.cli.servers_control import open_control
 from ostiary.errors import NotFound, UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--project", required=True, metavar="NAME", help="Whose audit.")
+@click.option("--project", required=True, metavar="NAME", callback=not_empty, help="Whose audit.")
 @click.option(
     "--to",
     required=True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 from ostiary.cli.servers_control import open_control
 from ostiary.errors import DriftFound, ProofFailed, UsageError
 
@@ -24,7 +24,13 @@ MOST = 50  # findings told as lines; --json has all of them
 
 @click.command()
 @click.argument("files", nargs=-1, metavar="[FILE...]", type=click.Path(path_type=Path))
-@click.option("--project", default="", metavar="NAME", help="Read the audit of this project.")
+@click.option(
+    "--project",
+    default="",
+    metavar="NAME",
+    callback=not_empty,
+    help="Read the audit of this project.",
+)
 @click.option(
     "--kms-events",
     multiple=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from datetime import datetime
@@ -79,7 +80,10 @@ def login(
             session = begin.machine(reached, machine, kind, proof)
         else:
             session = _person(reached, browser=browser, step_up=step_up, port=port)
+    before = begin.who()
     begin.hold(begin.profile_of(profile, session), session)
+    if before and before["person"] != session.person:
+        term.say(f"! {before['person']} was signed in here, and is no more")
     _tell(session, profile, as_json=as_json)
 
 
@@ -205,6 +209,10 @@ def _tell(session: Session, profile: Profile, *, as_json: bool) -> None:
             }
         )
         return
+    from ostiary.doors.servers.client.credentials import GIVEN  # noqa: PLC0415
+
+    if os.environ.get(GIVEN):
+        term.say(f"! {GIVEN} is set: commands go on by the token in that file, not by this sign-in")
     until = _moment(datetime.fromtimestamp(session.expires).astimezone())
     term.result(f"{session.person} is signed in until {until}; on servers: {session.login}")
     if not _ssh_knows():
@@ -227,19 +235,19 @@ def _ssh_knows() -> bool:
 def logout() -> None:
     """End the sign-in, here and at the control plane. Connections that are open stay so."""
     from ostiary.doors.servers.client import begin  # noqa: PLC0415
-    from ostiary.doors.servers.client.credentials import signed_in  # noqa: PLC0415
+    from ostiary.doors.servers.client.credentials import GIVEN, signed_in  # noqa: PLC0415
 
     if begin.who() is None:
         term.say("nobody is signed in here")
         return
-    with signed_in() as control:
+    with signed_in({name: one for name, one in os.environ.items() if name != GIVEN}) as control:
         try:
             begin.sign_out(control)
         except OstiaryError as error:
             raise type(error)(
                 "signed out here only",
                 why=f"{error.what}: {error.why}",
-                fix="the session ends by itself within 12 hours; to end it now: ostiary login, ostiary logout",
+                fix="nothing is left here by which it could be used; there it ends by itself within 12 hours",
                 code=error.code,
             ) from error
     term.say("signed out")

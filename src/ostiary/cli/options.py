@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from ostiary import term
 from ostiary.errors import UsageError
@@ -21,6 +22,23 @@ def estate_option(function: F) -> F:
         metavar="FILE",
         help="The estate file [estate.yaml, OSTIARY_ESTATE].",
     )(function)
+
+
+def not_empty(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A name as given. UsageError for an empty one, as of a variable that is not set: it must not mean all."""
+    given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    if given and value == "":
+        option = (
+            parameter.opts[0]
+            if parameter.opts[0].startswith("-")
+            else parameter.human_readable_name
+        )
+        raise UsageError(
+            f"cannot use an empty {option}",
+            why="a variable in the command line may not be set",
+            fix=f"see: {context.command_path} --help",
+        )
+    return value
 
 
 def details_option(function: F) -> F:

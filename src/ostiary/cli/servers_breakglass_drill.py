@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 from ostiary.cli.servers_breakglass_sign import share_option
 from ostiary.cli.servers_control import open_control, server_named
 from ostiary.errors import UsageError
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 @share_option
 @click.option("--login", required=True, metavar="NAME", help="The account on the server.")
 @click.option(
-    "--server", required=True, metavar="NAME", help="Name or id; with --offline ID=ADDRESS[:PORT]."
+    "--server",
+    required=True,
+    metavar="NAME",
+    callback=not_empty,
+    help="Name or id; with --offline ID=ADDRESS[:PORT].",
 )
 @click.option(
     "--through",

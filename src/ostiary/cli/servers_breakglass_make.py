@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import confirm, json_option
+from ostiary.cli.options import confirm, json_option, not_empty
 from ostiary.cli.servers_control import open_control
 from ostiary.errors import NotFound, OstiaryError, UsageError
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--project", required=True, metavar="NAME", help="For whose servers.")
+@click.option(
+    "--project", required=True, metavar="NAME", callback=not_empty, help="For whose servers."
+)
 @click.option(
     "--shares", default=5, show_default=True, metavar="N", help="How many people keep one."
 )
@@ -78,7 +80,9 @@ def make(
 
 @click.command()
 @click.argument("key", metavar="PUBLIC-KEY")
-@click.option("--project", required=True, metavar="NAME", help="For whose servers.")
+@click.option(
+    "--project", required=True, metavar="NAME", callback=not_empty, help="For whose servers."
+)
 def register(*, key: str, project: str) -> None:
     """Let the hosts of a project trust a break-glass authority, by its public key."""
     from ostiary.pki import ssh_key  # noqa: PLC0415
@@ -96,7 +100,9 @@ def register(*, key: str, project: str) -> None:
 
 
 @click.command()
-@click.option("--project", required=True, metavar="NAME", help="For whose servers.")
+@click.option(
+    "--project", required=True, metavar="NAME", callback=not_empty, help="For whose servers."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def retire(*, project: str, yes: bool) -> None:
     """Let hosts trust the older of two break-glass authorities no more."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 from ostiary.cli.servers_control import open_control
 from ostiary.errors import UsageError
 
@@ -36,7 +36,11 @@ share_option = click.option(
 @share_option
 @click.option("--login", required=True, metavar="NAME", help="The account on the server.")
 @click.option(
-    "--server", required=True, metavar="ID", help="Its id: srv_…, see its host certificate."
+    "--server",
+    required=True,
+    metavar="ID",
+    callback=not_empty,
+    help="Its id: srv_…, see its host certificate.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the certificate.")
 @click.option(
@@ -152,7 +156,7 @@ def _through(login: str, bastion: str, out: Path | None) -> str:
 
 @click.command()
 @click.argument("file", required=False, metavar="[FILE]", type=click.Path(path_type=Path))
-@click.option("--project", required=True, metavar="NAME", help="Whose audit.")
+@click.option("--project", required=True, metavar="NAME", callback=not_empty, help="Whose audit.")
 @json_option
 def submit(*, file: Path | None, project: str, as_json: bool) -> None:
     """Bring what was signed into the audit; what is there already stays as it is."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 
 if TYPE_CHECKING:
     from ostiary.doors.servers.client.tls_client import TlsClient
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     metavar="FOLDER",
     help="Where key.pem, certificate.pem and authority.pem go.",
 )
-@click.option("--project", default="", metavar="NAME", help="Where several have a HOST.")
+@click.option(
+    "--project", default="", metavar="NAME", callback=not_empty, help="Where several have a HOST."
+)
 @json_option
 def certificate(*, host: str, out: Path, project: str, as_json: bool) -> None:
     """Get an X.509 client certificate for TLS to a server: for curl, psql and whatever takes files.

@@ -42,11 +42,16 @@ def servers_held(control: Control, project: str | None) -> list[tuple[str, Serve
 
 def server_named(control: Control, server: str, project: str | None) -> tuple[str, ServerHeld]:
     """The one server of this name or id. Conflict where several projects have one."""
-    found = [
-        (name, one)
-        for name, one in servers_held(control, project)
-        if server in (one.id, one.name) and one.state != "retired"
-    ]
+    held = servers_held(control, project)
+    meant = [(name, one) for name, one in held if server in (one.id, one.name, _before(one))]
+    found = [(name, one) for name, one in meant if one.state != "retired"]
+    gone = [one for _, one in meant if one.state == "retired"]
+    if gone and not found:
+        raise NotFound(
+            f"{server} is retired",
+            why=f"it was {_before(gone[-1])} ({gone[-1].id})",
+            fix="see it with: ostiary servers inventory --retired",
+        )
     if not found:
         raise NotFound(
             f"no server is named {server}", fix="see them with: ostiary servers inventory"
@@ -58,6 +63,11 @@ def server_named(control: Control, server: str, project: str | None) -> tuple[st
             fix=f"add: --project {found[0][0]}",
         )
     return found[0]
+
+
+def _before(server: ServerHeld) -> str:
+    """Its name before it was retired: that is free for another one."""
+    return server.name.removesuffix(f"~{server.id}")
 
 
 def moment(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ostiary import term
-from ostiary.cli.options import confirm, json_option
+from ostiary.cli.options import confirm, json_option, not_empty
 from ostiary.cli.servers_control import ago, open_control, server_named, servers_held
 from ostiary.doors.servers.wire.one_line import one_line
 from ostiary.errors import UsageError
@@ -17,7 +17,9 @@ from ostiary.errors import UsageError
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.admin import ServerHeld
 
-project_option = click.option("--project", metavar="NAME", help="Only this project.")
+project_option = click.option(
+    "--project", metavar="NAME", callback=not_empty, help="Only this project."
+)
 
 
 @click.command()
@@ -112,7 +114,7 @@ def selected(terms: Terms, labels: Mapping[str, str]) -> bool:
 
 
 @click.command()
-@click.argument("server", metavar="SERVER")
+@click.argument("server", metavar="SERVER", callback=not_empty)
 @project_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def retire(*, server: str, project: str | None, yes: bool) -> None:
@@ -125,7 +127,7 @@ def retire(*, server: str, project: str | None, yes: bool) -> None:
 
 
 @click.command()
-@click.argument("server", metavar="SERVER")
+@click.argument("server", metavar="SERVER", callback=not_empty)
 @project_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def release(*, server: str, project: str | None, yes: bool) -> None:

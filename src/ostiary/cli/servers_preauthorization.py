@@ -8,7 +8,7 @@ from urllib.parse import quote
 import click
 
 from ostiary import term
-from ostiary.cli.options import FiniteRange, confirm, json_option
+from ostiary.cli.options import FiniteRange, confirm, json_option, not_empty
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.cli.servers_token import project_option
 from ostiary.doors.servers.wire.admin import LONGEST_PREAUTHORIZATION
@@ -27,9 +27,15 @@ def preauthorization() -> None:
 
 
 @preauthorization.command()
-@click.argument("login", metavar="LOGIN")
+@click.argument("login", metavar="LOGIN", callback=not_empty)
 @project_option
-@click.option("--server", default="", metavar="NAME", help="Only this server of the project.")
+@click.option(
+    "--server",
+    default="",
+    metavar="NAME",
+    callback=not_empty,
+    help="Only this server of the project.",
+)
 @click.option(
     "--hours",
     type=FiniteRange(0, LONGEST_PREAUTHORIZATION / 3600, min_open=True),
@@ -96,7 +102,7 @@ def list_(*, project: str, good: bool, as_json: bool) -> None:
 
 
 @preauthorization.command()
-@click.argument("known", metavar="ID")
+@click.argument("known", metavar="ID", callback=not_empty)
 @project_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option

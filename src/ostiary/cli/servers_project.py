@@ -11,7 +11,7 @@ import click
 
 from ostiary import term
 from ostiary.cli.gateway_reach import reach, reach_options
-from ostiary.cli.options import json_option
+from ostiary.cli.options import json_option, not_empty
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.cli.servers_key import NEW, check_signer, kept, kms_option, made_first, signer_option
 from ostiary.cli.servers_rotation import rotate
@@ -58,7 +58,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @project.command()
-@click.argument("name", metavar="PROJECT")
+@click.argument("name", metavar="PROJECT", callback=not_empty)
 @json_option
 def show(*, name: str, as_json: bool) -> None:
     """One project: who may do what, its authorities, its numbers."""
@@ -109,7 +109,7 @@ def _lines(one: Project) -> Iterator[str]:
 
 
 @project.command()
-@click.argument("name", metavar="PROJECT")
+@click.argument("name", metavar="PROJECT", callback=not_empty)
 @click.option("--uid-start", type=int, default=60001, show_default=True, help="First UID.")
 @click.option("--gid-start", type=int, default=63001, show_default=True, help="First GID.")
 @kms_option("Sign with this KMS key; without ARN a key, its alias and its policy are made first.")

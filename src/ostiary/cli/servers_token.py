@@ -14,7 +14,7 @@ from urllib.parse import quote
 import click
 
 from ostiary import term
-from ostiary.cli.options import FiniteRange, confirm, json_option
+from ostiary.cli.options import FiniteRange, confirm, json_option, not_empty
 from ostiary.cli.servers_control import moment, open_control
 from ostiary.doors.servers.wire.admin import LONGEST_TOKEN, MOST_USES
 from ostiary.doors.servers.wire.paths import project_path
@@ -23,7 +23,9 @@ from ostiary.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from ostiary.doors.servers.wire.admin import Token
 
-project_option = click.option("--project", required=True, metavar="NAME", help="The project.")
+project_option = click.option(
+    "--project", required=True, metavar="NAME", callback=not_empty, help="The project."
+)
 
 
 @click.group()
@@ -74,7 +76,7 @@ def create(*, project: str, uses: int, hours: float, out: Path | None, as_json: 
     good = f"good for {term.counted(uses, 'host')} and {hours:g} h"
     term.say(f"token {made.id}, {good}{f', in {out}' if out else ''}")
     command = f"enroll --url {control.url} --token-file {out.name if out else '-'}"
-    term.say(f"on the host, as root: ostiary-agent.pyz {command}{_authority()}")
+    term.say(f"on the host, as root: /usr/local/lib/ostiary-agent.pyz {command}{_authority()}")
 
 
 def _authority() -> str:
@@ -142,7 +144,7 @@ def state(held: Token, now: float) -> str:
 
 
 @token.command()
-@click.argument("token_id", metavar="TOKEN_ID")
+@click.argument("token_id", metavar="TOKEN_ID", callback=not_empty)
 @project_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def revoke(*, token_id: str, project: str, yes: bool) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -22,12 +23,13 @@ root(["login", "--control", "http://127.0.0.1:1", *sys.argv[1:]])
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
 @pytest.mark.parametrize("words", [(), ("--machine", "robot", "--token-file", "token")])
 def test_who_signs_in_is_closed_to_others(tmp_path, words):
-    (tmp_path / "run").mkdir(mode=0o700)
     (tmp_path / "token").write_text("token")
-    named = {"HOME": "", "XDG_CONFIG_HOME": "config", "XDG_RUNTIME_DIR": "run"}
+    named = {"HOME": "", "XDG_CONFIG_HOME": "config"}
     environ = {**os.environ, **{name: str(tmp_path / one) for name, one in named.items()}}
     argv = [sys.executable, "-c", ASKED, *words]
-    done = subprocess.run(
-        argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as run:  # its sockets have short paths
+        environ["XDG_RUNTIME_DIR"] = run
+        done = subprocess.run(
+            argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+        )
     assert (done.stdout, done.stderr) == ("0 0 0\n", "")

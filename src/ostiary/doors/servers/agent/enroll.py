@@ -42,7 +42,7 @@ def enroll(wanted: Wanted, paths: Paths, say: Callable[[str], None]) -> Identity
         raise HostError(
             "cannot enroll this host",
             why=f"it is enrolled already, as {there.name} ({there.server_id}) in {there.project}",
-            fix="run: ostiary agent remove",
+            fix="leave it so; only to enroll it anew, run first: ostiary agent remove",
         )
     if not paths.host_key.exists():
         run("ssh-keygen", "-A")

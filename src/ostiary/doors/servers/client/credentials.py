@@ -21,6 +21,7 @@ from ostiary.errors import Denied, UsageError
 
 MOST_BYTES = 4096
 GIVEN = "OSTIARY_CONTROL_TOKEN_FILE"
+FIX = f"name a file that holds a machine's session token, or run: unset {GIVEN}"
 
 
 def signed_in(environ: Mapping[str, str] | None = None) -> Control:
@@ -83,14 +84,14 @@ def _from_file(file: Path) -> str:
         raise Denied(
             f"cannot read the session token in {file}",
             why=str(getattr(error, "strerror", None) or error).lower(),
-            fix=f"see {GIVEN}",
+            fix=FIX,
             code="not-signed-in",
         ) from error
     if not token or any(one.isspace() for one in token):
         raise Denied(
             f"cannot use {file} as session token",
             why="it does not hold one word",
-            fix=f"see {GIVEN}",
+            fix=FIX,
             code="not-signed-in",
         )
     return token

@@ -24,7 +24,8 @@ from ostiary.errors import Denied
 SKEW = 60.0  # seconds that the clock of who asks may be off
 LONGEST_TIME = 12  # digits
 SHORTEST_NONCE, LONGEST_NONCE = 16, 64
-NO_PROOF = "a person's token is no session without its proof: Ostiary-Proof: TIME NONCE DIGEST MAC"
+NO_PROOF = "its proof is not of the form: Ostiary-Proof: TIME NONCE DIGEST MAC"
+ALONE = "run: unset OSTIARY_CONTROL_TOKEN_FILE (it is for the session of a machine: ostiary login --machine NAME)"
 SIGN_IN = "run: ostiary login (in a pipeline: ostiary login --machine NAME)"
 
 
@@ -118,7 +119,11 @@ def proven(caller: Caller, call: Call, now: float) -> None:
 
 def proven_head(caller: Caller, call: Call, now: float) -> str:
     """Denied unless the head of this request was made there, a person's; the digest that its body must have."""
-    stamp, _, told = call.headers.get(PROOF_HEADER, "").rpartition(" ")
+    header = call.headers.get(PROOF_HEADER)
+    if header is None:
+        why = "it is a person's, and comes with a token alone, as one from a file does"
+        raise _unproven(why, fix=ALONE)
+    stamp, _, told = header.rpartition(" ")
     at, digest = _time_and_digest(stamp)
     if abs(now - int(at)) > SKEW:
         why = f"it was made {int(at) - now:+.0f} s from now, by the clock of who asks"
