@@ -13,7 +13,6 @@ import click
 
 from ostiary import term
 from ostiary.cli.options import json_option
-from ostiary.cli.typed import as_typed
 from ostiary.errors import Denied, OstiaryError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from ostiary.doors.servers.wire.person import Session
 
 REVOKED = "device-revoked"
+WAITING = "waiting until you have; Ctrl-C gives up"
 
 
 @click.command()
@@ -167,7 +167,7 @@ def _person(control: Control, *, browser: bool, step_up: bool, port: int | None)
 def _show(address: str, code: str, both: str) -> None:
     term.say(f"sign in at: {both}")
     term.say(f"or enter the code {code} at: {address}")
-    term.say("waiting until you have; Ctrl-C gives up")
+    term.say(WAITING)
 
 
 def _asked_for() -> tuple[str, int | None]:
@@ -193,7 +193,8 @@ def _in_browser(
 
     with browser.Returning(port or browser.PORT) as returning:
         code = code_flow.begin_code(found, returning.address, acr_values, max_age)
-        browser.show(code.url, lambda text: term.say(as_typed(text)))
+        browser.show(code.url, term.say, port or browser.PORT)
+        term.say(WAITING)
         return code_flow.redeem(found, code, returning.wait(state=code.state))
 
 

@@ -33,8 +33,8 @@ def certificate(*, host: str, out: Path, project: str, as_json: bool) -> None:
     """Get an X.509 client certificate for TLS to a server: for curl, psql and whatever takes files.
 
     HOST is the name or id of a server that you may enter. The key is made here and new each time; only its
-    certificate is signed by the project's X.509 authority, for you, HOST and three minutes. What is in FOLDER from
-    the time before is replaced; a file that this command did not write is not.
+    certificate is signed by the project's X.509 authority, for you, HOST and two minutes from now. What is in FOLDER
+    from the time before is replaced; a file that this command did not write is not.
     """
     from ostiary.doors.servers.client import pem_files, tls_client  # noqa: PLC0415
 

@@ -97,7 +97,9 @@ def _new_file(file: Path | None) -> Iterator[TextIO | None]:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         why = (error.strerror or "").lower()
-        raise UsageError(f"cannot write {file}", why=why, fix="name a new file") from error
+        raise UsageError(
+            f"cannot write {file}", why=why, fix="name a new file with: --out FILE"
+        ) from error
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             yield stream

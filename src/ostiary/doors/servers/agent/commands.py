@@ -154,7 +154,8 @@ def _run(_: argparse.Namespace, paths: Paths) -> int:
 
 @contextlib.contextmanager
 def _instead_of_service(
-    paths: Paths, fix: str = "run: systemctl disable --now ostiary-agent"
+    paths: Paths,
+    fix: str = "run: systemctl disable --now ostiary-agent, or end it where it was started by hand",
 ) -> Iterator[None]:
     """HostError while the service runs: it would bring back what is taken away, and one of it is enough."""
     with alone(paths.var / "service.lock", waits=False) as held:

@@ -64,8 +64,8 @@ class Returning:
         return self._server.answer
 
 
-def show(url: str, say: Callable[[str], None]) -> None:
-    """Open ``url`` where there is a browser; say it in any case."""
+def show(url: str, say: Callable[[str], None], port: int = PORT) -> None:
+    """Open ``url`` where there is a browser; say it in any case. The browser comes back to ``port``."""
     say(f"sign in at: {url}")
     try:
         found = webbrowser.open(url)
@@ -73,7 +73,8 @@ def show(url: str, say: Callable[[str], None]) -> None:
         found = False
     if not found:
         say(
-            "no browser was found here: open that address in one on this machine, or run: ostiary login"
+            "no browser was found here: open that address in one on this machine, or on your own, from which before:"
+            f" ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
         )
 
 

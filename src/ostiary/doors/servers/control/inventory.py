@@ -157,7 +157,10 @@ def _behind(asked: Enroll) -> Iterator[str]:
     if not HOST.fullmatch(asked.bastion):
         yield f"the bastion {asked.bastion[:80]!r} is no name of a server"
     elif near.is_itself(asked.address, asked.bastion):
-        yield f"to {asked.bastion}, {asked.address[:80]!r} is a part of itself"
+        yield (
+            f"to its bastion {asked.bastion} the address {asked.address[:80]!r} is {asked.bastion} itself:"
+            " give the one by which that reaches this host (--address)"
+        )
 
 
 def at_home(connection: Connection, server_id: str) -> tuple[Server, int] | None:
