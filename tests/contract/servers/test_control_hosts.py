@@ -248,7 +248,7 @@ def test_nothing_of_a_bastion_itself_is_enrolled_behind_it(world):
         no = refused(host.enroll, token, "web1", bastion="gate", address=address)
         assert (no.status, no.code) == (400, "bad-request"), address
         told = f"to its bastion gate the address {address!r} is gate itself: "
-        assert no.refusal.why.startswith(told)
+        assert told in no.refusal.why
     for number, address in enumerate(("10.0.0.5", "2001:db8::1", "mylocalhost", "db.gate")):
         other = world.host()
         other.enroll(token, f"web{number}", bastion="gate", address=address)
