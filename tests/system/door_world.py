@@ -126,8 +126,12 @@ class Door:
             for one in others:
                 one.result()
             self._start_agents()
-            for person in self.people.values():  # who had no server looks again only after a while
+            # Who had no server looks again only after a while.
+            for one in [
                 together.submit(person.ostiary, "servers", "list")
+                for person in self.people.values()
+            ]:
+                one.result()
         self._ending.callback(self._end_agents)
 
     def _machines(self) -> list[dict[str, object]]:

@@ -45,10 +45,12 @@ def edgar(door):
 
 @pytest.fixture
 def ken(door):
-    """Both agents have heard of him: he was put out by a test before, perhaps."""
+    """Both agents have heard of him, and his own of both servers: he was put out by a test before, perhaps."""
     lines = [door[host].root / "etc/ssh/ostiary/principals/ken" for host in ("bastion", "web1")]
     until(lambda: all(one.exists() for one in lines))
-    return door.people["ken"]
+    ken = door.people["ken"]
+    assert "web1" in ken.ostiary("servers", "list").stdout
+    return ken
 
 
 @pytest.fixture
