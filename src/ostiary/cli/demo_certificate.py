@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from ostiary.cli.demo_sshd import SECONDS, Host, program
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.client.place import write_private
+from ostiary.doors.servers.wire.paths import CERTIFICATES
 from ostiary.doors.servers.wire.person import LOGIN, CertificateRequest, Issued
 from ostiary.errors import Unreachable
 from ostiary.pki import ssh_certificate, ssh_key
@@ -64,7 +65,7 @@ def asked_for(control: Control, server_id: str) -> tuple[Ed25519PrivateKey, Issu
     """A certificate for a key of its own."""
     key = Ed25519PrivateKey.generate()
     asked = CertificateRequest(server_id, ssh_key.of(key.public_key()).text(), LOGIN)
-    return key, control.call("POST", "/v1/certificates", asked, kind=Issued)
+    return key, control.call("POST", CERTIFICATES, asked, kind=Issued)
 
 
 def ssh(arguments: list[str]) -> str:

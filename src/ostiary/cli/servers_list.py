@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -50,8 +49,11 @@ def servers_of() -> tuple[ServerEntry, ...]:
     from ostiary.doors.servers.wire.person import Servers  # noqa: PLC0415
 
     found = open_control().call("GET", "/v1/servers", kind=Servers).servers
-    with contextlib.suppress(OstiaryError):  # a pipeline has no resident agent
+    try:
         talk.ask(place.run_folder(), "servers")
+    except OstiaryError as unread:
+        if unread.code != "not-signed-in":  # as in a pipeline, which has no resident agent
+            term.say(f"ssh may not know all of them yet: {unread.what}: {unread.why}")
     if odd := [one for one in found if not is_plain(one)]:
         names = term.counted(len(odd), "server")
         term.say(f"left out: {names} whose name, id or address ssh would take for more than that")

@@ -250,7 +250,9 @@ class TestListed:
         monkeypatch.setattr("ostiary.doors.servers.client.listed.AGAIN", -1)
         assert listed.one("web1").name == "web1"
         assert not listed.known("web2")
-        assert len(listed.every()) == 1
+        with pytest.raises(Unreachable):
+            listed.every()
+        assert listed.known("web1")
 
     def test_without_a_first_list_it_is_said_why_for_names_of_the_last_sign_in(self, tmp_path):
         """Else ssh would look for them in DNS, and say that there is no such host."""
@@ -272,6 +274,18 @@ class TestListed:
         assert not listed.known("web2"), "not asked again at once"
         monkeypatch.setattr("ostiary.doors.servers.client.listed.AGAIN", 0)
         assert listed.known("web2")
+
+    def test_a_name_stays_ours_when_its_server_is_gone(self, tmp_path, monkeypatch):
+        """Else ssh would say that there is no such host, or go to another one of this name."""
+        listed = self.make(tmp_path, [entry("web1")], [], [entry("web1")])
+        listed.every()
+        listed.every()
+        assert listed.known("web1")
+        with pytest.raises(NotFound, match="cannot enter web1: it has left project prod") as gone:
+            listed.one("web1")
+        assert gone.value.code == "no-server"
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.GONE", -1)
+        assert listed.one("web1").name == "web1", "and is entered when it is back"
 
     def test_a_control_plane_that_hangs_does_not_hold_up_other_hosts(self, tmp_path, monkeypatch):
         monkeypatch.setattr("ostiary.doors.servers.client.listed.FIRST", 0.1)

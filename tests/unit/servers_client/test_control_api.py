@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ostiary.doors.servers.client import bounded_http, refusals
+from ostiary.doors.servers.client import bounded_http, control_api, refusals
 from ostiary.doors.servers.client.control_api import Control
 from ostiary.doors.servers.wire.admin import Projects
-from ostiary.doors.servers.wire.message import encode
+from ostiary.doors.servers.wire.message import IDLE_SECONDS, encode
 from ostiary.doors.servers.wire.person import Refusal, ServerEntry, Servers
 from ostiary.errors import (
     Conflict,
@@ -109,6 +109,73 @@ def test_a_connection_closed_meanwhile_is_not_used_again() -> None:
             assert control.call("GET", "/v1/projects", kind=Projects) == Projects(())
             threading.Event().wait(0.02)
         control.close()
+
+
+def closing_when_asked_again(seen: list[int]) -> Callable[[socket.socket, int], None]:
+    """The first connection ends as the second request comes: both sides find at once that it was kept for long enough."""
+
+    def script(connection: socket.socket, number: int) -> None:
+        while request(connection):
+            seen.append(number)
+            if seen == [0, 0]:
+                return
+            connection.sendall(answer(200, encode(Projects(()))))
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v1/projects"), ("POST", "/v1/certificates")]
+)
+def test_a_connection_that_ends_as_it_is_used_is_no_control_plane_that_is_away(
+    method: str, path: str
+) -> None:
+    seen: list[int] = []
+    with peer(closing_when_asked_again(seen)) as url, Control(url) as control:
+        for _ in range(2):
+            assert control.call(method, path, None, Projects) == Projects(())
+    assert seen == [0, 0, 1]
+
+
+def test_a_change_is_not_sent_twice_and_may_be_done() -> None:
+    seen: list[int] = []
+    with peer(closing_when_asked_again(seen)) as url, Control(url) as control:
+        control.call("GET", "/v1/projects", kind=Projects)
+        with pytest.raises(Unreachable) as caught:
+            control.call("POST", "/v1/projects", None, Projects)
+    assert caught.value.maybe_done
+    assert seen == [0, 0]
+
+
+def test_a_new_connection_that_ends_without_an_answer_is_not_tried_for_ever() -> None:
+    seen: list[int] = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        request(connection)
+        seen.append(number)
+
+    with peer(script) as url, pytest.raises(Unreachable):
+        call(url, "GET", "/v1/projects", kind=Projects)
+    assert seen == [0]
+
+
+def test_a_connection_is_kept_for_less_than_the_control_plane_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert control_api.KEPT_SECONDS < IDLE_SECONDS
+    monkeypatch.setattr(control_api, "KEPT_SECONDS", 0.05)
+    seen: list[int] = []
+
+    def script(connection: socket.socket, number: int) -> None:
+        while request(connection):
+            seen.append(number)
+            connection.sendall(answer(200, encode(Projects(()))))
+
+    with peer(script) as url, Control(url) as control:
+        control.call("GET", "/v1/projects", kind=Projects)
+        threading.Event().wait(0.1)
+        control.call("GET", "/v1/projects", kind=Projects)
+    assert seen == [0, 1]
 
 
 @pytest.mark.parametrize(

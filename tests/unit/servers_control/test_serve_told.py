@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ostiary.cli import root
-from ostiary.doors.servers.control import listening
+from ostiary.doors.servers.control import listening, serve
+from ostiary.doors.servers.control.serve import ServeSettings
+from ostiary.doors.servers.wire.message import IDLE_SECONDS
 from ostiary.errors import UsageError
 
 TOLD = ("--issuer", "https://acme.okta.com", "--client-id", "0oa", "--admin-group", "admins")
@@ -106,3 +108,9 @@ def test_an_address_of_another_machine():
     with pytest.raises(Exception, match="cannot listen") as refused:
         listening.sockets("192.0.2.1:9444", tls=True)
     assert "name an address of this machine" in refused.value.fix
+
+
+def test_an_idle_connection_is_kept_for_as_long_as_clients_are_told(tmp_path):
+    told = ServeSettings("", "127.0.0.1:0", "", "", "", "", tmp_path)
+    served = serve.server(told, lambda *_: None)
+    assert served.config.timeout_keep_alive == IDLE_SECONDS

@@ -24,6 +24,7 @@ from ostiary.doors.servers.client.listed import Listed
 from ostiary.doors.servers.client.passes import Passes, Process, parent
 from ostiary.doors.servers.client.refusals import STEP_UP, refused
 from ostiary.doors.servers.wire.message import InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.paths import CERTIFICATES
 from ostiary.doors.servers.wire.person import (
     HOP,
     LOGIN,
@@ -37,7 +38,6 @@ from ostiary.doors.servers.wire.person import (
 from ostiary.errors import Conflict, Denied, NotFound, OstiaryError, Unreachable, UsageError
 from ostiary.pki import ssh_key
 
-CERTIFICATES = "/v1/certificates"
 Answer = Mapping[str, Any]
 Says = Callable[[Answer], None]
 

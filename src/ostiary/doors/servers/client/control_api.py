@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,14 +26,23 @@ from ostiary.doors.servers.client.bounded_http import (
 )
 from ostiary.doors.servers.client.purposes import purpose
 from ostiary.doors.servers.client.refusals import refused
-from ostiary.doors.servers.wire.message import MOST_BYTES, InvalidMessage, decode, encode
+from ostiary.doors.servers.wire.message import (
+    IDLE_SECONDS,
+    MOST_BYTES,
+    InvalidMessage,
+    decode,
+    encode,
+)
+from ostiary.doors.servers.wire.paths import CERTIFICATES
 from ostiary.doors.servers.wire.person import Refusal
 from ostiary.errors import Unreachable
 
 M = TypeVar("M")
 LONGER = {"/v1/servers": 64 * 1024 * 1024}  # bytes of an answer: of every server of an org
 MOST_IDLE = 4  # connections kept for the next call
+KEPT_SECONDS = IDLE_SECONDS - 3.0  # else one may be closed in the moment that it is used
 READ_ONLY = frozenset({"GET", "HEAD"})
+CLOSED = (ConnectionError, ssl.SSLEOFError)
 Authorize = Callable[[str, str, bytes], Mapping[str, str]]  # headers for method, path and body
 
 
@@ -51,7 +61,7 @@ class Control:
         self.url = url.rstrip("/")
         self._place = Place(self.url, ca_file)
         self._authorize = authorize
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[tuple[http.client.HTTPConnection, float]] = []  # with the end of each
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -105,40 +115,47 @@ class Control:
             ) from wrong
 
     def exchange(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer, whatever it is. Unreachable without one."""
+        """Status and body of the answer, whatever it is. Unreachable without one.
+
+        What changes nothing is asked again where a connection from before ends without an answer: RFC 9112, 9.3.1.
+        """
         headers = {"Accept": "application/json"}
         if body:
             headers["Content-Type"] = "application/json"
         headers |= self._authorize(method, path, body)
         ends = time.monotonic() + bounded_http.SECONDS
-        connection = self._take() or self._opened()
-        try:
-            connection.request(method, self._place.path + path, body or None, headers)
-            answer, read = answered(connection, ends, LONGER.get(path, MOST_BYTES))
-        except (OSError, http.client.HTTPException) as error:
-            connection.close()
-            raise self._unreachable(error, maybe_done=method not in READ_ONLY) from error
-        except BaseException:
-            connection.close()
-            raise
-        self._give_back(connection, answer)
-        return answer.status, read
+        while True:
+            kept = self._take()
+            connection = kept or self._opened()
+            try:
+                connection.request(method, self._place.path + path, body or None, headers)
+                answer, read = answered(connection, ends, LONGER.get(path, MOST_BYTES))
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if kept and isinstance(error, CLOSED) and _can_be_repeated(method, path):
+                    continue
+                raise self._unreachable(error, maybe_done=method not in READ_ONLY) from error
+            except BaseException:
+                connection.close()
+                raise
+            self._give_back(connection, answer)
+            return answer.status, read
 
     def close(self) -> None:
         """Close the connections that are kept; a later call opens one again."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
     def _take(self) -> http.client.HTTPConnection | None:
         """A connection from before that the other side has not closed meanwhile."""
         while True:
             with self._lock:
-                connection = self._idle.pop() if self._idle else None
-            if connection is None:
-                return None
-            if connection.sock and not _is_over(connection.sock):
+                if not self._idle:
+                    return None
+                connection, ends = self._idle.pop()
+            if time.monotonic() < ends and connection.sock and not _is_over(connection.sock):
                 return connection
             connection.close()
 
@@ -153,7 +170,7 @@ class Control:
     ) -> None:
         with self._lock:
             if not answer.will_close and len(self._idle) < MOST_IDLE:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic() + KEPT_SECONDS))
                 return
         connection.close()
 
@@ -171,6 +188,13 @@ class Control:
             code="control-unreachable",
             maybe_done=maybe_done,
         )
+
+
+def _can_be_repeated(method: str, path: str) -> bool:
+    """Whether twice is as good as once: what reads, and a certificate, which is for the same key. The control plane takes the
+    proof of any other request once.
+    """
+    return method in READ_ONLY or path == CERTIFICATES
 
 
 def _is_over(idle: socket.socket) -> bool:

@@ -17,6 +17,7 @@ from ostiary.errors import Conflict, NotFound, OstiaryError
 FIRST = 4.0  # seconds that it waits for the first list of all
 FRESH = 60.0  # seconds that a list is taken as it is
 AGAIN = 10.0  # seconds between readings because of a name that is not in it
+GONE = 1.0  # of a name that is in it no more, when somebody wants to enter there
 MOST_NAMED = 5  # in an error
 PATIENCE = 1.0  # seconds that a name waits for that: whoever types another host must not feel us
 
@@ -26,7 +27,9 @@ _ADDRESS = re.compile(r"[A-Za-z0-9:_][A-Za-z0-9.:_-]{0,252}")
 class Listed:
     """``read`` asks the control plane. ``names`` is a file for who is not signed in: names only.
 
-    A list that cannot be read again stays as it was: names keep their meaning while the control plane is away.
+    A list that cannot be read again stays as it was: names keep their meaning while the control plane is away. A name that
+    was a server's stays ours until the sign-in ends, so that who may not enter any more is told so, and ssh does not go to
+    whatever host DNS gives it.
     """
 
     def __init__(self, read: Callable[[], Sequence[ServerEntry]], names: Path) -> None:
@@ -34,14 +37,15 @@ class Listed:
         self._names = names
         self._servers: tuple[ServerEntry, ...] = ()
         self._by_name: dict[str, list[ServerEntry]] = {}
+        self._gone: dict[str, str] = {}  # the project of what was in a list before
         self._was_read = False
         self._failed: OstiaryError | None = None
         self._tried = float("-inf")
         self._lock = threading.Lock()
 
     def every(self) -> tuple[ServerEntry, ...]:
-        """All of them, as they are now. Raises when there never was a list and it cannot be read."""
-        self._refresh(0.0, must=not self._servers)
+        """All of them, as they are now. Raises when they cannot be read."""
+        self._refresh(0.0, must=True)
         return self._servers
 
     def known(self, host: str) -> bool:
@@ -54,7 +58,9 @@ class Listed:
         reading = threading.Thread(target=self._refresh, args=(AGAIN,), daemon=True)
         reading.start()
         reading.join(PATIENCE if self._servers else FIRST)
-        return host in self._by_name or (not self._was_read and self._remembers(host))
+        if self._was_read:
+            return host in self._by_name or host in self._gone
+        return self._remembers(host)
 
     def one(self, host: str, project: str = "") -> ServerEntry:
         """The server of this name or id. NotFound, or Conflict ``ambiguous`` where two projects have the name.
@@ -62,7 +68,7 @@ class Listed:
         Where there never was a list, the error for want of which there is none.
         """
         if self.known(host):
-            self._refresh(FRESH)
+            self._refresh(FRESH if host in self._by_name else GONE)
         found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
         if len(found) > 1:
             named = [f"{one.server_id} ({one.project})" for one in found]
@@ -73,17 +79,27 @@ class Listed:
                 fix=f"run: ssh {found[0].server_id}",
                 code="ambiguous",
             )
-        if not found and (failed := self._failed) is not None:
-            what = f"cannot enter {host}: {failed.what}"
-            raise type(failed)(what, why=failed.why, fix=failed.fix, code=failed.code)
         if not found:
-            raise NotFound(
-                f"no server {host}",
-                why="there is none of this name, or no rule lets you see it",
-                fix="run: ostiary servers list",
+            raise self._not_there(host)
+        return found[0]
+
+    def _not_there(self, host: str) -> OstiaryError:
+        if failed := self._failed:
+            what = f"cannot enter {host}: {failed.what}"
+            return type(failed)(what, why=failed.why, fix=failed.fix, code=failed.code)
+        if project := self._gone.get(host):
+            return NotFound(
+                f"cannot enter {host}",
+                why=f"it has left project {project}, or no rule there lets you in any more",
+                fix=f"ask an owner of project {project}; what you may enter: ostiary servers list",
                 code="no-server",
             )
-        return found[0]
+        return NotFound(
+            f"no server {host}",
+            why="there is none of this name, or no rule lets you see it",
+            fix="run: ostiary servers list",
+            code="no-server",
+        )
 
     def _refresh(self, age: float, *, must: bool = False) -> None:
         """Read again what was read, or tried, longer than ``age`` ago; who comes meanwhile waits for it."""
@@ -106,6 +122,11 @@ class Listed:
             if by_name.keys() != self._by_name.keys():
                 with contextlib.suppress(OSError):
                     write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
+            self._gone |= {
+                name: those[0].project
+                for name, those in self._by_name.items()
+                if name not in by_name
+            }
             self._servers, self._by_name = servers, by_name
             self._was_read, self._failed = True, None
 

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ostiary.doors.servers.client import credentials, place, talk
 from ostiary.doors.servers.wire.message import InvalidMessage, decode
+from ostiary.doors.servers.wire.paths import CERTIFICATES
 from ostiary.doors.servers.wire.person import X509, CertificateRequest, Issued
 from ostiary.errors import Denied, Unreachable
 from ostiary.pki import ssh_key
@@ -63,7 +64,7 @@ def ask(host: str, project: str = "", environ: Mapping[str, str] | None = None) 
     request = CertificateRequest(host, public, X509, project=project)
     if environ.get(credentials.GIVEN):
         with credentials.signed_in(environ) as control:
-            issued = control.call("POST", "/v1/certificates", request, Issued)
+            issued = control.call("POST", CERTIFICATES, request, Issued)
     else:
         issued = _by_resident(request, environ)
     return checked(issued, key, host)

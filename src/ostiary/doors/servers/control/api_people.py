@@ -26,6 +26,7 @@ from ostiary.doors.servers.control.people import Person
 from ostiary.doors.servers.control.secret import new_token
 from ostiary.doors.servers.control.services import Services
 from ostiary.doors.servers.control.ways import entries
+from ostiary.doors.servers.wire.paths import CERTIFICATES
 from ostiary.doors.servers.wire.person import (
     SIGN_IN_NAMESPACE,
     CertificateRequest,
@@ -182,7 +183,7 @@ ENDPOINTS = (
     Endpoint("GET", "/v1/servers", servers),
     Endpoint(
         "POST",
-        "/v1/certificates",
+        CERTIFICATES,
         certificate,
         takes=CertificateRequest,
         together=certificates,

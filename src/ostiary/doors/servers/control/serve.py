@@ -51,6 +51,7 @@ from ostiary.doors.servers.control.token_endpoint import TokenEndpoint
 from ostiary.doors.servers.control.unanswered import reason
 from ostiary.doors.servers.control.view import Views
 from ostiary.doors.servers.control.writer import Writer
+from ostiary.doors.servers.wire.message import IDLE_SECONDS
 from ostiary.doors.servers.wire.person import SignInSettings
 from ostiary.errors import Unreachable
 from ostiary.okta.client import OktaClient
@@ -292,6 +293,7 @@ def server(settings: ServeSettings, application: app.Application) -> Server:
             server_header=False,
             proxy_headers=PROXIES
             in os.environ,  # else whoever is on this machine says where they come from
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=32 * 1024,
             limit_concurrency=10_000,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 VERSION = 1
 MOST_BYTES = 4 * 1024 * 1024
+IDLE_SECONDS = 15  # that the control plane keeps a connection open for the next request
 MOST_ITEMS = 100_000
 MOST_TEXT = 65_536
 MOST_NUMBER = 2**63 - 1  # what databases and other readers of JSON hold
