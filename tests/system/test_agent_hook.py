@@ -60,6 +60,7 @@ BREAK = {
         "mount --bind /var/lib/ostiary /var/lib/ostiary"
         " && mount -o remount,bind,ro /var/lib/ostiary /var/lib/ostiary"
     ),
+    "/run is read-only": "mount --bind /run /run && mount -o remount,bind,ro /run /run",
     "there is no ledger": "mount -t tmpfs none /var/lib/ostiary",
     "there is no interpreter": "mount --bind /dev/null /usr/bin/python3.11",
     "the hook knows no authority": "mount --bind /dev/null /etc/ssh/ostiary/one-time-authorities",
@@ -117,14 +118,16 @@ def test_ours_are_refused_where_the_hook_is_gone(world):
         world.host.run(["mv", f"{hook}.away", hook])
 
 
-def test_a_read_only_run_is_in_nobodys_way(world):
-    world.host.run(["mount", "--bind", "/run", "/run"])
-    world.host.run(["mount", "-o", "remount,bind,ro", "/run"])
+def test_a_run_that_is_read_only_is_told(world):
+    world.host.run(["sh", "-c", BREAK["/run is read-only"]])
     try:
-        assert world.host.run(["touch", "/run/x"], check=False).returncode
-        assert world.codes() == (0, 0, 0, 0)
+        said = world.host.agent("once", check=False).stderr
+        assert "/run is read-only, so certificates of the project are refused" in said
+        assert any("/run" in problem for problem in world.peer.reports[-1][1].problems)
     finally:
         world.host.run(["umount", "/run"])
+    assert world.host.agent("once").stderr == ""
+    assert world.peer.reports[-1][1].problems == ()
 
 
 def test_where_the_guard_is_gone_managed_users_are_refused_and_all_others_enter(world):

@@ -7,6 +7,8 @@ it survives a reboot; the agent (``ledger.py``) drops it a day after the certifi
 no later is refused: a clock that goes back brings nothing back. Where PAM does not open its session,
 sshd takes every right from the connection and lets it run nothing (auth_restrict_session).
 
+Nor is anybody of ours let in where /run is read-only: such a host writes down nowhere who is in (utmp, logind).
+
 The shell script in front (``guard.py``) lets everything pass that is not ours, so that this file judges ours only and
 refuses whenever in doubt. It runs as ``python3 -I -S hook.py FOLDER AUTHORITIES`` and imports only what starts in
 milliseconds. ``--tell`` before these only writes down a login by break-glass, which no one counts or refuses.
@@ -26,6 +28,7 @@ LET_IN, KILL = b"1", 9  # the module signal would double the time that this take
 FARTHEST = (
     3600  # seconds that the ledger's floor can be ahead: above, the clock was wrong that wrote it
 )
+RUN = "/run"
 MOST_SPOOLED = 4 * 1024 * 1024  # bytes, in case nobody ships the events
 CERTIFICATE = b"-cert-v01@openssh.com"
 _KEY_FIELDS = {  # how many strings the public key has, between the nonce and the serial (PROTOCOL.certkeys)
@@ -117,6 +120,10 @@ def take(folder: str, serial: int, before: int) -> None:
         os.close(entry)
 
 
+def is_read_only(folder: str) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def floor(folder: str) -> int:
     """Certificates that end no later may have been used: the ledger does not know them any more."""
     try:
@@ -186,6 +193,9 @@ def judge(folder: str, trusted: str, text: str) -> int:
     if len(mine) != 1:
         raise ValueError("not one certificate of ours")
     serial, before, _ = mine[0]
+    if is_read_only(RUN):
+        tell(folder, serial, "refused")
+        raise OSError(f"{RUN} is read-only")
     if before <= floor(folder):
         tell(folder, serial, "refused")
         return 1

@@ -23,6 +23,7 @@ from ostiary.doors.servers.agent import (
     sudoers_others,
     trust,
 )
+from ostiary.doors.servers.agent import hook as session_hook
 from ostiary.doors.servers.agent import host_certificate as certificate
 from ostiary.doors.servers.agent.files import HostError, Paths, alone
 from ostiary.doors.servers.agent.identity import Identity
@@ -63,6 +64,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
         let_in = entering = _unnamed(made.entering, paths, problems)
         problems += step(problems, "sudo", lambda: sudoers.apply(let_in, paths.sudoers)) or ()
     trusted = step(problems, "authorities", lambda: _trust(state, paths, python))
+    step(problems, "session hook", _refuses_nobody)
     step(problems, "host certificate", lambda: certificate.bring_in_line(state, paths))
     managed = [user.login for user in entering or ()]
     ready = step(problems, "sshd", lambda: sshd_install.bring_in_line(paths, managed, python))
@@ -97,6 +99,15 @@ def _unnamed(users: Sequence[HostUser], paths: Paths, problems: Problems) -> tup
 def _trust(state: HostState, paths: Paths, python: str) -> bool:
     trust.bring_in_line(state, paths, python, hook_text())
     return True
+
+
+def _refuses_nobody() -> None:
+    """HostError where the session hook refuses all that comes: it was proven when it was installed, and the host changes."""
+    if session_hook.is_read_only(session_hook.RUN):
+        raise HostError(
+            f"{session_hook.RUN} is read-only, so certificates of the project are refused",
+            fix=f"run: mount -o remount,rw {session_hook.RUN}",
+        )
 
 
 def hook_text() -> str:
