@@ -6,7 +6,6 @@ in the way leads nowhere. What becomes a user's does so only once nobody but roo
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
@@ -18,6 +17,7 @@ from ostiary.doors.servers.agent.files import HostError
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SKELETON = Path("/etc/skel")
 MODE = 0o700
+MOST_AT_ONCE = 1 << 20  # bytes
 
 
 def make(account: Account, skeleton: Path = SKELETON) -> bool:
@@ -55,9 +55,11 @@ def _there(above: int, home: Path, uid: int) -> bool:
 
 def _new(above: int, home: Path, account: Account, skeleton: Path) -> None:
     name = f".ostiary-{account.uid}"  # of a run that was killed there may be one: root's alone, like the folder above
-    with contextlib.suppress(FileNotFoundError):
+    try:
+        os.mkdir(name, MODE, dir_fd=above)
+    except FileExistsError:
         shutil.rmtree(home.parent / name)
-    os.mkdir(name, MODE, dir_fd=above)
+        os.mkdir(name, MODE, dir_fd=above)
     fresh = os.open(name, FOLDER, dir_fd=above)
     try:
         _fill(fresh, skeleton, account)
@@ -82,20 +84,24 @@ def _fill(folder: int, skeleton: Path, account: Account) -> None:
             finally:
                 os.close(inner)
         elif entry.is_file():
-            _copy(folder, Path(entry.path), account)
+            _copy(folder, entry, account)
             continue
         else:
             continue
         os.chown(entry.name, account.uid, account.gid, dir_fd=folder, follow_symlinks=False)
 
 
-def _copy(folder: int, source: Path, account: Account) -> None:
+def _copy(folder: int, entry: os.DirEntry[str], account: Account) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    target = os.open(source.name, flags, stat.S_IMODE(source.stat().st_mode) & 0o755, dir_fd=folder)
+    source = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = memoryview(source.read_bytes())
-        while data:
-            data = data[os.write(target, data) :]
-        os.fchown(target, account.uid, account.gid)
+        mode = stat.S_IMODE(os.fstat(source).st_mode) & 0o755
+        target = os.open(entry.name, flags, mode, dir_fd=folder)
+        try:
+            while os.sendfile(target, source, None, MOST_AT_ONCE):
+                pass
+            os.fchown(target, account.uid, account.gid)
+        finally:
+            os.close(target)
     finally:
-        os.close(target)
+        os.close(source)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import grp
 import pwd
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Group:
 
 
 class Lookup:
-    """What was there when it was made. Names and numbers that enumeration leaves out (sssd) are asked for one by one."""
+    """What was there when it was made. Names and numbers that enumeration leaves out (sssd) are asked for one by one, once."""
 
     def __init__(self, users: Iterable[User], groups: Iterable[Group], *, ask: bool) -> None:
         self.users: dict[str, User] = {}
@@ -36,6 +39,7 @@ class Lookup:
         self._uids: dict[int, User] = {}
         self._gids: dict[int, Group] = {}
         self._ask = ask
+        self._asked: dict[tuple[object, str | int], Any] = {}
         for user in users:
             self.users.setdefault(user.name, user)
             self._uids.setdefault(user.uid, user)
@@ -54,28 +58,28 @@ class Lookup:
         return cls(map(_user, pwd.getpwall()), map(_group, grp.getgrall()), ask=True)
 
     def user(self, name: str) -> User | None:
-        if name not in self.users and self._ask:
-            with contextlib.suppress(KeyError):
-                return _user(pwd.getpwnam(name))
-        return self.users.get(name)
+        return self.users.get(name) or self._one(pwd.getpwnam, name, _user)
 
     def uid(self, number: int) -> User | None:
-        if number not in self._uids and self._ask:
-            with contextlib.suppress(KeyError):
-                return _user(pwd.getpwuid(number))
-        return self._uids.get(number)
+        return self._uids.get(number) or self._one(pwd.getpwuid, number, _user)
 
     def group(self, name: str) -> Group | None:
-        if name not in self.groups and self._ask:
-            with contextlib.suppress(KeyError):
-                return _group(grp.getgrnam(name))
-        return self.groups.get(name)
+        return self.groups.get(name) or self._one(grp.getgrnam, name, _group)
 
     def gid(self, number: int) -> Group | None:
-        if number not in self._gids and self._ask:
+        return self._gids.get(number) or self._one(grp.getgrgid, number, _group)
+
+    def _one(
+        self, ask: Callable[[Any], Any], which: str | int, made: Callable[[Any], T]
+    ) -> T | None:
+        """A question reads all of each file, so for as many users as there are it is their square."""
+        asked = (ask, which)
+        if self._ask and asked not in self._asked:
+            self._asked[asked] = None
             with contextlib.suppress(KeyError):
-                return _group(grp.getgrgid(number))
-        return self._gids.get(number)
+                self._asked[asked] = made(ask(which))
+        found: T | None = self._asked.get(asked)
+        return found
 
     def members(self, name: str) -> set[str]:
         """Of a group; nobody where there is none."""
