@@ -93,7 +93,10 @@ ONLY = {
 def test_who_may_have_no_shell_any_more_has_none_of_before(world, only):
     """Whatever the shell left running, or for later, would be one still; a unit of systemd's of the user's too."""
     me, jobs = world.id, "/var/spool/cron/crontabs/alice"
-    unit = "/etc/systemd/system/user@60001.service.d/00-ostiary.conf"
+    unit, mark = (
+        "/etc/systemd/system/user@.service.d/00-ostiary.conf",
+        "/var/lib/ostiary/confined/60001",
+    )
     session = world.session()
     world.host.write(jobs, "* * * * * touch /tmp/cron\n", 0o600)
     unused = world.certificate()
@@ -101,7 +104,8 @@ def test_who_may_have_no_shell_any_more_has_none_of_before(world, only):
     assert session.wait(10)
     assert not any(world.sleeping(seconds) for seconds in (987, 988, 989))
     assert not (world.host.root / jobs[1:]).exists()
-    assert "ConditionPathExists=!/" in world.host.read(unit)
+    assert "ConditionPathExists=!/var/lib/ostiary/confined/%i\n" in world.host.read(unit)
+    assert (world.host.root / mark[1:]).exists()
     done = world.person.ssh(world.host, unused, "id", stdin="")
     assert "uid=" not in done.stdout
     assert done.returncode
@@ -109,6 +113,7 @@ def test_who_may_have_no_shell_any_more_has_none_of_before(world, only):
     assert again.stderr == ""
     world.state(admin(server_id=me), user("carol", 60002, me))
     assert not (world.host.root / unit[1:]).parent.exists()
+    assert not (world.host.root / mark[1:]).exists()
     assert world.enters() == 0
     world.host.run(["rm", "-rf", "/var/lib/ostiary/removed"])
 

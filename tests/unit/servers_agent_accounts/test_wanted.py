@@ -94,8 +94,10 @@ def test_commands_only_where_something_differs():
     (command,) = account_commands(wanted, now, ("docker", "ostiary-managed"))
     assert command == ("usermod", "-G", "dev,ostiary-managed", "--", "alice")
     (made,) = account_commands(wanted, None, ())
-    assert made[:3] == ("useradd", "-M", "-N")
+    assert made[:5] == ("useradd", "-M", "-N", "-g", "63001")
     assert made[-2:] == ("--", "alice")
+    (made,) = account_commands(wanted, None, (), own_group=True)
+    assert made[:7] == ("useradd", "-M", "-U", "-K", "GID_MIN=63001", "-K", "GID_MAX=63001")
 
 
 def test_who_would_make_the_group_longer_than_pam_reads_stays_out():

@@ -64,8 +64,13 @@ def group_commands(group: HostGroup, lookup: Lookup) -> list[Argv]:
     return [("groupadd", *number, "--", group.name)]
 
 
-def account_commands(account: Account, there: User | None, groups: tuple[str, ...]) -> list[Argv]:
-    """What brings the account from ``there`` (member of ``groups``) to what it should be; nothing if it is so."""
+def account_commands(
+    account: Account, there: User | None, groups: tuple[str, ...], *, own_group: bool = False
+) -> list[Argv]:
+    """What brings the account from ``there`` (member of ``groups``) to what it should be; nothing if it is so.
+
+    With ``own_group`` the group of its name is made along with it.
+    """
     if there is None:
         if account.closed:
             return []
@@ -74,14 +79,12 @@ def account_commands(account: Account, there: User | None, groups: tuple[str, ..
                 *(
                     "useradd",
                     "-M",
-                    "-N",
+                    *(_own_group(account.gid) if own_group else ("-N", "-g", str(account.gid))),
                     *_NO_LOGS,
                     *_NO_WARNING,
                     *_NONE_LENT,
                     "-u",
                     str(account.uid),
-                    "-g",
-                    str(account.gid),
                 ),
                 *("-G", ",".join(account.groups), "-c", account.comment, "-d", account.home),
                 *("-s", account.shell, "-p", NO_PASSWORD, "--", account.name),
@@ -107,6 +110,11 @@ def account_commands(account: Account, there: User | None, groups: tuple[str, ..
     return [*first, ("usermod", *options, "--", account.name)] if options else []
 
 
+def _own_group(gid: int) -> Argv:
+    """One command in place of two. useradd(8) picks the number of such a group within these bounds: there is one."""
+    return ("-U", "-K", f"GID_MIN={gid}", "-K", f"GID_MAX={gid}")
+
+
 def bring(
     accounts: Iterable[Account],
     groups: Iterable[HostGroup],
@@ -115,13 +123,20 @@ def bring(
 ) -> None:
     """Make groups, then accounts. What fails is told to ``failed`` and stops nobody else."""
     members = lookup.groups_of()
+    accounts = sorted(accounts, key=lambda one: not one.closed)
+    groups = list(groups)
+    new = {one.name: one.gid for one in accounts if not (one.closed or lookup.user(one.name))}
+    along = {
+        one.name for one in groups if new.get(one.name) == one.gid and not lookup.group(one.name)
+    }
+    before = [one for one in groups if one.name not in along]
     work = [
-        (group.name, group_commands(group, lookup)) for group in [HostGroup(MANAGED, 0), *groups]
+        (group.name, group_commands(group, lookup)) for group in [HostGroup(MANAGED, 0), *before]
     ]
-    work += [
-        (one.name, account_commands(one, lookup.user(one.name), members.get(one.name, ())))
-        for one in sorted(accounts, key=lambda one: not one.closed)
-    ]
+    for one in accounts:
+        there, named = lookup.user(one.name), members.get(one.name, ())
+        commands = account_commands(one, there, named, own_group=one.name in along)
+        work.append((one.name, commands))
     if any(commands for _, commands in work):
         try:
             with locked(LOCK, PATIENCE):
