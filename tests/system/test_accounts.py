@@ -73,6 +73,17 @@ def test_nobody_is_lent_numbers_which_may_be_those_of_another(host):
     assert {name: host.read(f"/etc/{name}") for name in before} == before
 
 
+def test_any_number_of_a_group_is_the_one_that_was_asked_for(host):
+    """useradd makes it along with the account, and would choose one by itself; of the largest it would run out of memory."""
+    gids = {"dave": 2**31 - 2, "erin": 1777, "fay": 63007, "gus": 63005, "heidi": 16 * 1024 * 1024}
+    many = [HostUser(name, 60010 + n, gid, "") for n, (name, gid) in enumerate(gids.items())]
+    assert apply(host, many) == (list(gids), [])
+    for name, gid in gids.items():
+        assert host.run(["getent", "group", name]).stdout == f"{name}:x:{gid}:\n"
+        assert host.run(["id", "-g", name]).stdout == f"{gid}\n"
+    assert sound(host) == ""
+
+
 def test_an_account_that_is_there_is_never_taken_over(host):
     """G6: the same name, the same UID, the same GID, a group of the name; other lines stay as they were."""
     host.run(["useradd", "-m", "-u", "1500", "-c", "mine", "alice"])

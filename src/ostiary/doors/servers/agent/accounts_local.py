@@ -24,6 +24,8 @@ NO_PASSWORD = "*"  # noqa: S105 - no password is right; "!" would count as locke
 _NO_WARNING = ("-K", "UID_MIN=1000", "-K", "UID_MAX=2147483647")
 # The numbers that useradd lends for rootless containers (subuid(5)) begin at 100000, where LocalUsers' own may be.
 _NONE_LENT = ("-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0")
+# useradd takes a byte of memory for each number below that of a group which it makes.
+_MOST_ALONG = 16 * 1024 * 1024
 # Clearing the logs of whoever had the number before takes a third of its time, and no project gives a number twice.
 _NO_LOGS = ("--no-log-init",)
 
@@ -125,7 +127,11 @@ def bring(
     members = lookup.groups_of()
     accounts = sorted(accounts, key=lambda one: not one.closed)
     groups = list(groups)
-    new = {one.name: one.gid for one in accounts if not (one.closed or lookup.user(one.name))}
+    new = {
+        one.name: one.gid
+        for one in accounts
+        if one.gid < _MOST_ALONG and not (one.closed or lookup.user(one.name))
+    }
     along = {
         one.name for one in groups if new.get(one.name) == one.gid and not lookup.group(one.name)
     }
