@@ -46,7 +46,6 @@ def _entry_files(rounds: int) -> Iterator[Bar]:
         "-S",
         ENTRY / "resolve.py",
         "/nowhere",
-        "/nowhere",
         "--",
         "web1",
     ]

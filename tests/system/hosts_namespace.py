@@ -138,7 +138,9 @@ class Host(Namespace):
     def start_sshd(self, *options: str) -> None:
         """Debian's sshd with the host's own configuration and PAM; its log is ``sshd_log``."""
         self.stop_sshd()
-        argv = ["/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log", *options]
+        # The soft limit of a service of systemd: pam_exec closes every descriptor up to it, for each program of a login.
+        argv = ["prlimit", "--nofile=1024:", "/usr/sbin/sshd", "-D", "-E", "/var/log/sshd.log"]
+        argv += options
         self._sshd = self.popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
         wait_for((self.root / "run/sshd.pid").exists, f"sshd of {self.name}")
 

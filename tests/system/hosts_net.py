@@ -90,6 +90,11 @@ class Relay:
     def _pass(self, near: socket.socket) -> None:
         with near, contextlib.suppress(OSError), self._connect() as far:
             far.settimeout(None)
+            for one in (
+                near,
+                far,
+            ):  # else a small part waits 40 ms for the receipt of the one before
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {near, far}
             back = threading.Thread(target=copy, args=(far, near), daemon=True)
             back.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -74,11 +74,11 @@ def judged(keys, folder):
     def judged(text):
         trusted = folder / "authorities"
         trusted.write_text("# a comment\n" + keys.public("ecdsa-sha2-nistp256").text() + "\n")
-        os.environ["SSH_AUTH_INFO_0"] = text
+        posix.environ[b"SSH_AUTH_INFO_0"] = text.encode()
         try:
             return hook.judged([str(folder), str(trusted)])
         finally:
-            del os.environ["SSH_AUTH_INFO_0"]
+            del posix.environ[b"SSH_AUTH_INFO_0"]
 
     return judged
 
@@ -127,12 +127,12 @@ def test_a_link_in_the_ledger_is_not_followed(keys, judged, folder):
 
 def test_events_reach_the_spool_and_leave_it_once_shipped(keys, judged, folder):
     one = info(made(keys, serial=11))
-    os.environ |= {"PAM_USER": "alice", "PAM_RHOST": "10.0.0.1"}
+    posix.environ.update({b"PAM_USER": b"alice", b"PAM_RHOST": b"10.0.0.1"})
     try:
         judged(one)
         judged(one)
     finally:
-        del os.environ["PAM_USER"], os.environ["PAM_RHOST"]
+        del posix.environ[b"PAM_USER"], posix.environ[b"PAM_RHOST"]
     shipping = spool.Spool(Paths(var=folder))
     first, offset = shipping.take()
     assert [(each.serial, each.login, each.outcome) for each in first] == [

@@ -197,3 +197,34 @@ def test_an_old_ssh_is_refused(home, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="cannot find ssh"):
         ssh_config.check_ssh()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours", "asks"),
+    [
+        ("web1", True, False),
+        ("srv_1", True, False),
+        ("web", False, True),
+        ("WEB1", False, True),
+        ("web.", False, False),
+        ("github.com", False, False),
+        ("10.0.0.1", False, False),
+    ],
+)
+def test_python_is_started_for_a_name_that_could_be_ours_and_is_not_in_the_list(
+    home, monkeypatch, host, is_ours, asks
+):
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{home}/a 100% config")
+    python, asked, config = home / "python", home / "asked", home / "ssh_config"
+    python.write_text(f"#!/bin/sh\necho asked > '{asked}'\nexit 1\n")
+    python.chmod(0o755)
+    names = home / "a 100% config/ostiary/servers"
+    names.parent.mkdir(parents=True)
+    names.write_text("srv_1\nweb1\n")
+    config.write_text(ssh_config.block("alice", python=str(python)))
+    told = subprocess.run(
+        ["ssh", "-T", "-G", "-F", config, "--", host], capture_output=True, text=True, check=True
+    )
+    assert ("proxy.py" in told.stdout) is is_ours
+    assert asked.exists() is asks
+    assert told.stderr == ""

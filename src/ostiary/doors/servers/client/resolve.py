@@ -1,8 +1,7 @@
-"""``Match exec`` of ``ssh``: exit 0 when HOST is a server of ours. Run as ``python -I -S resolve.py FOLDER NAMES -- HOST``.
+"""``Match exec`` of ``ssh``: exit 0 when HOST is a server of ours. Run as ``python -I -S resolve.py FOLDER -- HOST``.
 
-Asks the resident agent (``entry_words.py``); where none runs, the names of the last sign-in decide, so that ``ssh`` goes
-on to ``proxy.py``, which then says why there is no way in. This runs for every host that anybody types, so it imports next
-to nothing: ``_socket`` is what the standard library's ``socket`` is made of, and a fifth of its price.
+Asks the resident agent (``entry_words.py``) about a name that was not in its last list. This runs for hosts of others too,
+so it imports next to nothing: ``_socket`` is what the standard library's ``socket`` is made of, and a fifth of its price.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ LONGEST = 253
 ID, ID_LENGTH = "srv_", 20  # secret.py
 SELF = "localhost"
 SECONDS = 5.0
-SIGNED_OUT = (FileNotFoundError, ConnectionRefusedError)
 KIND, FOLDER, WRITABLE = 0o170000, 0o040000, 0o022  # of st_mode: inode(7)
 
 
@@ -39,34 +37,24 @@ def is_private(folder: str) -> bool:
     return is_folder and there.st_uid == posix.getuid() and not there.st_mode & WRITABLE
 
 
-def ours(folder: str, names: str, host: str) -> bool:
+def ours(folder: str, host: str) -> bool:
     try:
         if not is_private(folder):
-            return _named(names, host)
+            return False
         to = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         to.settimeout(SECONDS)
         to.connect(f"{folder}/talk.sock")
         to.sendall(f"resolve\t{host}\n".encode())
         return to.recv(64) == b"ours\tyes\n"
-    except SIGNED_OUT:
-        return _named(names, host)
-    except OSError:
-        return False
-
-
-def _named(names: str, host: str) -> bool:
-    try:
-        with open(names, encoding="utf-8") as lines:  # noqa: PTH123 - pathlib costs as much as all of this
-            return any(line.rstrip("\n") == host for line in lines)
     except OSError:
         return False
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 4 or arguments[2] != "--":  # noqa: PLR2004 - FOLDER NAMES -- HOST
+    if len(arguments) != 3 or arguments[1] != "--":  # noqa: PLR2004 - FOLDER -- HOST
         return 2
-    folder, names, _, host = arguments
-    return 0 if plausible(host) and (is_id(host) or ours(folder, names, host)) else 1
+    folder, _, host = arguments
+    return 0 if plausible(host) and (is_id(host) or ours(folder, host)) else 1
 
 
 if __name__ == "__main__":

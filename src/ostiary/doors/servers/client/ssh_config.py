@@ -1,7 +1,8 @@
 """What ``ssh`` is told: a block of its configuration, kept in a file of ours that its own includes.
 
-Source: ``ssh_config(5)``. The block speaks for hosts that ``resolve.py`` knows; every other host stays as it was. Names
-with a quote or a backslash never come near the shell that ``Match exec`` starts (CVE-2023-51385, CVE-2025-61984).
+Source: ``ssh_config(5)``. The block speaks for hosts of the last list of servers, and those that ``resolve.py`` knows; every
+other host stays as it was. Names with a quote or a backslash never come near the shell that ``Match exec`` starts
+(CVE-2023-51385, CVE-2025-61984), nor do those with a dot, which are never ours.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OLDEST = (8, 9)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _OURS = re.compile(r'(Include ".*/ostiary/ssh_config")?')
 HERE = Path(__file__).resolve().parent
-UNQUOTED = """"*'*,*\\\\*\""""  # a pattern list: names with a quote or a backslash
+QUOTED = "*'*,*\\\\*"  # a pattern list: names with a quote or a backslash
 
 
 def block(login: str = "", *, python: str = sys.executable) -> str:
@@ -31,8 +32,9 @@ def block(login: str = "", *, python: str = sys.executable) -> str:
     UsageError where a path has letters that do not survive quoting.
     """
     folder, names = place.run_folder(), place.config_folder() / "servers"
-    resolve = _exec(python, HERE / "resolve.py", folder, names, "--", "%h")
-    lines = [f'Match !host {UNQUOTED} !user {UNQUOTED} exec "{resolve}"']
+    listed = f"grep -sqxFe '%h' {_word(names)}"  # a tenth of the time of Python, which is asked about others
+    ours = f"{listed} || {_exec(python, HERE / 'resolve.py', folder, '--', '%h')}"
+    lines = [f'Match !host "{QUOTED},*.*" !user "{QUOTED}" exec "{ours}"']
     lines += [f"  {name} {value}" for name, value in settings(login, python=python).items()]
     return "\n".join(lines) + "\n"
 
