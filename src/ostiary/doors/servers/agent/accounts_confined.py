@@ -74,8 +74,11 @@ def _mark(work: Work, wanted: Mapping[str, str], drop_in: Path, marks: Path) -> 
             (marks / uid).unlink()
     if wanted.keys() != there:
         work.attempt(str(marks), functools.partial(sync, marks))
-    if not wanted and drop_in.exists():
-        work.attempt(str(drop_in), functools.partial(_let_be, drop_in))
+    if not wanted:
+        with contextlib.suppress(OSError):
+            marks.rmdir()
+        if drop_in.exists():
+            work.attempt(str(drop_in), functools.partial(_let_be, drop_in))
 
 
 def _say_never(drop_in: Path, marks: Path) -> None:
