@@ -61,3 +61,10 @@ def test_it_ends(beside):
     other.close()
     its.join(5)
     assert not its.is_alive()
+
+
+def test_it_ends_once_however_often_it_is_told():
+    for _ in range(20):
+        one = Beside()
+        one.close()
+        one.close()

@@ -12,6 +12,7 @@ class Beside:
     def __init__(self) -> None:
         self._wanted: Callable[[], None] | None = None
         self._begun = False
+        self._closed = False
         self._error: BaseException | None = None
         self._go, self._done = threading.Lock(), threading.Lock()
         self._go.acquire()
@@ -39,8 +40,10 @@ class Beside:
             raise error
 
     def close(self) -> None:
-        """End the thread. Nothing is under way."""
-        self._go.release()
+        """End the thread. Nothing is under way. Twice is as once."""
+        if not self._closed:
+            self._closed = True
+            self._go.release()
 
     def _run(self) -> None:
         while True:
