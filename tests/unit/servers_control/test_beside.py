@@ -54,10 +54,10 @@ def test_what_it_raises_is_raised_once(beside, begin):
     beside.end()
 
 
-def test_it_ends(beside):
-    (thread,) = [one for one in threading.enumerate() if one.name == "beside"]
+def test_it_ends():
+    before = set(threading.enumerate())
     other = Beside()
-    (its,) = [one for one in threading.enumerate() if one.name == "beside" and one is not thread]
+    (its,) = set(threading.enumerate()) - before
     other.close()
     its.join(5)
     assert not its.is_alive()
