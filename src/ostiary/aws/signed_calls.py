@@ -21,7 +21,7 @@ from urllib3.exceptions import SSLError as TlsError
 from ostiary.aws.pacing import full_jitter
 from ostiary.aws.session import Aws
 from ostiary.aws.signing import RequestSigner
-from ostiary.aws.translate import translate
+from ostiary.aws.translate import translate, was_cut_off
 from ostiary.errors import OstiaryError, Throttled, Unreachable
 
 RETRY_FOR = 150.0  # seconds of one call with all its retries
@@ -74,14 +74,14 @@ class SignedCalls:
             signed = self._signer.sign(method, path, query, unsigned, payload)
             try:
                 status, answered, content = self._send(method, url, signed, body)
-            except TlsError as error:
-                raise Unreachable(
-                    what,
-                    why=f"SSLError: {error}",
-                    fix="point AWS_CA_BUNDLE at the right CA file",
-                    code="SSLError",
-                ) from error
             except (OSError, HTTPError) as lost:
+                if isinstance(lost, TlsError) and not was_cut_off(lost):
+                    raise Unreachable(
+                        what,
+                        why=f"SSLError: {lost}",
+                        fix="point AWS_CA_BUNDLE at the right CA file",
+                        code="SSLError",
+                    ) from lost
                 failure, again = _lost(what, lost), True
             else:
                 if status < 300:  # noqa: PLR2004 - HTTP's own number

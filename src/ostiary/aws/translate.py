@@ -94,6 +94,7 @@ _THROTTLED = frozenset(
     ]
 )
 _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+CUT_OFF = "SSLEOFError"  # as Python calls it
 _NETWORK = (NetworkError, HTTPClientError, IncompleteReadError, ResponseParserError)
 BOTO_ERRORS = (ClientError, BotoCoreError, ResponseParserError)  # all that a call may raise
 BotoError: TypeAlias = ClientError | BotoCoreError | ResponseParserError
@@ -148,8 +149,11 @@ def translate(
     code = type(error).__name__
     why = f"{code}: {error}"
     if isinstance(error, SSLError):
-        return Unreachable(what, why=why, fix="point AWS_CA_BUNDLE at the right CA file", code=code)
-    if isinstance(error, _NETWORK):
+        if not was_cut_off(error):
+            fix = "point AWS_CA_BUNDLE at the right CA file"
+            return Unreachable(what, why=why, fix=fix, code=code)
+        code = CUT_OFF
+    if isinstance(error, (SSLError, *_NETWORK)):
         return Unreachable(
             what,
             why=why,
@@ -166,6 +170,11 @@ def translate(
     if "SSO" in code or "Token" in code or "Credential" in code:
         return Denied(what, why=why, fix="run: aws sso login", code=code)
     return OstiaryError(what, why=why, code=code)
+
+
+def was_cut_off(error: Exception) -> bool:
+    """Whether an error of TLS is that the other side ended the connection, which says nothing of its certificate."""
+    return "EOF occurred in violation of protocol" in str(error)
 
 
 def _answered(error: ClientError, what: str, account: str | None, writes: bool) -> OstiaryError:

@@ -66,6 +66,15 @@ def test_each_error_has_its_place_in_the_tree(error, kind):
     assert type(translate(error, "cannot x")) is kind
 
 
+def test_a_connection_that_ends_in_its_handshake_is_no_certificate_that_is_not_trusted():
+    said = "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol (_ssl.c:1006)"
+    cut = translate(SSLError(endpoint_url="https://x", error=said), "cannot x", writes=True)
+    assert (cut.code, cut.maybe_done) == ("SSLEOFError", True)
+    assert "check the network" in cut.fix
+    bad = translate(SSLError(endpoint_url="https://x", error="bad"), "cannot x")
+    assert (bad.code, bad.fix) == ("SSLError", "point AWS_CA_BUNDLE at the right CA file")
+
+
 def test_the_three_lines_of_a_denial():
     what = attempted("update_assume_role_policy", {"RoleName": "Ops"}, "111122223333")
     error = translate(answer("AccessDenied", DENIAL, 403), what, account="111122223333")
