@@ -17,7 +17,6 @@ from ostiary.errors import Conflict, NotFound, OstiaryError
 FIRST = 4.0  # seconds that it waits for the first list of all
 FRESH = 60.0  # seconds that a list is taken as it is
 AGAIN = 10.0  # seconds between readings because of a name that is not in it
-GONE = 1.0  # of a name that is in it no more, when somebody wants to enter there
 MOST_NAMED = 5  # in an error
 PATIENCE = 1.0  # seconds that a name waits for that: whoever types another host must not feel us
 
@@ -68,7 +67,7 @@ class Listed:
         Where there never was a list, the error for want of which there is none.
         """
         if self.known(host):
-            self._refresh(FRESH if host in self._by_name else GONE)
+            self._refresh(FRESH if host in self._by_name else 0.0)  # perhaps it is there again
         found = [one for one in self._by_name.get(host, ()) if project in ("", one.project)]
         if len(found) > 1:
             named = [f"{one.server_id} ({one.project})" for one in found]
