@@ -2,9 +2,8 @@
 
 Run as ``python -I -S proxy.py FOLDER [--hop SERVER_ID] -- HOST LOGIN`` with ``ProxyUseFdpass``: it hands ``ssh`` a
 connected socket and ends (``ssh_config(5)``). Where a bastion is in between, the socket is one end of another ``ssh -W``
-that has a certificate of its own, good for the hop only; that one's ``ProxyCommand`` is this file again. What is
-refused is said in three lines on stderr. Imports next to nothing, as ``resolve.py``: ``posix`` is
-what ``os`` is made of, and a tenth of its price.
+that has a certificate of its own, good for the hop only; that one's ``ProxyCommand`` is ``proxy.py`` again. What is
+refused is said in three lines on stderr. Imports next to nothing, as ``resolve.py``: ``posix`` is what ``os`` is made of.
 """
 
 from __future__ import annotations
