@@ -82,11 +82,16 @@ def _mark(work: Work, wanted: Mapping[str, str], drop_in: Path, marks: Path) -> 
 
 
 def _say_never(drop_in: Path, marks: Path) -> None:
-    """HostError if it cannot be written, or systemd does not read it."""
+    """HostError if it cannot be written, or systemd does not read it: then it is taken back, so that systemd is asked again."""
     folder(marks, 0o700)
     folder(drop_in.parent)
-    if write(drop_in, NEVER.format(marks=marks)):
+    if not write(drop_in, NEVER.format(marks=marks)):
+        return
+    try:
         _read_again()
+    except HostError:
+        drop_in.unlink()
+        raise
 
 
 def _let_be(drop_in: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
+import time
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # no letter that is taken for another
+_MOMENT_BITS = 22
+_RANDOM_BITS = 63 - _MOMENT_BITS
 
 
 def new_id(kind: str) -> str:
@@ -24,5 +26,10 @@ def token_hash(token: str) -> str:
 
 
 def new_serial() -> int:
-    """63 random bits, never 0: what PostgreSQL's bigint and an SSH certificate both hold."""
-    return int.from_bytes(os.urandom(8), "big") >> 1 or 1
+    """63 bits, never 0: what PostgreSQL's bigint and an SSH certificate both hold. All but the first 22 are random.
+
+    The first are the clock's milliseconds, from 0 again after 70 minutes. A serial is the key of its table: so those that are
+    made together stand together there, and the disk writes one page for them in place of one for each.
+    """
+    moment = time.time_ns() // 1_000_000 % (1 << _MOMENT_BITS)
+    return moment << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS) or 1
