@@ -112,18 +112,24 @@ def _in_turn(
 
 
 def _on_postgres(folder: Path, sqlite: str, seconds: float, by_workers: Load) -> Iterator[Bar]:
-    """What the database costs is judged by one worker on each: on SQLite before and after, as a machine is not as fast from
-    one minute to the next. ``by_workers`` is of SQLite.
-    """
+    """What the database costs is judged by one worker on each, in turn as above. ``by_workers`` is of SQLite."""
     place = folder / "on-postgres"
     place.mkdir()
-    before = _by(1, folder / "sqlite", sqlite, "before", seconds)
     with control.postgres(folder) as address:
-        one = _by(1, place, address, "one", seconds)
-        several = _by(WORKERS, place, address, "several", seconds)
+        with (
+            control.plane(folder / "sqlite", sqlite) as on_sqlite,
+            control.plane(place, address) as on_postgres,
+        ):
+            pair = [Asking(plane, "one") for plane in (on_sqlite, on_postgres)]
+            turns = [
+                [asking.load(CLIENTS, seconds * 2 / ROUNDS) for asking in pair]
+                for _ in range(ROUNDS)
+            ]
+        beside, one = map(Load.of, zip(*turns, strict=True))
+        with control.plane(place, address, workers=WORKERS) as plane:
+            several = Asking(plane, "several").load(CLIENTS, seconds)
         with control.plane(place, address, processes=2) as plane:
             hot = Asking(plane, "hot").load(CLIENTS, seconds, processes=2)
-    beside = Load.of([before, _by(1, folder / "sqlite", sqlite, "after", seconds)])
     yield Bar(f"issue, SQLite, {CLIENTS} clients, one worker", str(beside))
     yield Bar(
         f"issue, PostgreSQL, {CLIENTS} clients, workers: 1",
@@ -138,11 +144,6 @@ def _on_postgres(folder: Path, sqlite: str, seconds: float, by_workers: Load) ->
         f"SQLite {by_workers.rate:,.0f}: x {several.rate / by_workers.rate:.2f}",
     )
     yield Bar("issue, PostgreSQL, one hot project on two processes", str(hot))
-
-
-def _by(workers: int, place: Path, address: str, project: str, seconds: float) -> Load:
-    with control.plane(place, address, workers=workers) as plane:
-        return Asking(plane, project).load(CLIENTS, seconds)
 
 
 class Asking:

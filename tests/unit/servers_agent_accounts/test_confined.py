@@ -17,8 +17,9 @@ def systemd(tmp_path, monkeypatch):
     """What systemctl answers next, its code and words, and how often it was asked."""
 
     class Systemd:
-        answers = [(0, "", "")]
-        asked = 0
+        def __init__(self):
+            self.answers = [(0, "", "")]
+            self.asked = 0
 
         def attempt(self, *command):
             assert command == ("systemctl", "daemon-reload")
