@@ -15,7 +15,7 @@ from pathlib import Path
 # Every LocalUser that we make is in it, as a supplementary group: sshd's Match block and the session hook go by it.
 MANAGED = "ostiary-managed"
 FORMER = "ostiary"  # what an older agent called it: managed_group.py
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")  # as write_bytes names them
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{12}")  # as write_bytes names them
 
 
 class HostError(Exception):
@@ -212,12 +212,13 @@ def sync(folder_path: Path) -> None:
         os.close(file)
 
 
-def swept(folder_path: Path) -> None:
-    """Remove what a kill left between writing and renaming."""
+def swept(folder_path: Path, name: str = "") -> None:
+    """Remove what a kill left between writing and renaming: of the file ``name`` alone, where others keep files too."""
     with contextlib.suppress(FileNotFoundError):
         for one in folder_path.iterdir():
-            if _TEMPORARY.fullmatch(one.name):
-                one.unlink()
+            found = _TEMPORARY.fullmatch(one.name)
+            if found and name in ("", found[1]):
+                one.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

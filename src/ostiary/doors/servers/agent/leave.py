@@ -16,6 +16,7 @@ from ostiary.doors.servers.agent import (
     cutting,
     extrausers,
     identity,
+    leftovers,
     managed_group,
     other_ways_close,
     principals,
@@ -50,6 +51,7 @@ def remove(paths: Paths, *, retire: bool, say: Callable[[str], None]) -> tuple[s
     problems += step(problems, "sudo", lambda: sudoers.apply((), paths.sudoers)) or ()
     problems += step(problems, "other ways", lambda: other_ways_close.reopen(paths)) or ()
     step(problems, "sshd", lambda: sshd_install.take_away(paths))
+    step(problems, "files", lambda: leftovers.sweep(paths))
     if not problems:
         kept = (paths.identity, paths.state, identity.authority(paths))
         for one in (*kept, paths.spool, paths.sending, paths.untold):

@@ -15,6 +15,7 @@ from typing import TypeVar
 from ostiary.doors.servers.agent import (
     accounts,
     break_glass,
+    leftovers,
     managed_group,
     principals,
     sshd_install,
@@ -82,6 +83,7 @@ def _apply(state: HostState, identity: Identity, paths: Paths, problems: Problem
             problems += break_glass.told(account, paths)
     # Last, because there may be one for each account, and of a report the first lines are kept.
     problems += made.problems if made else ()
+    step(problems, "files", lambda: leftovers.sweep(paths))
 
 
 def _unnamed(users: Sequence[HostUser], paths: Paths, problems: Problems) -> tuple[HostUser, ...]:
