@@ -109,9 +109,11 @@ def list_(*, project: str, good: bool, as_json: bool) -> None:
 def revoke(*, known: str, project: str, yes: bool, as_json: bool) -> None:
     """End a preauthorization now.
 
-    No certificate is issued by it any more, and open sessions are cut.
+    No certificate is issued by it any more, and open sessions are cut, where no other one is good for them: those of the
+    same person are named.
     """
     from ostiary.doors.servers import preauthorized  # noqa: PLC0415
+    from ostiary.model.preauthorization import same_login  # noqa: PLC0415
 
     control = open_control()
     path = f"{project_path(project)}/preauthorizations"
@@ -122,9 +124,16 @@ def revoke(*, known: str, project: str, yes: bool, as_json: bool) -> None:
             f"no preauthorization of project {project} has the id {known}",
             fix=f"see them with: ostiary servers preauthorization list --project {project}",
         )
+    who = same_login(found.person)
     end = f"{found.state}, until {moment(found.until)}"
     confirm(f"revoke preauthorization {known} of {found.person} ({end})", yes=yes)
     control.call("DELETE", f"{path}/{quote(known, safe='')}")
     if as_json:
         term.result_json({"id": known, "person": found.person, "was": found.state})
     term.say(f"preauthorization {known} is revoked")
+    for one in listed:
+        if one.id != known and one.state == "good" and same_login(one.person) == who:
+            where = f"on {one.server or one.server_id}" if one.server_id else "on every server"
+            term.say(
+                f"! {one.id} lets the rules of {one.person} count {where} still, until {moment(one.until)}"
+            )

@@ -96,9 +96,12 @@ def test_a_preauthorization_is_not_revoked_unasked_and_is_when_somebody_says_yes
     assert f"revoke preauthorization {one.id} of linus@acme.example (good, until" in said
     assert ostiary(*revoke, says="no")[0] == 2
     assert [one.state for one in preauthorizations(world)] == ["good", "good"]
-    assert ostiary(*revoke, says="yes")[0] == 0
+    code, said = ostiary(*revoke, says="yes")
+    still = f"! {other.id} lets the rules of linus@acme.example count on every server still, until"
+    assert (code, still in said) == (0, True)
     assert [one.state for one in preauthorizations(world)] == ["revoked", "good"]
-    assert ostiary(*revoke[:3], other.id, *revoke[4:], "--yes")[0] == 0
+    code, said = ostiary(*revoke[:3], other.id, *revoke[4:], "--yes")
+    assert (code, "still" in said) == (0, False)
     assert [one.state for one in preauthorizations(world)] == ["revoked", "revoked"]
 
 
