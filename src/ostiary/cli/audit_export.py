@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,12 @@ def _target(to: str, keep_days: int, profile: str | None, region: str | None) ->
         return InStore(store)
     path = Path(to)
     if path.suffix == ".jsonl":
+        if not path.parent.is_dir():
+            raise UsageError(
+                f"cannot export into {to}",
+                why=f"there is no folder {path.parent}",
+                fix=f"run: mkdir -p {shlex.quote(str(path.parent))}",
+            )
         _check_ours(path)
         return InFile(path)
     if path.suffix and not to.endswith("/") and not path.is_dir():

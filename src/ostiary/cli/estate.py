@@ -136,6 +136,7 @@ def apply(
         return
     if not accept_reach:
         work.refuse_new_reach(made)
+    work.refuse_guarded(made, overrides)
     confirm(f"apply {term.counted(len(made.writes), 'change')} to {work.estate.name}", yes=yes)
     stop = threading.Event()
     with stopping(stop, work.connected.stopping), progress("applying") as on_event:

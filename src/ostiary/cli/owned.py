@@ -39,15 +39,15 @@ def adopt(
         wanted = frozenset(Key.parse(text) for text in keys)
     except ValueError as error:
         raise UsageError(str(error), fix="copy the key from: ostiary plan") from error
+    overrides = Overrides.parse(allow_deletions, without_admin_path, cutover)
     work = open_work(estate_file, "apply")
     with progress("reading") as on_event:
         made = work.adopt(wanted, on_event=on_event)
     if not as_json:
         show(work, made)
+    work.refuse_guarded(made, overrides)
     confirm(f"adopt {term.counted(len(wanted), 'object')} into {work.estate.name}", yes=yes)
-    outcome = work.apply(
-        made, overrides=Overrides.parse(allow_deletions, without_admin_path, cutover)
-    )
+    outcome = work.apply(made, overrides=overrides)
     finish(work, outcome, as_json=as_json, prove=False)
 
 
@@ -72,6 +72,7 @@ def destroy(
     """
     from ostiary.plan.guard import Overrides  # noqa: PLC0415
 
+    overrides = Overrides.parse(allow_deletions, without_admin_path, cutover)
     work = open_work(estate_file, "apply")
     with progress("reading") as on_event:
         made = work.plan_destroy(on_event=on_event)
@@ -80,6 +81,8 @@ def destroy(
     if not made.writes:
         term.say(f"nothing bears the mark of estate {work.estate.name}")
         return
+    if not keep:
+        work.refuse_guarded(made, overrides)
     if not yes and (
         not term.can_ask()
         or not term.ask(
@@ -97,7 +100,7 @@ def destroy(
     with stopping(stop, work.connected.stopping), progress("removing") as on_event:
         outcome = work.apply(
             made,
-            overrides=Overrides.parse(allow_deletions, without_admin_path, cutover),
+            overrides=overrides,
             on_event=on_event,
             stop=stop,
         )

@@ -115,6 +115,7 @@ def restore(
     from ostiary.plan.restore import restore as write_back  # noqa: PLC0415
     from ostiary.plan.resume import show_run  # noqa: PLC0415
 
+    overrides = Overrides.parse(allow_deletions, without_admin_path, cutover)
     work = open_work(estate_file, "apply")
     show_run(work.store[0], work.estate.name, run_id)
     with progress("reading") as on_event:
@@ -132,6 +133,7 @@ def restore(
     if not as_json:
         show(work, back.plan)
     if back.plan.writes:
+        work.refuse_guarded(back.plan, overrides)
         count = term.counted(len(back.plan.writes), "object")
         confirm(f"write back {count} of {work.estate.name}", yes=yes)
     stop = threading.Event()
@@ -141,9 +143,7 @@ def restore(
             work.connected.kinds,
             store=store,
             wrap=wrap,
-            guard=work.connected.guard(
-                Overrides.parse(allow_deletions, without_admin_path, cutover)
-            ),
+            guard=work.connected.guard(overrides),
             on_event=on_event,
             stop=stop,
         )

@@ -58,10 +58,11 @@ def inventory(
             one.bastion or "-",
             ",".join(f"{label.key}={label.value}" for label in one.labels) or "-",
             ago(one.last_seen),
+            one.id,
         )
         for name, one in found
     ]
-    headings = ("server", "project", "state", "address", "bastion", "labels", "seen")
+    headings = ("server", "project", "state", "address", "bastion", "labels", "seen", "id")
     term.result(term.table(headings, rows))
     active = {(name, one.name) for name, one in held if one.state == "active"}
     for name, one in found:

@@ -66,6 +66,25 @@ def test_a_systemd_that_does_not_read_is_asked_again(confine, systemd):
     assert systemd.asked == 3
 
 
+def test_a_systemd_that_a_killed_agent_did_not_ask_is_asked_by_the_next(
+    confine, systemd, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def killed():
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accounts_confined, "_read_again", killed)
+        with pytest.raises(Killed):
+            confine(SFTP)
+    assert confine.drop_in.exists()
+    assert confine(SFTP) == {}
+    assert confine(SFTP) == {}
+    assert systemd.asked == 1
+
+
 def test_whoever_may_have_a_shell_again_has_no_mark(confine, systemd):
     systemd.answers *= 2
     confine(SFTP)

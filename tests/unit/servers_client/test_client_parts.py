@@ -268,6 +268,30 @@ class TestListed:
         (tmp_path / "servers").write_text("web1\n")
         assert not self.make(tmp_path, [entry("web2")]).known("web1")
 
+    def test_an_empty_list_leaves_no_name_of_the_last_sign_in(self, tmp_path):
+        (tmp_path / "servers").write_text("web1\n")
+        assert self.make(tmp_path, []).every() == ()
+        assert (tmp_path / "servers").read_text() == ""
+
+    def test_a_list_that_is_read_slowly_holds_up_nobody_whose_server_is_known(
+        self, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.AGAIN", -1)
+        monkeypatch.setattr("ostiary.doors.servers.client.listed.PATIENCE", 0.1)
+        going_on, first = threading.Event(), [True]
+
+        def read():
+            assert first.pop() if first else going_on.wait(10)
+            return [entry("web1")]
+
+        listed = Listed(read, tmp_path / "servers")
+        listed.every()
+        assert not listed.known("elsewhere")
+        began = time.monotonic()
+        assert listed.one("web1").name == "web1"
+        assert time.monotonic() - began < 2
+        going_on.set()
+
     def test_a_server_that_came_later_is_found(self, tmp_path, monkeypatch):
         listed = self.make(tmp_path, [entry("web1")], [entry("web1"), entry("web2")])
         assert listed.known("web1")

@@ -136,6 +136,15 @@ def test_paths_that_do_not_survive_quoting_are_refused(home, monkeypatch, letter
         ssh_config.block("alice")
 
 
+@pytest.mark.parametrize("letter", list("%*?[]"))
+def test_a_path_that_include_takes_for_a_pattern_is_refused(home, monkeypatch, letter):
+    """Else ``ssh`` reads nothing of ours, or what somebody else has."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"{home}/a{letter}b")
+    with pytest.raises(UsageError, match="for a pattern"):
+        ssh_config.install(home, "alice")
+    assert not (home / ".ssh/config").exists()
+
+
 def test_ssh_reads_it_and_a_space_and_a_percent_survive(home, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", f"{home}/a 100% run")
     ssh_config.install(home, "alice")

@@ -57,6 +57,10 @@ class Work(Planning):
         """LeaseHeld at once, before anything is read, while another run works on this estate."""
         refuse_held(self.store[0], self.estate.name)
 
+    def refuse_guarded(self, made: Plan, overrides: Overrides) -> None:
+        """GuardTripped before anybody is asked whether to go on; ``apply`` judges again."""
+        self.connected.guard(overrides).require(made)
+
     def apply(
         self,
         made: Plan,

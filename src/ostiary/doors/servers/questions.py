@@ -135,7 +135,9 @@ class Questions:
             raise NotFound(
                 f"no server or project is named {target}",
                 why="none of the projects that you administer is or has one",
-                fix="see them with: ostiary servers inventory",
+                fix="see them with: ostiary servers inventory"
+                if any(one.servers for one in seen)
+                else "see them with: ostiary servers project list",
             )
         return wanted
 

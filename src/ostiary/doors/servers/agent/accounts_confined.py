@@ -82,16 +82,17 @@ def _mark(work: Work, wanted: Mapping[str, str], drop_in: Path, marks: Path) -> 
 
 
 def _say_never(drop_in: Path, marks: Path) -> None:
-    """HostError if it cannot be written, or systemd does not read it: then it is taken back, so that systemd is asked again."""
+    """HostError if it cannot be written, or systemd does not read it: it is asked again until it has, also by the next run."""
     folder(marks, 0o700)
     folder(drop_in.parent)
-    if not write(drop_in, NEVER.format(marks=marks)):
-        return
-    try:
+    text = NEVER.format(marks=marks)
+    unread = marks.with_name("systemd-unread")
+    if not (drop_in.is_file() and drop_in.read_text("utf-8", "replace") == text):
+        write(unread, "", 0o600)
+    write(drop_in, text)
+    if unread.exists():
         _read_again()
-    except HostError:
-        drop_in.unlink()
-        raise
+        unread.unlink()
 
 
 def _let_be(drop_in: Path) -> None:

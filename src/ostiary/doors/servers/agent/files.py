@@ -145,14 +145,16 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644) -> bool:
     try:
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
+            with contextlib.suppress(OSError):  # ``swept`` goes by it
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.fchmod(file, mode)
             view = memoryview(data)
             while view:
                 view = view[os.write(file, view) :]
             os.fsync(file)
+            temporary.replace(path)
         finally:
             os.close(file)
-        temporary.replace(path)
         sync(path.parent)
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}") from error
@@ -217,8 +219,21 @@ def swept(folder_path: Path, name: str = "") -> None:
     with contextlib.suppress(FileNotFoundError):
         for one in folder_path.iterdir():
             found = _TEMPORARY.fullmatch(one.name)
-            if found and name in ("", found[1]):
+            if found and name in ("", found[1]) and _left(one):
                 one.unlink(missing_ok=True)
+
+
+def _left(file: Path) -> bool:
+    """Whether it is a file of ours that nobody writes any more."""
+    with contextlib.suppress(OSError):
+        there = file.lstat()
+        if stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid():
+            opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                return _locked(opened, waits=False)
+            finally:
+                os.close(opened)
+    return False
 
 
 @contextlib.contextmanager

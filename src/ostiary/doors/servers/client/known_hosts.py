@@ -20,22 +20,30 @@ class KnownHosts:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._lines: dict[tuple[str, str], set[str]] = {}
+        self._names: dict[str, str] = {}  # by the id of a server; "" once another has its name
+        self._keys: dict[str, set[str]] = {}
         self._lock = threading.Lock()
         write_private(file, "")
 
     def add(self, server: ServerEntry, authorities: Iterable[str]) -> None:
-        """From now on these, and no others, speak for ``server``."""
+        """From now on these, and no others, speak for ``server``, by its id and its name.
+
+        A name goes from one server to another, perhaps of another project: whoever spoke for the former speaks by its id alone.
+        """
         keys = {ssh_key.parse(one).text() for one in authorities}
         with self._lock:
-            if self._lines.get((server.server_id, server.name)) == keys:
+            known = self._names.get(server.server_id), self._keys.get(server.server_id)
+            if known == (server.name, keys):
                 return
-            self._lines[server.server_id, server.name] = keys
+            for other, name in self._names.items():
+                if name == server.name:
+                    self._names[other] = ""
+            self._names[server.server_id], self._keys[server.server_id] = server.name, keys
             write_private(
                 self._file,
                 "".join(
-                    f"@cert-authority {server_id},{name} {key}\n"
-                    for (server_id, name), held in self._lines.items()
-                    for key in sorted(held)
+                    f"@cert-authority {server_id}{name and f',{name}'} {key}\n"
+                    for server_id, name in self._names.items()
+                    for key in sorted(self._keys[server_id])
                 ),
             )

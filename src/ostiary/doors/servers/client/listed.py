@@ -101,33 +101,37 @@ class Listed:
         )
 
     def _refresh(self, age: float, *, must: bool = False) -> None:
-        """Read again what was read, or tried, longer than ``age`` ago; who comes meanwhile waits for it."""
+        """Read again what was read, or tried, longer than ``age`` ago; whoever wants it newer than it is waits meanwhile."""
+        if time.monotonic() - self._tried <= age:
+            return
         with self._lock:
             if time.monotonic() - self._tried <= age:
                 return
             try:
-                servers = tuple(filter(is_plain, self._read()))
-            except OstiaryError as error:
-                self._failed = None if self._was_read else error
-                if must:
-                    raise
-                return
+                self._take(must=must)
             finally:
                 self._tried = time.monotonic()
-            by_name: dict[str, list[ServerEntry]] = {}
-            for one in servers:
-                for name in {one.name, one.server_id}:
-                    by_name.setdefault(name, []).append(one)
-            if by_name.keys() != self._by_name.keys():
-                with contextlib.suppress(OSError):
-                    write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
-            self._gone |= {
-                name: those[0].project
-                for name, those in self._by_name.items()
-                if name not in by_name
-            }
-            self._servers, self._by_name = servers, by_name
-            self._was_read, self._failed = True, None
+
+    def _take(self, *, must: bool) -> None:
+        try:
+            servers = tuple(filter(is_plain, self._read()))
+        except OstiaryError as error:
+            self._failed = None if self._was_read else error
+            if must:
+                raise
+            return
+        by_name: dict[str, list[ServerEntry]] = {}
+        for one in servers:
+            for name in {one.name, one.server_id}:
+                by_name.setdefault(name, []).append(one)
+        if not self._was_read or by_name.keys() != self._by_name.keys():
+            with contextlib.suppress(OSError):
+                write_private(self._names, "".join(f"{name}\n" for name in sorted(by_name)))
+        self._gone |= {
+            name: those[0].project for name, those in self._by_name.items() if name not in by_name
+        }
+        self._servers, self._by_name = servers, by_name
+        self._was_read, self._failed = True, None
 
     def _remembers(self, host: str) -> bool:
         try:

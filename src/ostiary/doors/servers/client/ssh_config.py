@@ -94,7 +94,7 @@ def install(home: Path, login: str) -> list[Path]:
     """Write our file and make ``~/.ssh/config`` include it first; the files that changed. Twice is as once."""
     theirs = home / ".ssh" / "config"
     before = _read(theirs)
-    wanted = f'{BEGIN}\nInclude "{_plain(_file())}"\n{END}\n' + _without(before, theirs)
+    wanted = f'{BEGIN}\nInclude "{_included(_file())}"\n{END}\n' + _without(before, theirs)
     changed = _write_ours(login)
     if wanted != before:
         _replace(theirs, wanted)
@@ -169,6 +169,18 @@ def _plain(path: object) -> str:
             fix="set XDG_CONFIG_HOME and XDG_RUNTIME_DIR to plain paths",
         )
     return text.replace("%", "%%")
+
+
+def _included(file: Path) -> str:
+    """The same for ``Include``, which takes its path for a pattern, and since OpenSSH 10 looks for tokens in it."""
+    text = _plain(file)
+    if set(text) & set("%*?[]"):
+        raise UsageError(
+            f"cannot include {text!r} in the configuration of ssh",
+            why="it would take a percent sign, star, question mark or bracket in a path for a pattern",
+            fix="set XDG_CONFIG_HOME to a plain path",
+        )
+    return text
 
 
 def _read(file: Path) -> str:
