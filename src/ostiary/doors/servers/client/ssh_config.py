@@ -172,7 +172,7 @@ def _plain(path: object) -> str:
 
 
 def _included(file: Path) -> str:
-    """The same for ``Include``, which takes its path for a pattern, and since OpenSSH 10 looks for tokens in it."""
+    """The same for ``Include``, which takes its path for a pattern; to OpenSSH 9.2 ``%%`` is two percent signs there."""
     text = _plain(file)
     if set(text) & set("%*?[]"):
         raise UsageError(
